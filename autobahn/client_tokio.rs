@@ -1,0 +1,21 @@
+//! Testee for the suite's fuzzing server: `autobahn_client_tokio URL AGENT`.
+
+use fullduplex::{Error, tokio::connect};
+use std::env;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [url, agent] = arguments.as_slice() else { panic!("usage: URL AGENT") };
+    let mut ws = connect(format!("{url}/getCaseCount")).await?;
+    let count = ws.recv().await?;
+    let count: usize = count.as_ref().and_then(|count| count.as_text()?.parse().ok()).unwrap_or(0);
+    for case in 1..=count {
+        // Most cases end in an error, as they should: the suite is the judge.
+        let mut ws = connect(format!("{url}/runCase?case={case}&agent={agent}")).await?;
+        let _ = ws.for_each(|message, out| out.feed(message)).await;
+    }
+    let mut ws = connect(format!("{url}/updateReports?agent={agent}")).await?;
+    while ws.recv().await?.is_some() {}
+    Ok(())
+}

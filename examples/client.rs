@@ -1,0 +1,94 @@
+//! Sends each line of standard input as a text message and prints each message that comes.
+//!
+//! `client URL`
+
+use fullduplex::{CloseCode, Message};
+use futures_util::{SinkExt, StreamExt};
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+use tokio::{sync::mpsc, time};
+
+/// How long to wait for answers once standard input has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let Some(url) = env::args().nth(1) else {
+        eprintln!("usage: client URL");
+        return ExitCode::FAILURE;
+    };
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| {
+            let result = runtime.block_on(chat(&url));
+            // A name lookup that hangs cannot be ended; do not wait for it.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{url}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
+    let ws = fullduplex::tokio::connect(url).await?;
+    let (mut sink, mut stream) = ws.split();
+    let mut lines = stdin_lines();
+    let (mut answers, mut last) = (0, None);
+    {
+        let mut sending = pin!(async {
+            let mut sent = 0;
+            while let Some(line) = lines.recv().await {
+                sink.send(Message::from(line?)).await?;
+                sent += 1;
+            }
+            Ok::<usize, Box<dyn Error>>(sent)
+        });
+        // Answers are read while lines are sent: a server that waits for its answers to be read
+        // would otherwise never get to the rest of the lines.
+        while last.is_none_or(|(sent, _)| answers < sent) {
+            let patience = last.map_or_else(time::Instant::now, |(_, until)| until);
+            tokio::select! {
+                sent = &mut sending, if last.is_none() => {
+                    last = Some((sent?, time::Instant::now() + LAST_ANSWERS));
+                }
+                message = stream.next() => match message {
+                    Some(message) => {
+                        print(&message?)?;
+                        answers += 1;
+                    }
+                    None => return Ok(()),
+                },
+                () = time::sleep_until(patience), if last.is_some() => break,
+            }
+        }
+    }
+    let mut ws = stream.reunite(sink)?;
+    Ok(ws.close(CloseCode::NORMAL, "").await?)
+}
+
+/// Standard input cannot be waited for and given up, so a thread of its own reads it.
+fn stdin_lines() -> mpsc::Receiver<io::Result<String>> {
+    let (sender, receiver) = mpsc::channel(64);
+    thread::spawn(move || io::stdin().lines().try_for_each(|line| sender.blocking_send(line)));
+    receiver
+}
+
+fn print(message: &Message) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(message.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}

@@ -1,0 +1,150 @@
+//! WebSocket over blocking streams: any [`Read`](std::io::Read) + [`Write`](std::io::Write).
+//!
+//! ```no_run
+//! # fn main() -> Result<(), fullduplex::Error> {
+//! let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
+//! ws.send("hello")?;
+//! if let Some(message) = ws.recv()? {
+//!     println!("{:?}", message.as_text());
+//! }
+//! ws.close(fullduplex::CloseCode::NORMAL, "")?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Deadlines
+//! Timeouts, keepalive and the closing deadline run while a call is under way: there is no
+//! background thread. They are exact over a stream that can limit how long a read or a write
+//! blocks, which [`Timeouts`] says how to do: `TcpStream`, `UnixStream`. Over any other stream,
+//! wrapped in [`Plain`], they are checked between one read or write and the next, so a read that
+//! blocks for ever is not ended.
+//!
+//! # One thread at a time
+//! A call that waits keeps the connection busy: while a thread is in [`WebSocket::recv`], no other
+//! can send. Two peers that both wait in [`WebSocket::send`], each with full buffers, wait for
+//! ever, unless keepalive or a deadline ends it: let one of them receive.
+
+mod stream;
+mod websocket;
+
+pub use stream::{ClientStream, Plain, Timeouts};
+pub use websocket::{Upgrade, WebSocket};
+
+use crate::{
+    Config, Error, Time, TimeoutError,
+    handshake::{Acceptor, Request, UpgradeRequest},
+    io::{Opening, block_on, dial_target},
+};
+use alloc::sync::Arc;
+use std::{
+    io::{Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::Instant,
+};
+use stream::BlockingIo;
+
+/// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
+///
+/// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
+/// the URL become an `Authorization` header. For other settings see [`connect_with`].
+///
+/// # Errors
+/// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
+/// no address answers, [`Error::Handshake`] if the server does not open the connection, and
+/// [`Error::Timeout`] after [`Config::handshake_timeout`], which includes dialling but not the
+/// name lookup: the operating system does not let that be interrupted.
+pub fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStream>, Error> {
+    connect_with(request, Config::default())
+}
+
+/// As [`connect`], with limits and times.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_with(
+    request: impl Into<Request>,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<ClientStream>, Error> {
+    let (request, config) = (request.into(), config.into());
+    let url = dial_target(&request)?;
+    let start = Instant::now();
+    let mut last = None;
+    for address in (url.host(), url.port()).to_socket_addrs()? {
+        let left = config.handshake_timeout.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Err(TimeoutError::Handshake.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                let io = BlockingIo::starting(ClientStream::Tcp(stream), start);
+                return WebSocket::open(Opening::since(Time::EPOCH, io, config), request);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    match last {
+        _ if start.elapsed() >= config.handshake_timeout => Err(TimeoutError::Handshake.into()),
+        Some(error) => Err(error.into()),
+        None => Err(std::io::Error::other("the host has no address").into()),
+    }
+}
+
+/// Opens a connection, as a client, over a stream that is connected already.
+///
+/// # Errors
+/// As [`connect`], save dialling.
+pub fn client<S: Read + Write + Timeouts>(
+    stream: S,
+    request: impl Into<Request>,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<S>, Error> {
+    WebSocket::open(Opening::new(BlockingIo::new(stream), config.into()), request.into())
+}
+
+/// Accepts a connection, as a server, over a stream on which nothing was read yet.
+///
+/// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
+///
+/// # Errors
+/// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
+/// it earned. After [`Config::handshake_timeout`] that is 408.
+pub fn accept<S: Read + Write + Timeouts>(stream: S) -> Result<WebSocket<S>, Error> {
+    accept_with(stream, &Acceptor::new(), Config::default())
+}
+
+/// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
+///
+/// # Errors
+/// As [`accept`].
+pub fn accept_with<S: Read + Write + Timeouts>(
+    stream: S,
+    acceptor: &Acceptor,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<S>, Error> {
+    upgrade(stream, config)?.answer(acceptor)
+}
+
+/// Reads a client's request and leaves the answer to the caller: see [`Upgrade`].
+///
+/// # Errors
+/// As [`accept`].
+pub fn upgrade<S: Read + Write + Timeouts>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<Upgrade<S>, Error> {
+    let mut opening = Opening::new(BlockingIo::new(stream), config.into());
+    let request = block_on(opening.request())?;
+    Ok(Upgrade::new(opening, request))
+}
+
+/// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
+/// plain HTTP and WebSocket can share a port. `unread` are bytes that were read behind its head.
+pub fn upgrade_parsed<S: Read + Write + Timeouts>(
+    stream: S,
+    request: UpgradeRequest,
+    unread: impl Into<alloc::vec::Vec<u8>>,
+    config: impl Into<Arc<Config>>,
+) -> Upgrade<S> {
+    let opening = Opening::new(BlockingIo::new(stream), config.into()).with_unread(unread.into());
+    Upgrade::new(opening, request)
+}

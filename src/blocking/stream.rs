@@ -1,0 +1,272 @@
+//! Blocking streams with deadlines.
+
+use crate::{Time, io::Io};
+use bytes::Buf;
+use core::{
+    task::{Context, Poll},
+    time::Duration,
+};
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::{Shutdown, TcpStream},
+    time::Instant,
+};
+
+/// How to limit the time that a read or a write on a stream may block, and how to shut its write
+/// side down.
+///
+/// Implemented for `TcpStream`, `UnixStream` and references to them. Wrap any other stream in
+/// [`Plain`], or implement this for it.
+pub trait Timeouts {
+    /// Lets a read fail with `WouldBlock` or `TimedOut` after `timeout`, or wait for ever.
+    ///
+    /// # Errors
+    /// If the stream refuses; the read is then not tried.
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The same for a write.
+    ///
+    /// # Errors
+    /// If the stream refuses; the write is then not tried.
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Tells the peer that nothing more will be written, if the stream can.
+    ///
+    /// # Errors
+    /// If that fails; the connection is then ended without it.
+    fn shutdown_write(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the two timeouts do anything, so that a call that ran into one may be repeated.
+    fn has_timeouts(&self) -> bool {
+        true
+    }
+}
+
+macro_rules! socket {
+    ($($type:ty),*) => {$(
+        impl Timeouts for $type {
+            fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                (*self).set_read_timeout(timeout)
+            }
+
+            fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                (*self).set_write_timeout(timeout)
+            }
+
+            fn shutdown_write(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    )*};
+}
+
+socket!(TcpStream, &TcpStream);
+#[cfg(unix)]
+socket!(std::os::unix::net::UnixStream, &std::os::unix::net::UnixStream);
+
+/// Any stream, without timeouts: deadlines are checked between one read or write and the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<S>(pub S);
+
+impl<S: Read> Read for Plain<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<S: Write> Write for Plain<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<S> Timeouts for Plain<S> {
+    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_timeouts(&self) -> bool {
+        false
+    }
+}
+
+/// What [`connect`](super::connect) dialled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientStream {
+    /// Plain TCP, for a `ws` URL.
+    Tcp(TcpStream),
+}
+
+impl ClientStream {
+    /// The TCP connection underneath, for its addresses and options.
+    pub fn tcp(&self) -> &TcpStream {
+        let Self::Tcp(stream) = self;
+        stream
+    }
+}
+
+impl Read for ClientStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self::Tcp(stream) = self;
+        stream.read(buffer)
+    }
+}
+
+impl Write for ClientStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Tcp(stream) = self;
+        stream.write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Self::Tcp(stream) = self;
+        stream.write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let Self::Tcp(stream) = self;
+        stream.flush()
+    }
+}
+
+impl Timeouts for ClientStream {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp().set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp().set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.tcp().shutdown(Shutdown::Write)
+    }
+}
+
+/// A blocking stream and a clock.
+pub(super) struct BlockingIo<S> {
+    pub(super) stream: S,
+    epoch: Instant,
+    read_timeout: Timeout,
+    write_timeout: Timeout,
+}
+
+/// The timeout that is set on a stream, in milliseconds; `None` if it is not known.
+type Timeout = Option<Option<u64>>;
+
+/// How long a call may block so as not to miss `deadline`: the largest power of two, in
+/// milliseconds, that is left, so that the timeout has to be set anew some ten times on the way to
+/// a deadline, not for each call. A call that ends too early is repeated.
+fn allowance(now: Time, deadline: Option<Time>) -> Option<u64> {
+    let left = deadline?.saturating_since(now).as_millis();
+    let left = u64::try_from(left).unwrap_or(u64::MAX).clamp(1, 1 << 31);
+    Some(1 << left.ilog2())
+}
+
+impl<S: Read + Write + Timeouts> BlockingIo<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self::starting(stream, Instant::now())
+    }
+
+    /// With an epoch that is past, for a deadline that began before there was a stream.
+    pub(super) fn starting(stream: S, epoch: Instant) -> Self {
+        Self { stream, epoch, read_timeout: None, write_timeout: None }
+    }
+
+    /// What a call on the stream came to; one that a timeout of ours ended is pending.
+    fn outcome<R>(&self, result: io::Result<R>) -> Option<Poll<io::Result<R>>> {
+        use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+        match result {
+            Err(error) if error.kind() == Interrupted => None,
+            Err(error)
+                if matches!(error.kind(), WouldBlock | TimedOut) && self.stream.has_timeouts() =>
+            {
+                Some(Poll::Pending)
+            }
+            other => Some(Poll::Ready(other)),
+        }
+    }
+}
+
+impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
+    fn poll_read(
+        &mut self,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+        deadline: Option<Time>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let timeout = deadline.and_then(|_| allowance(self.now(), deadline));
+            if self.read_timeout != Some(timeout) {
+                self.stream.set_read_timeout(timeout.map(Duration::from_millis))?;
+                self.read_timeout = Some(timeout);
+            }
+            let read = self.stream.read(buffer);
+            if let Some(outcome) = self.outcome(read) {
+                return outcome;
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        _: &mut Context<'_>,
+        outbox: &impl Buf,
+        deadline: Option<Time>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let timeout = deadline.and_then(|_| allowance(self.now(), deadline));
+            if self.write_timeout != Some(timeout) {
+                self.stream.set_write_timeout(timeout.map(Duration::from_millis))?;
+                self.write_timeout = Some(timeout);
+            }
+            let written = if outbox.chunk().len() == outbox.remaining() {
+                self.stream.write(outbox.chunk())
+            } else {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let used = outbox.chunks_vectored(&mut slices);
+                self.stream.write_vectored(&slices[..used])
+            };
+            if let Some(outcome) = self.outcome(written) {
+                return outcome;
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let flushed = self.stream.flush();
+            if let Some(outcome) = self.outcome(flushed) {
+                return outcome;
+            }
+        }
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown_write())
+    }
+
+    fn now(&self) -> Time {
+        Time::since_epoch(self.epoch.elapsed())
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>> {
+        let now = self.now();
+        if now >= deadline { Poll::Ready(Ok(now)) } else { Poll::Pending }
+    }
+}

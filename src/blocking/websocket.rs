@@ -1,0 +1,265 @@
+//! A connection over a blocking stream.
+
+use super::stream::{BlockingIo, Timeouts};
+use crate::{
+    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
+    Parts, Role, SendError,
+    handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
+    io::{Driver, Opening, ReadBuffer, block_on},
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+};
+use std::io::{Read, Write};
+
+/// A WebSocket connection over a blocking stream.
+///
+/// Dropping it drops the stream, without a Close frame: [`close`](Self::close) first.
+///
+/// See [the module](super) for deadlines and threads.
+pub struct WebSocket<S> {
+    driver: Driver<BlockingIo<S>>,
+    subprotocol: Option<Box<str>>,
+    /// A client's; a server knows what it answered.
+    response: Option<Box<Response>>,
+}
+
+impl<S: Read + Write + Timeouts> WebSocket<S> {
+    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
+    /// were read behind it.
+    pub fn from_parts(
+        stream: S,
+        role: Role,
+        config: impl Into<Arc<Config>>,
+        unread: impl Into<Vec<u8>>,
+    ) -> Self {
+        let unread = ReadBuffer::with_bytes(unread.into());
+        let driver = Driver::new(BlockingIo::new(stream), role, config.into(), unread);
+        Self { driver, subprotocol: None, response: None }
+    }
+
+    /// Takes the connection apart.
+    pub fn into_parts(self) -> Parts<S> {
+        self.driver.into_parts(|io| io.stream)
+    }
+
+    pub(super) fn open(opening: Opening<BlockingIo<S>>, request: Request) -> Result<Self, Error> {
+        let (driver, response) = block_on(opening.client(request))?;
+        let subprotocol = response.subprotocol().map(Into::into);
+        Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
+    }
+
+    fn accepted((driver, response): (Driver<BlockingIo<S>>, Response)) -> Self {
+        Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
+    }
+
+    /// Drives the connection, which waits inside its calls.
+    fn block<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Driver<BlockingIo<S>>, &mut Context<'_>) -> Poll<R>,
+    ) -> R {
+        block_on(poll_fn(|cx| poll(&mut self.driver, cx)))
+    }
+
+    /// The next message, or `None` once the connection was closed cleanly: [`closed`](Self::closed)
+    /// says with which code. What was fed is written before this waits. Pings are answered and the
+    /// closing handshake is completed on the way.
+    ///
+    /// # Errors
+    /// [`Error`] when the connection ended in any other way, once; after that, `None`.
+    pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.block(Driver::poll_recv)
+    }
+
+    /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.block(Driver::poll_event)
+    }
+
+    /// Calls `handle` with each message until the connection is closed. The message is borrowed
+    /// from the read buffer, so a small one costs no allocation, and what the handler feeds is
+    /// written once per read: the fastest way to serve.
+    ///
+    /// ```no_run
+    /// # use std::net::TcpListener;
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// # let (stream, _) = TcpListener::bind("127.0.0.1:0")?.accept()?;
+    /// let mut ws = fullduplex::blocking::accept(stream)?;
+    /// ws.for_each(|message, out| out.feed(message))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); and the first error of `handle`, after which the connection is
+    /// still there.
+    pub fn for_each<E: Into<Error>>(
+        &mut self,
+        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), Error> {
+        self.block(|driver, cx| driver.poll_for_each(cx, &mut handle))
+    }
+
+    /// Sends a message: queues it and writes it, with everything queued before. With
+    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
+    /// backlog is over the mark.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
+    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    pub fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.feed(message)?;
+        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
+    }
+
+    /// Waits until a message would be accepted: until fewer than
+    /// [`Config::max_unsent`] bytes wait to be written.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn ready(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_ready)
+    }
+
+    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
+    /// receive waits.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, or
+    /// [`Config::max_unsent`] bytes wait to be written.
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.driver.feed(message)
+    }
+
+    /// Writes all that is queued and flushes the stream.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_flush)
+    }
+
+    /// Sends a ping of at most 125 bytes. Its pong shows in [`recv_event`](Self::recv_event).
+    ///
+    /// # Errors
+    /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
+    pub fn ping(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.queue_ping(payload.as_ref())?;
+        self.flush()
+    }
+
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
+    /// are discarded. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.block(|driver, cx| driver.poll_close(cx, &frame))
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.driver.connection.closed()
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The server's response, on a client.
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_deref()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.driver.connection.role()
+    }
+
+    /// The stream, for its addresses and options. Do not read from it or write to it.
+    pub fn get_ref(&self) -> &S {
+        &self.driver.io.stream
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("stream", &self.driver.io.stream)
+            .field("connection", &self.driver.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client's request that waits for its answer.
+///
+/// ```no_run
+/// use fullduplex::{Config, blocking, handshake::{Acceptance, Response}};
+/// # use std::net::TcpListener;
+/// # fn main() -> Result<(), fullduplex::Error> {
+/// # let (stream, _) = TcpListener::bind("127.0.0.1:0")?.accept()?;
+///
+/// let upgrade = blocking::upgrade(stream, Config::default())?;
+/// if upgrade.request().path() != "/chat" {
+///     return upgrade.reject(&Response::new(404));
+/// }
+/// let mut ws = upgrade.accept(&Acceptance::new())?;
+/// # ws.send("hello") }
+/// ```
+pub struct Upgrade<S> {
+    opening: Opening<BlockingIo<S>>,
+    request: UpgradeRequest,
+}
+
+impl<S: Read + Write + Timeouts> Upgrade<S> {
+    pub(super) fn new(opening: Opening<BlockingIo<S>>, request: UpgradeRequest) -> Self {
+        Self { opening, request }
+    }
+
+    /// What the client asks for.
+    pub fn request(&self) -> &UpgradeRequest {
+        &self.request
+    }
+
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// [`Error::Acceptance`] if the answer does not fit the request, otherwise as
+    /// [`accept`](super::accept).
+    pub fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Error> {
+        block_on(self.opening.accept(&self.request, acceptance)).map(WebSocket::accepted)
+    }
+
+    /// Answers as a policy says.
+    ///
+    /// # Errors
+    /// As [`accept`](super::accept).
+    pub fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<S>, Error> {
+        block_on(self.opening.answer(&self.request, acceptor)).map(WebSocket::accepted)
+    }
+
+    /// Turns the request down with an HTTP response of any status but 101, and ends the stream.
+    ///
+    /// # Errors
+    /// [`Error::Response`] if the response cannot be used, [`Error::Io`] if the stream failed.
+    pub fn reject(mut self, response: &Response) -> Result<(), Error> {
+        block_on(self.opening.reject(response))
+    }
+}
+
+impl<S> fmt::Debug for Upgrade<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").field("request", &self.request).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,301 @@
+//! The end of a connection: the closing handshake, failing, and who closes TCP first
+//! (RFC 6455 §7).
+//!
+//! ```text
+//! Open ──close()──→ LocalClosing ──peer's Close──→ Closing
+//! Open ──peer's Close (ours queued)──────────────→ Closing
+//! Open ──error (Close queued)────────────────────→ Failing
+//!
+//! Closing: Flush ──outbox empty, server: write side shut down──→ AwaitEof ──EOF──→ Closed(Clean)
+//!                └─outbox empty, client ───────────────────────→ AwaitEof
+//! Failing: Flush ──outbox empty, write side shut down──→ AwaitEof ──EOF──→ Closed(Failed)
+//! EOF while flushing: FlushLast ──outbox empty──→ Closed
+//! Open ──a write failed──→ Unwritable ──peer's Close──→ Closing, else as Open
+//! EOF or a broken transport before both Closes: Closed(Abnormal)
+//! the deadline, counted from the first of these: LocalClosing → Closed(TimedOut), others as EOF
+//! ```
+//!
+//! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
+//! reset the connection and lose our Close.
+
+use super::{Outbox, ProtocolError, Time, TimeoutError};
+use crate::frame::CloseFrame;
+use core::{mem, time::Duration};
+
+/// How much input is discarded, in bytes, before the peer is hung up on.
+const MAX_DISCARDED: u64 = 64 << 20;
+
+/// What the caller is to do with the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Read and write.
+    Open,
+    /// Write what is in the outbox; the peer has sent everything.
+    WriteOnly,
+    /// Shut the write side down (TLS `close_notify`, TCP FIN), then call
+    /// [`shutdown_complete`](crate::Connection::shutdown_complete).
+    ShutDown,
+    /// Read until the end: give the input to [`receive`](crate::Connection::receive), which
+    /// discards it, and then call [`receive_eof`](crate::Connection::receive_eof).
+    AwaitEof,
+    /// Drop it: [`closed`](crate::Connection::closed) says how it ended.
+    Closed,
+}
+
+/// Which endpoint did something first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This endpoint.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The closing handshake was completed (RFC 6455 §7.1.4), at least as far as it matters: a
+    /// peer that hangs up right behind its Close does not wait for ours.
+    Clean {
+        /// Whose Close came first.
+        initiator: Side,
+        /// What the peer's Close said, `None` if it had no code.
+        frame: Option<CloseFrame>,
+    },
+    /// The peer's Close came, and then the transport ended, broke or stalled before every message
+    /// that had been accepted for sending was written.
+    Unsent {
+        /// Whose Close came first.
+        initiator: Side,
+        /// What the peer's Close said, `None` if it had no code.
+        frame: Option<CloseFrame>,
+    },
+    /// The transport ended or broke before a Close had come (§7.1.5: 1006).
+    Abnormal,
+    /// The peer broke the protocol or a limit.
+    Failed(ProtocolError),
+    /// A deadline passed.
+    TimedOut(TimeoutError),
+}
+
+impl Closed {
+    /// The code of the connection (§7.1.5): the one of the peer's Close, 1005 if that had none,
+    /// 1006 if no Close came. The last two are never on the wire.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Clean { frame: Some(frame), .. } | Self::Unsent { frame: Some(frame), .. } => {
+                frame.code().into()
+            }
+            Self::Clean { frame: None, .. } | Self::Unsent { frame: None, .. } => 1005,
+            Self::Abnormal | Self::Failed(_) | Self::TimedOut(_) => 1006,
+        }
+    }
+
+    /// The reason in the peer's Close (§7.1.6), empty if there was none.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Clean { frame: Some(frame), .. } | Self::Unsent { frame: Some(frame), .. } => {
+                frame.reason()
+            }
+            _ => "",
+        }
+    }
+
+    /// Whether the closing handshake was completed (§7.1.4).
+    pub fn is_clean(&self) -> bool {
+        matches!(self, Self::Clean { .. })
+    }
+}
+
+pub(super) enum State {
+    Open,
+    /// Our Close is queued or sent.
+    LocalClosing {
+        deadline: Deadline,
+    },
+    /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
+    /// still read.
+    Unwritable {
+        deadline: Deadline,
+        /// Whether messages were lost with it.
+        lost: bool,
+    },
+    /// Nothing of what comes matters any more; `outcome` is certain.
+    Ending {
+        outcome: Closed,
+        step: Step,
+        /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
+        closes_first: bool,
+        deadline: Deadline,
+        discarded: u64,
+    },
+    Closed(Closed),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Flush,
+    /// As `Flush`, after the peer's end of input.
+    FlushLast,
+    AwaitEof,
+}
+
+/// The deadline of the closing handshake: not known until the caller says what time it is.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline(Option<Time>);
+
+impl Deadline {
+    pub(super) const UNKNOWN: Self = Self(None);
+
+    fn time(self) -> Time {
+        self.0.unwrap_or(Time::EPOCH)
+    }
+}
+
+impl State {
+    /// Both Closes are there.
+    pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
+        let (outcome, deadline) = match self {
+            Self::Open => (Closed::Clean { initiator: Side::Remote, frame }, Deadline::UNKNOWN),
+            Self::LocalClosing { deadline } => {
+                (Closed::Clean { initiator: Side::Local, frame }, *deadline)
+            }
+            Self::Unwritable { deadline, lost: false } => {
+                (Closed::Clean { initiator: Side::Remote, frame }, *deadline)
+            }
+            Self::Unwritable { deadline, lost: true } => {
+                (Closed::Unsent { initiator: Side::Remote, frame }, *deadline)
+            }
+            Self::Ending { .. } | Self::Closed(_) => return,
+        };
+        *self = Self::Ending {
+            outcome,
+            step: Step::Flush,
+            closes_first: server,
+            deadline,
+            discarded: 0,
+        };
+    }
+
+    /// The connection failed and our Close, if there is to be one, is queued.
+    pub(super) fn fail(&mut self, outcome: Closed) {
+        let deadline = match self {
+            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
+            _ => Deadline::UNKNOWN,
+        };
+        *self =
+            Self::Ending { outcome, step: Step::Flush, closes_first: true, deadline, discarded: 0 };
+    }
+
+    /// What the caller is to do with this `outbox`.
+    pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
+        let flushed = outbox.is_empty();
+        match self {
+            Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
+            Self::Ending { step: Step::Flush, .. } if !flushed => Transport::Open,
+            Self::Ending { step: Step::Flush, closes_first: true, .. } => Transport::ShutDown,
+            Self::Ending { step: Step::Flush | Step::AwaitEof, .. } => Transport::AwaitEof,
+            Self::Ending { step: Step::FlushLast, .. } if !flushed => Transport::WriteOnly,
+            Self::Ending { step: Step::FlushLast, .. } => {
+                self.end(outbox);
+                Transport::Closed
+            }
+            Self::Closed(_) => Transport::Closed,
+        }
+    }
+
+    pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+        if let Self::Ending { step, outcome, .. } = self {
+            // A peer that does not answer pings has nothing to say that is worth waiting for.
+            if *step == Step::FlushLast || *outcome == Closed::TimedOut(TimeoutError::Pong) {
+                self.end(outbox);
+            } else {
+                *step = Step::AwaitEof;
+            }
+        }
+    }
+
+    /// The peer has sent everything.
+    pub(super) fn eof(&mut self, outbox: &mut Outbox) {
+        match self {
+            Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_empty() => {
+                *step = Step::FlushLast;
+            }
+            _ => self.end(outbox),
+        }
+    }
+
+    /// Input came that nobody looks at.
+    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
+        if let Self::Ending { discarded, .. } = self {
+            *discarded += bytes as u64;
+            if *discarded > MAX_DISCARDED {
+                self.end(outbox);
+            }
+        }
+    }
+
+    /// The transport is gone, and with it what is queued.
+    pub(super) fn end(&mut self, outbox: &mut Outbox) {
+        let outcome = match mem::replace(self, Self::Open) {
+            Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Closed::Abnormal,
+            Self::Ending { outcome: Closed::Clean { initiator, frame }, .. }
+                if outbox.has_messages() =>
+            {
+                Closed::Unsent { initiator, frame }
+            }
+            Self::Ending { outcome, .. } | Self::Closed(outcome) => outcome,
+        };
+        outbox.clear();
+        *self = Self::Closed(outcome);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self {
+            Self::Open | Self::Closed(_) => None,
+            Self::LocalClosing { deadline }
+            | Self::Unwritable { deadline, .. }
+            | Self::Ending { deadline, .. } => Some(deadline.time()),
+        }
+    }
+
+    /// Starts the deadline if it does not run yet, and keeps it.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Time,
+        timeout: Duration,
+        outbox: &mut Outbox,
+    ) -> Result<(), TimeoutError> {
+        let (Self::LocalClosing { deadline }
+        | Self::Unwritable { deadline, .. }
+        | Self::Ending { deadline, .. }) = self
+        else {
+            return Ok(());
+        };
+        if now < *deadline.0.get_or_insert(now + timeout) {
+            return Ok(());
+        }
+        if matches!(self, Self::LocalClosing { .. }) {
+            outbox.clear();
+            *self = Self::Closed(Closed::TimedOut(TimeoutError::Close));
+            return Err(TimeoutError::Close);
+        }
+        self.end(outbox);
+        Ok(())
+    }
+
+    /// Writing failed for good.
+    pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+        match self {
+            Self::Open => {
+                let lost = outbox.has_messages();
+                *self = Self::Unwritable { deadline: Deadline::UNKNOWN, lost };
+            }
+            Self::Ending { .. } => self.end(outbox),
+            Self::LocalClosing { .. } | Self::Unwritable { .. } | Self::Closed(_) => {}
+        }
+        outbox.clear();
+    }
+}

@@ -1,0 +1,208 @@
+//! Limits and times of a connection.
+
+use crate::handshake::HeadLimits;
+use core::time::Duration;
+
+/// Limits and times of a connection, with defaults that are safe on the open internet.
+///
+/// One `Config` serves any number of connections: put it into an `Arc` and clone that.
+///
+/// ```
+/// use fullduplex::{Config, Keepalive};
+/// use core::time::Duration;
+///
+/// let config = Config::default()
+///     .max_message_size(64 * 1024)
+///     .keepalive(Keepalive::every(Duration::from_secs(10)))
+///     .close_timeout(Duration::from_secs(2));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    pub(crate) max_message_size: usize,
+    pub(crate) max_frame_size: usize,
+    pub(crate) max_fragments: u32,
+    pub(crate) max_unsent: usize,
+    keepalive: Setting<Keepalive>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) close_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) head_limits: HeadLimits,
+    pub(crate) flush_policy: FlushPolicy,
+}
+
+/// A setting whose default differs between the core and the adapters.
+#[derive(Clone, Debug)]
+enum Setting<T> {
+    Unset,
+    Off,
+    On(T),
+}
+
+/// When a silent peer is pinged and when it is given up (RFC 6455 §5.5.2).
+///
+/// A ping goes out once nothing has come for `interval`. Traffic is noted without reading a clock,
+/// so the true wait lies between one interval and one and a quarter. The pong
+/// must carry the ping's payload and must come within `pong_timeout` of the ping having been
+/// written; other data does not stand in for it. The wait is extended while a backlog of unsent
+/// bytes shrinks: a peer that is still taking those is slow, not dead.
+///
+/// The default is an interval of 25 seconds and a pong timeout of 20: the first keeps a
+/// connection alive through the proxies and address translators that drop silent ones after 30
+/// to 60 seconds, and together they find a dead peer in less than a minute without holding a
+/// mobile client's radio awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Keepalive {
+    pub(crate) interval: Duration,
+    pub(crate) pong_timeout: Duration,
+}
+
+impl Keepalive {
+    /// Pings after `interval` of silence, and otherwise the default.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, ..Self::default() }
+    }
+
+    /// How long to wait for the pong. Default: 20 seconds.
+    pub fn pong_timeout(mut self, timeout: Duration) -> Self {
+        self.pong_timeout = timeout;
+        self
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(25), pong_timeout: Duration::from_secs(20) }
+    }
+}
+
+/// When an adapter's `send` writes to the transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlushPolicy {
+    /// `send` queues and flushes: when it returns, the transport has the message. One write per
+    /// message.
+    #[default]
+    Strict,
+    /// `send` only queues, as `feed` does; the queue is written before the next receive waits,
+    /// when it reaches [`Config::max_unsent`], and by `flush`. One write per batch: the choice for
+    /// handlers that answer what they receive. A handler that sends and then waits for anything
+    /// but a receive has to flush.
+    BeforeWait,
+}
+
+impl Config {
+    /// The largest message that is accepted, in bytes of its whole payload. A larger one fails
+    /// the connection with 1009, before anything is reserved for it. Default: 16 MiB, which bounds
+    /// what one peer can make us hold.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// The largest data frame that is accepted, in bytes of payload; a larger one fails the
+    /// connection with 1009. Default: 16 MiB, so that [`max_message_size`](Self::max_message_size)
+    /// decides.
+    pub fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// The largest number of frames in one message, empty ones included; one more fails the
+    /// connection with 1008. Default: 131,072, which lets 16 MiB through in frames of 128 bytes
+    /// and stops a peer that sends empty fragments for ever.
+    pub fn max_fragments(mut self, frames: u32) -> Self {
+        self.max_fragments = frames;
+        self
+    }
+
+    /// The mark of unsent bytes up to which a message is accepted for sending: one is accepted
+    /// whenever the backlog before it is under the mark, whatever its own size, and refused
+    /// otherwise. Pongs and the Close frame are always accepted. Default: 1 MiB, enough to keep a
+    /// fast connection busy and little enough to hold for a peer that does not read.
+    pub fn max_unsent(mut self, bytes: usize) -> Self {
+        self.max_unsent = bytes;
+        self
+    }
+
+    /// Turns keepalive on, with these times. Without a word said it is off in the core and
+    /// [`Keepalive::default`] in the adapters.
+    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
+        self.keepalive = Setting::On(keepalive);
+        self
+    }
+
+    /// Turns keepalive off, in the adapters too.
+    pub fn no_keepalive(mut self) -> Self {
+        self.keepalive = Setting::Off;
+        self
+    }
+
+    /// Ends the connection, with 1001, once no part of a message was sent or received for
+    /// `timeout`, or up to a quarter longer; pings and pongs do not count. Default: `None`, never.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// How long the closing handshake may take as a whole, from the first Close frame to the end
+    /// of the transport (RFC 6455 §7.1.1), and how long a failed connection is drained so that the
+    /// peer can read our Close. Default: 5 seconds.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// How long the opening handshake may take in an adapter; for `connect` this includes name
+    /// lookup and dialling. A server answers a slower client with 408. Default: 10 seconds.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Limits on the head of the opening handshake in an adapter. Default:
+    /// [`HeadLimits::default`].
+    pub fn head_limits(mut self, limits: HeadLimits) -> Self {
+        self.head_limits = limits;
+        self
+    }
+
+    /// When an adapter's `send` writes. Default: [`FlushPolicy::Strict`].
+    pub fn flush_policy(mut self, policy: FlushPolicy) -> Self {
+        self.flush_policy = policy;
+        self
+    }
+
+    /// Keepalive as the core sees it: off unless turned on.
+    pub(crate) fn keepalive_setting(&self) -> Option<Keepalive> {
+        match self.keepalive {
+            Setting::On(keepalive) => Some(keepalive),
+            Setting::Unset | Setting::Off => None,
+        }
+    }
+
+    /// Turns on what is on by default in the adapters; `None` when nothing changes.
+    #[cfg(feature = "std")]
+    pub(crate) fn for_adapter(&self) -> Option<Self> {
+        matches!(self.keepalive, Setting::Unset)
+            .then(|| self.clone().keepalive(Keepalive::default()))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_message_size: 16 << 20,
+            max_frame_size: 16 << 20,
+            max_fragments: 1 << 17,
+            max_unsent: 1 << 20,
+            keepalive: Setting::Unset,
+            idle_timeout: None,
+            close_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            head_limits: HeadLimits::default(),
+            flush_policy: FlushPolicy::default(),
+        }
+    }
+}

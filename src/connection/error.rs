@@ -1,0 +1,209 @@
+//! The peer's mistakes and the caller's.
+
+use crate::{
+    Message,
+    frame::{CloseCode, CloseFrameError, HeaderError, OpCode, Rsv},
+};
+use core::{error::Error, fmt};
+
+/// The peer broke the protocol or one of our limits (RFC 6455 §7.1.7): fatal and sticky.
+///
+/// When it is returned, a Close frame with [`close_code`](Self::close_code) is already queued,
+/// and nothing that the peer sends later is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtocolError {
+    pub(crate) kind: ProtocolErrorKind,
+    pub(crate) offset: u64,
+}
+
+impl ProtocolError {
+    /// What was wrong.
+    pub fn kind(&self) -> ProtocolErrorKind {
+        self.kind
+    }
+
+    /// Where the frame starts that was wrong, in bytes received since the opening handshake.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The code of the Close frame that tells the peer (§7.4.1).
+    pub fn close_code(&self) -> CloseCode {
+        self.kind.close_code()
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, in the frame at byte {}", self.kind, self.offset)
+    }
+}
+
+impl Error for ProtocolError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.kind {
+            ProtocolErrorKind::Header(error) => Some(error),
+            ProtocolErrorKind::CloseFrame(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// What a peer did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolErrorKind {
+    /// A frame head that is never legal (§5.2, §5.5): 1002.
+    Header(HeaderError),
+    /// A reserved bit that no negotiated extension gives a meaning (§5.2): 1002.
+    ReservedBits(Rsv),
+    /// A frame from a client without a mask (§5.1): 1002.
+    Unmasked(OpCode),
+    /// A frame from a server with a mask (§5.1): 1002.
+    Masked(OpCode),
+    /// A continuation frame with no message to continue (§5.4): 1002.
+    NothingToContinue,
+    /// A new message inside another one (§5.4): 1002.
+    MessageInsideMessage(OpCode),
+    /// The body of a Close frame is malformed (§5.5.1): 1002, or 1007 for a reason that is not
+    /// UTF-8.
+    CloseFrame(CloseFrameError),
+    /// Text that is not UTF-8 (§8.1): 1007.
+    InvalidUtf8,
+    /// A frame larger than [`Config::max_frame_size`](crate::Config::max_frame_size): 1009.
+    FrameTooBig {
+        /// The announced length in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A message larger than [`Config::max_message_size`](crate::Config::max_message_size): 1009.
+    MessageTooBig {
+        /// The length in bytes as far as it is known.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// More frames in a message than
+    /// [`Config::max_fragments`](crate::Config::max_fragments): 1008.
+    TooManyFragments {
+        /// The limit in frames.
+        limit: u32,
+    },
+}
+
+impl ProtocolErrorKind {
+    pub(super) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Header(_)
+            | Self::ReservedBits(_)
+            | Self::Unmasked(_)
+            | Self::Masked(_)
+            | Self::NothingToContinue
+            | Self::MessageInsideMessage(_)
+            | Self::CloseFrame(CloseFrameError::Truncated | CloseFrameError::Code(_)) => {
+                CloseCode::PROTOCOL_ERROR
+            }
+            Self::InvalidUtf8 | Self::CloseFrame(CloseFrameError::Reason(_)) => {
+                CloseCode::INVALID_PAYLOAD
+            }
+            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
+            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+        }
+    }
+}
+
+impl fmt::Display for ProtocolErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(error) => error.fmt(f),
+            Self::ReservedBits(_) => f.write_str("reserved bit set without an extension"),
+            Self::Unmasked(opcode) => write!(f, "{opcode:?} frame from a client is not masked"),
+            Self::Masked(opcode) => write!(f, "{opcode:?} frame from a server is masked"),
+            Self::NothingToContinue => f.write_str("continuation without a message"),
+            Self::MessageInsideMessage(opcode) => {
+                write!(f, "{opcode:?} frame inside a fragmented message")
+            }
+            Self::CloseFrame(error) => error.fmt(f),
+            Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::FrameTooBig { size, limit } => {
+                write!(f, "frame of {size} bytes is over the limit of {limit}")
+            }
+            Self::MessageTooBig { size, limit } => {
+                write!(f, "message of {size} bytes or more is over the limit of {limit}")
+            }
+            Self::TooManyFragments { limit } => {
+                write!(f, "message of more than {limit} frames")
+            }
+        }
+    }
+}
+
+/// A message was not accepted for sending: nothing changed, and it is handed back (copied if it
+/// was only borrowed, so that this error outlives what it was borrowed from).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendError {
+    /// Why.
+    pub reason: SendErrorReason,
+    /// The message.
+    pub message: Message,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl Error for SendError {}
+
+/// Why a message was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendErrorReason {
+    /// The connection is closing or closed (RFC 6455 §5.5.1 forbids data after a Close).
+    Closed,
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written: try again once
+    /// some of them were.
+    Full,
+}
+
+impl fmt::Display for SendErrorReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection is closing or closed"),
+            Self::Full => f.write_str("too many bytes wait to be written"),
+        }
+    }
+}
+
+impl Error for SendErrorReason {}
+
+/// A deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeoutError {
+    /// A ping was not answered within [`Keepalive::pong_timeout`](crate::Keepalive::pong_timeout).
+    Pong,
+    /// No message for [`Config::idle_timeout`](crate::Config::idle_timeout).
+    Idle,
+    /// The peer did not answer our Close within
+    /// [`Config::close_timeout`](crate::Config::close_timeout).
+    Close,
+    /// The opening handshake took longer than
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout).
+    Handshake,
+}
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pong => "the peer did not answer a ping in time",
+            Self::Idle => "no message for too long",
+            Self::Close => "the peer did not answer our Close in time",
+            Self::Handshake => "the opening handshake took too long",
+        })
+    }
+}
+
+impl Error for TimeoutError {}

@@ -1,0 +1,147 @@
+//! Silence and what is done about it: pings with a matched pong deadline, the idle timeout.
+//!
+//! ```text
+//! Watching ──silent for the interval──→ Queued ──written──→ Waiting ──its pong──→ Watching
+//!                                          │ no byte of the backlog taken │ deadline
+//!                                          └───────────→ failed ←─────────┘
+//! ```
+
+use super::{Keepalive, Outbox, Time};
+use core::time::Duration;
+
+/// How long nothing has happened, known to a quarter of the limit without a clock read per event:
+/// an event sets a flag, and a look at the clock every quarter of the limit turns the flag into a
+/// time.
+pub(super) struct Silence {
+    active: bool,
+    /// Nothing happened after this, as far as the last look could tell.
+    since: Time,
+    /// When to look next.
+    look: Time,
+}
+
+impl Silence {
+    pub(super) fn new() -> Self {
+        Self { active: true, since: Time::EPOCH, look: Time::EPOCH }
+    }
+
+    #[inline]
+    pub(super) fn interrupt(&mut self) {
+        self.active = true;
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.look
+    }
+
+    /// Whether it has been silent for `limit`.
+    pub(super) fn lasted(&mut self, limit: Duration, now: Time) -> bool {
+        if now < self.look {
+            return false;
+        }
+        if self.active {
+            (self.active, self.since) = (false, now);
+        }
+        let end = self.since + limit;
+        self.look = (now + limit / 4).min(end);
+        now >= end
+    }
+}
+
+pub(super) struct Pinger {
+    settings: Keepalive,
+    state: State,
+    /// The payload of the last ping.
+    id: u64,
+}
+
+enum State {
+    Watching(Silence),
+    /// A ping waits in the outbox, up to byte `end` of all that is ever queued.
+    Queued {
+        end: u64,
+        /// How much was written at the last look.
+        written: u64,
+        /// When to look next whether more was written.
+        look: Time,
+    },
+    /// A ping was written.
+    Waiting {
+        written: u64,
+        deadline: Time,
+    },
+}
+
+/// What is to be done now.
+pub(super) enum Due {
+    Nothing,
+    /// A ping with this payload; call [`Pinger::queued`] once it is queued.
+    Ping([u8; 8]),
+    /// The peer is dead.
+    Failed,
+}
+
+impl Pinger {
+    pub(super) fn new(settings: Keepalive) -> Self {
+        Self { settings, state: State::Watching(Silence::new()), id: 0 }
+    }
+
+    /// Something came from the peer.
+    #[inline]
+    pub(super) fn interrupt(&mut self) {
+        if let State::Watching(silence) = &mut self.state {
+            silence.interrupt();
+        }
+    }
+
+    /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3).
+    pub(super) fn pong(&mut self, payload: &[u8]) {
+        if !matches!(self.state, State::Watching(_)) && payload == self.id.to_be_bytes() {
+            self.state = State::Watching(Silence::new());
+        }
+    }
+
+    pub(super) fn deadline(&self, outbox: &Outbox) -> Time {
+        match &self.state {
+            State::Watching(silence) => silence.deadline(),
+            State::Queued { end, .. } if outbox.total_written() >= *end => Time::EPOCH,
+            State::Queued { look, .. } => *look,
+            State::Waiting { deadline, .. } => *deadline,
+        }
+    }
+
+    pub(super) fn due(&mut self, now: Time, outbox: &Outbox) -> Due {
+        let Keepalive { interval, pong_timeout } = self.settings;
+        let taken = outbox.total_written();
+        match &mut self.state {
+            State::Watching(silence) => {
+                if silence.lasted(interval, now) {
+                    self.id += 1;
+                    return Due::Ping(self.id.to_be_bytes());
+                }
+            }
+            State::Queued { end, .. } if taken >= *end => {
+                self.state = State::Waiting { written: taken, deadline: now + pong_timeout };
+            }
+            // A peer that still takes what lies in front of the ping, or of what our reading
+            // waits for, is slow but alive.
+            State::Queued { written, look: deadline, .. }
+            | State::Waiting { written, deadline } => {
+                if now >= *deadline {
+                    if outbox.is_empty() || taken == *written {
+                        return Due::Failed;
+                    }
+                    (*written, *deadline) = (taken, now + pong_timeout);
+                }
+            }
+        }
+        Due::Nothing
+    }
+
+    /// The ping that was due is the last thing in the outbox.
+    pub(super) fn queued(&mut self, now: Time, outbox: &Outbox) {
+        let look = now + self.settings.pong_timeout;
+        let (end, written) = (outbox.total_queued(), outbox.total_written());
+        self.state = State::Queued { end, written, look };
+    }
+}

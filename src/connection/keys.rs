@@ -1,0 +1,51 @@
+//! Where a client's mask keys come from (RFC 6455 §5.3 and §10.3).
+
+use alloc::boxed::Box;
+use rand::CryptoRng;
+
+/// The thread's own cryptographic generator, looked up at each use, so that a connection may
+/// move between threads. After a `fork` the child has to `exec` or reseed.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreadKeys;
+
+#[cfg(feature = "std")]
+impl rand::TryRng for ThreadKeys {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        rand::rng().try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        rand::rng().try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        rand::rng().try_fill_bytes(bytes)
+    }
+}
+
+#[cfg(feature = "std")]
+impl rand::TryCryptoRng for ThreadKeys {}
+
+/// The role with what only that role has: a server cannot mask, and a client cannot do without.
+pub(super) enum Keys {
+    Client(Box<dyn CryptoRng + Send + Sync>),
+    Server,
+}
+
+impl Keys {
+    /// A fresh key for one frame, on a client.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<[u8; 4]> {
+        match self {
+            Self::Client(keys) => {
+                let mut key = [0; 4];
+                keys.fill_bytes(&mut key);
+                Some(key)
+            }
+            Self::Server => None,
+        }
+    }
+}

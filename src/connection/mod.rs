@@ -1,0 +1,446 @@
+//! The protocol after the opening handshake: one state machine, for both roles.
+
+mod close;
+mod config;
+mod error;
+mod keepalive;
+mod keys;
+mod outbox;
+mod receive;
+mod time;
+
+pub use close::{Closed, Side, Transport};
+pub use config::{Config, FlushPolicy, Keepalive};
+pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError};
+#[cfg(feature = "std")]
+pub(crate) use keys::ThreadKeys;
+pub use outbox::Outbox;
+pub use receive::Event;
+pub use time::Time;
+
+use crate::{
+    Input,
+    frame::{CloseFrame, ControlPayload, Header, OpCode},
+    message::{IntoMessage, MessageRef},
+};
+use alloc::{boxed::Box, sync::Arc};
+use bytes::Buf;
+use close::{Deadline, State};
+use core::fmt;
+use keepalive::{Due, Pinger, Silence};
+use keys::Keys;
+use receive::{Receiver, Rules};
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The end that sent the request. Masks what it sends (RFC 6455 §5.1).
+    Client,
+    /// The end that answered it.
+    Server,
+}
+
+/// A WebSocket connection without a socket, a clock or a runtime (RFC 6455 §5 to §7).
+///
+/// Bytes and times go in, events, bytes and deadlines come out. The opening handshake is over
+/// when this starts: see [`handshake`](crate::handshake).
+///
+/// # The loop
+/// ```
+/// use bytes::Buf;
+/// use fullduplex::{Config, Connection, Event, Input, Transport};
+/// # fn read(buffer: &mut [u8]) -> usize { buffer[..6].copy_from_slice(b"\x88\x80abcd"); 6 }
+/// # fn write(bytes: &[u8]) -> usize { bytes.len() }
+/// # fn shut_down_write_side() {}
+///
+/// let mut connection = Connection::server(Config::default());
+/// let mut buffer = vec![0; 64 * 1024];
+/// # let mut turns = 0;
+/// loop {
+///     while !connection.outbox().is_empty() {
+///         let written = write(connection.outbox().chunk());
+///         connection.outbox().advance(written);
+///     }
+///     match connection.transport() {
+///         Transport::ShutDown => {
+///             shut_down_write_side();
+///             connection.shutdown_complete();
+///         }
+///         Transport::Closed => break,
+///         _ => {}
+///     }
+/// #   turns += 1;
+/// #   let read = |buffer: &mut [u8]| if turns == 1 { read(buffer) } else { 0 };
+///     let received = read(&mut buffer);
+///     if received == 0 {
+///         connection.receive_eof();
+///         continue;
+///     }
+///     let mut input = Input::new(&mut buffer[..received]);
+///     // An error is sticky and its Close is queued: go on flushing and discarding.
+///     while let Ok(Some(event)) = connection.receive(&mut input) {
+///         match event {
+///             Event::Message(message) => connection.send(message)?,
+///             Event::Close(frame) => println!("closed: {frame:?}"),
+///             _ => {}
+///         }
+///     }
+/// }
+/// assert!(connection.closed().unwrap().is_clean());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Time
+/// Come back at [`poll_timeout`](Self::poll_timeout), at the latest, and call
+/// [`handle_timeout`](Self::handle_timeout). Whoever leaves that out has no keepalive, no idle
+/// timeout and no deadline for closing; nothing else changes.
+pub struct Connection {
+    keys: Keys,
+    config: Arc<Config>,
+    state: State,
+    receiver: Receiver,
+    outbox: Outbox,
+    pinger: Option<Pinger>,
+    /// How long there was no message either way; kept only with an idle timeout.
+    idle: Option<Silence>,
+}
+
+impl Connection {
+    /// The server's end of a connection whose opening handshake is done.
+    pub fn server(config: impl Into<Arc<Config>>) -> Self {
+        Self::new(Keys::Server, config.into())
+    }
+
+    /// The client's end of a connection whose opening handshake is done. Mask keys come from the
+    /// generator of the thread that sends.
+    #[cfg(feature = "std")]
+    pub fn client(config: impl Into<Arc<Config>>) -> Self {
+        Self::client_with_keys(config, ThreadKeys)
+    }
+
+    /// As a client, with a source of mask keys: each frame takes four bytes. The bound asks for a
+    /// cryptographic generator because a key that can be predicted lets a peer's script write
+    /// chosen bytes onto the wire (RFC 6455 §10.3).
+    pub fn client_with_keys(
+        config: impl Into<Arc<Config>>,
+        keys: impl rand::CryptoRng + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Keys::Client(Box::new(keys)), config.into())
+    }
+
+    fn new(keys: Keys, config: Arc<Config>) -> Self {
+        Self {
+            keys,
+            state: State::Open,
+            receiver: Receiver::new(),
+            outbox: Outbox::default(),
+            pinger: config.keepalive_setting().map(Pinger::new),
+            idle: config.idle_timeout.map(|_| Silence::new()),
+            config,
+        }
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        match self.keys {
+            Keys::Client(_) => Role::Client,
+            Keys::Server => Role::Server,
+        }
+    }
+
+    /// Limits and times.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The next event in `input`. `None` means that all of it is consumed: nothing has to be
+    /// presented again, and any buffer may come next.
+    ///
+    /// Pongs and the answer to a Close are queued by the time their event is out. After the
+    /// peer's Close, and after an error, input is discarded.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] when the peer breaks the protocol or a limit: the events in front of it
+    /// were delivered, the right Close is queued, nothing more is delivered, and each further
+    /// call gives the same error (RFC 6455 §7.1.7).
+    #[inline]
+    pub fn receive<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        if matches!(self.state, State::Ending { .. } | State::Closed(_)) {
+            return self.discard(input);
+        }
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if let Some(pinger) = &mut self.pinger {
+            pinger.interrupt();
+        }
+        let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
+        match self.receiver.next(input, &rules) {
+            Ok(Some(Event::Message(message))) => {
+                if let Some(idle) = &mut self.idle {
+                    idle.interrupt();
+                }
+                Ok(Some(Event::Message(message)))
+            }
+            Ok(Some(event)) => Ok(Some(self.control(event))),
+            Ok(None) => {
+                if let Some(idle) = self.idle.as_mut().filter(|_| self.receiver.is_assembling()) {
+                    idle.interrupt();
+                }
+                Ok(None)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Answers a control frame (§5.5).
+    fn control<'i>(&mut self, event: Event<'i>) -> Event<'i> {
+        match &event {
+            // §5.5.2: answered unless a Close has been received, so also after our own Close.
+            Event::Ping(payload) => {
+                if !matches!(self.state, State::Unwritable { .. }) {
+                    let mask = self.keys.next();
+                    self.outbox.push_pong(mask, payload);
+                }
+            }
+            Event::Pong(payload) => {
+                if let Some(pinger) = &mut self.pinger {
+                    pinger.pong(payload);
+                }
+            }
+            Event::Close(frame) => {
+                if matches!(self.state, State::Open) {
+                    // §5.5.1: the answer usually has the code that came; the reason stays theirs.
+                    self.push_close(frame.as_ref().map(|frame| frame.code().into()));
+                }
+                self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
+            }
+            Event::Message(_) => {}
+        }
+        event
+    }
+
+    #[cold]
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        if matches!(self.state, State::Open) {
+            let reason = alloc::format!("{}", error.kind);
+            let frame = CloseFrame::new(error.close_code(), &reason)
+                .unwrap_or_else(|_| error.close_code().into());
+            self.push_close(Some(frame));
+        }
+        self.state.fail(Closed::Failed(error));
+        error
+    }
+
+    #[cold]
+    fn discard<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Event<'i>>, ProtocolError> {
+        self.state.discard(input.take_all().len(), &mut self.outbox);
+        match &self.state {
+            State::Ending { outcome: Closed::Failed(error), .. }
+            | State::Closed(Closed::Failed(error)) => Err(*error),
+            _ => Ok(None),
+        }
+    }
+
+    /// The peer has sent everything: an end of file was read.
+    ///
+    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
+    pub fn receive_eof(&mut self) {
+        self.state.eof(&mut self.outbox);
+    }
+
+    /// A write failed for good: what is queued is lost, and nothing more can be sent. Go on
+    /// reading: the peer's Close may be there already, and makes this a clean end.
+    pub fn write_failed(&mut self) {
+        self.state.write_failed(&mut self.outbox);
+    }
+
+    /// The transport broke: a read failed for good.
+    ///
+    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
+    pub fn transport_failed(&mut self) {
+        self.state.end(&mut self.outbox);
+    }
+
+    /// Queues a message as one frame.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, or
+    /// [`Config::max_unsent`] bytes wait to be written.
+    #[inline]
+    pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
+        if let Err(reason) = self.may_send() {
+            return Err(SendError { reason, message: message.into_message() });
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.interrupt();
+        }
+        let (opcode, len) = match message.as_message() {
+            MessageRef::Text(text) => (OpCode::Text, text.len()),
+            MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
+        };
+        let mask = self.keys.next();
+        let header = Header { mask, ..Header::new(opcode, len as u64) };
+        self.outbox.push_message(&header, message);
+        Ok(())
+    }
+
+    /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
+        self.may_send()?;
+        self.push_ping(payload.as_bytes());
+        Ok(())
+    }
+
+    fn push_ping(&mut self, payload: &[u8]) {
+        let mask = self.keys.next();
+        let header = Header { mask, ..Header::new(OpCode::Ping, payload.len() as u64) };
+        self.outbox.push(&header, payload);
+    }
+
+    #[inline]
+    fn may_send(&self) -> Result<(), SendErrorReason> {
+        if !matches!(self.state, State::Open) {
+            return Err(SendErrorReason::Closed); // §5.5.1
+        }
+        if self.outbox.remaining() >= self.config.max_unsent.max(1) {
+            return Err(SendErrorReason::Full);
+        }
+        Ok(())
+    }
+
+    /// Whether a message would be accepted now.
+    pub fn is_ready(&self) -> bool {
+        self.may_send().is_ok()
+    }
+
+    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame, without a code if
+    /// `frame` is `None`. Messages that come before the peer's Close are still delivered. Does
+    /// nothing if the connection is closing already.
+    pub fn close(&mut self, frame: Option<CloseFrame>) {
+        if matches!(self.state, State::Open) {
+            self.push_close(frame);
+            self.state = State::LocalClosing { deadline: Deadline::UNKNOWN };
+        }
+    }
+
+    fn push_close(&mut self, frame: Option<CloseFrame>) {
+        let mask = self.keys.next();
+        let mut body = ControlPayload::EMPTY;
+        if let Some(frame) = &frame {
+            frame.encode(&mut body);
+        }
+        let length = body.as_bytes().len() as u64;
+        let header = Header { mask, ..Header::new(OpCode::Close, length) };
+        self.outbox.push_close(&header, body.as_bytes());
+    }
+
+    /// What is to be written. Never empty for long: write it, and advance it by what was written.
+    #[inline]
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// What to do with the transport now. Ask after writing and after each read.
+    #[inline]
+    pub fn transport(&mut self) -> Transport {
+        self.state.transport(&mut self.outbox)
+    }
+
+    /// The write side is shut down, as [`Transport::ShutDown`] asked.
+    pub fn shutdown_complete(&mut self) {
+        self.state.shutdown_complete(&mut self.outbox);
+    }
+
+    /// How the connection ended; `None` while the transport is in use.
+    pub fn closed(&self) -> Option<&Closed> {
+        match &self.state {
+            State::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may
+    /// change with every other call. [`Time::EPOCH`] means at once: something has begun whose
+    /// time is to be noted.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match &self.state {
+            State::Open => {
+                let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
+                let idle = self.idle.as_ref().map(Silence::deadline);
+                [ping, idle].into_iter().flatten().min()
+            }
+            state => state.deadline(),
+        }
+    }
+
+    /// Does what is due at `now`: queues a keepalive ping, or gives a deadline up. Calling it too
+    /// early is harmless. Read what is there before, so that a pong that has arrived counts.
+    ///
+    /// # Errors
+    /// [`TimeoutError`], once, when the peer is given up; [`transport`](Self::transport) says how
+    /// to go on.
+    pub fn handle_timeout(&mut self, now: Time) -> Result<(), TimeoutError> {
+        if !matches!(self.state, State::Open) {
+            return self.state.handle_timeout(now, self.config.close_timeout, &mut self.outbox);
+        }
+        if let (Some(idle), Some(limit)) = (&mut self.idle, self.config.idle_timeout) {
+            if self.outbox.has_messages() {
+                idle.interrupt();
+            }
+            if idle.lasted(limit, now) {
+                return Err(self.time_out(TimeoutError::Idle, now));
+            }
+        }
+        if let Some(pinger) = &mut self.pinger {
+            match pinger.due(now, &self.outbox) {
+                Due::Nothing => {}
+                Due::Ping(payload) => {
+                    self.push_ping(&payload);
+                    if let Some(pinger) = &mut self.pinger {
+                        pinger.queued(now, &self.outbox);
+                    }
+                }
+                Due::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn time_out(&mut self, error: TimeoutError, now: Time) -> TimeoutError {
+        use crate::CloseCode;
+        let (code, reason) = match error {
+            TimeoutError::Idle => (CloseCode::GOING_AWAY, "idle timeout"),
+            _ => (CloseCode::INTERNAL_ERROR, "ping timeout"),
+        };
+        self.push_close(CloseFrame::new(code, reason).ok());
+        self.state.fail(Closed::TimedOut(error));
+        let started = self.state.handle_timeout(now, self.config.close_timeout, &mut self.outbox);
+        debug_assert!(started.is_ok(), "only LocalClosing can time out here");
+        error
+    }
+}
+
+/// The state, never payloads.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role())
+            .field("open", &self.is_open())
+            .field("closed", &self.closed())
+            .field("outbox", &self.outbox)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,361 @@
+//! What waits to be written.
+
+use crate::{
+    frame::{Header, OpCode, mask},
+    message::IntoMessage,
+};
+use alloc::{collections::VecDeque, vec::Vec};
+use bytes::{Buf, Bytes};
+use core::fmt;
+
+/// Payloads from this size on, in bytes, are sent from where they lie if they are shared or owned;
+/// smaller ones are copied: one write of contiguous bytes is cheaper than gathering small pieces.
+const SHARE_FROM: u64 = 16 * 1024;
+
+/// Unwritten pongs that are queued one by one; beyond these only the newest ping is answered
+/// (RFC 6455 §5.5.3 allows that), so a flood of pings cannot make the queue grow.
+const MAX_PONGS: u8 = 16;
+
+/// An emptied buffer that is larger than this, in bytes, is given back to the allocator.
+const KEEP: usize = 64 * 1024;
+
+/// A buffer is compacted once this much of its front, in bytes, and more than half is written.
+const COMPACT_FROM: usize = 4 * 1024;
+
+/// How many bytes are copied before they are masked, so that masking finds them in the cache.
+const MASK_STRIDE: usize = 8 * 1024;
+
+/// The bytes that a connection wants written, in order.
+///
+/// It is a [`Buf`]: write what [`chunk`](Buf::chunk) or [`chunks_vectored`](Buf::chunks_vectored)
+/// give and [`advance`](Buf::advance) by what was written.
+#[derive(Default)]
+pub struct Outbox {
+    /// Frame heads and the payloads that were copied; the first `written` bytes are done with.
+    copied: Vec<u8>,
+    written: usize,
+    /// Payloads that were not copied, each with its place: before which byte of `copied`.
+    shared: VecDeque<(usize, Bytes)>,
+    /// Bytes of `shared`.
+    shared_len: usize,
+    /// All bytes ever queued.
+    total: u64,
+    /// Where the last message ends, in bytes ever queued.
+    messages_end: u64,
+    pongs: Pongs,
+}
+
+#[derive(Default)]
+struct Pongs {
+    /// How many are queued up to `end`.
+    queued: u8,
+    /// Where the last of them ends, in bytes ever queued.
+    end: u64,
+    /// The answer to the newest ping that found the queue full, encoded.
+    newest: Vec<u8>,
+}
+
+impl Outbox {
+    /// Whether nothing waits to be written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    /// All bytes that were ever written.
+    pub(super) fn total_written(&self) -> u64 {
+        self.total - self.remaining() as u64
+    }
+
+    /// All bytes that were ever queued.
+    pub(super) fn total_queued(&self) -> u64 {
+        self.total
+    }
+
+    /// Queues a frame whose payload is copied, and masked if `header` says so.
+    #[inline]
+    pub(super) fn push(&mut self, header: &Header, payload: &[u8]) {
+        self.compact();
+        let before = self.copied.len();
+        encode(&mut self.copied, header, payload);
+        self.total += (self.copied.len() - before) as u64;
+    }
+
+    /// Whether a message waits to be written, or a part of one.
+    pub(super) fn has_messages(&self) -> bool {
+        self.total_written() < self.messages_end
+    }
+
+    /// Queues a message as one frame. Its payload is copied if it is small or borrowed, or has to
+    /// be masked.
+    #[inline]
+    pub(super) fn push_message(&mut self, header: &Header, message: impl IntoMessage) {
+        let copied = header.payload_len < SHARE_FROM || header.mask.is_some();
+        if copied || !message.is_shareable() {
+            self.push(header, message.as_message().as_bytes());
+        } else {
+            self.push(header, &[]);
+            let payload = message.into_message().into_bytes();
+            self.total += payload.len() as u64;
+            self.shared_len += payload.len();
+            self.shared.push_back((self.copied.len(), payload));
+        }
+        self.messages_end = self.total;
+    }
+
+    /// Queues a pong, or keeps it as the one that answers the newest ping.
+    pub(super) fn push_pong(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
+        let header = Header { mask, ..Header::new(OpCode::Pong, payload.len() as u64) };
+        if self.pongs.queued < MAX_PONGS {
+            self.push(&header, payload);
+            self.pongs.queued += 1;
+            self.pongs.end = self.total;
+        } else {
+            self.pongs.newest.clear();
+            encode(&mut self.pongs.newest, &header, payload);
+        }
+    }
+
+    /// Queues the Close frame, behind whatever pong was kept back.
+    pub(super) fn push_close(&mut self, header: &Header, payload: &[u8]) {
+        self.release_newest_pong();
+        self.push(header, payload);
+    }
+
+    fn release_newest_pong(&mut self) {
+        if !self.pongs.newest.is_empty() {
+            self.total += self.pongs.newest.len() as u64;
+            self.copied.append(&mut self.pongs.newest);
+            self.pongs.queued = 1;
+            self.pongs.end = self.total;
+        }
+    }
+
+    /// Drops everything: the transport is gone.
+    pub(super) fn clear(&mut self) {
+        *self = Self { total: self.total_written(), ..Self::default() };
+    }
+
+    /// Moves the unwritten part to the front once the written one is the larger, so that a buffer
+    /// that never runs empty does not grow for ever.
+    #[inline]
+    fn compact(&mut self) {
+        if self.written >= COMPACT_FROM && self.written > self.copied.len() / 2 {
+            self.copied.drain(..self.written);
+            for (place, _) in &mut self.shared {
+                *place -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+}
+
+/// Appends a frame to `buffer`.
+#[inline]
+fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
+    let (head, length) = header.encode();
+    buffer.reserve(length + payload.len());
+    buffer.extend_from_slice(&head[..length]);
+    let Some(key) = header.mask else { return buffer.extend_from_slice(payload) };
+    for piece in payload.chunks(MASK_STRIDE) {
+        let start = buffer.len();
+        buffer.extend_from_slice(piece);
+        mask(&mut buffer[start..], key, 0); // the stride is a multiple of four
+    }
+}
+
+impl Buf for Outbox {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.copied.len() - self.written + self.shared_len
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        match self.shared.front() {
+            Some((place, bytes)) if *place == self.written => bytes,
+            Some((place, _)) => &self.copied[self.written..*place],
+            None => &self.copied[self.written..],
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let mut from = self.written;
+        let copied = |from: usize, to: usize| (from < to).then(|| &self.copied[from..to]);
+        let pieces = self
+            .shared
+            .iter()
+            .flat_map(|(place, bytes)| {
+                let before = copied(from, *place);
+                from = *place;
+                [before, Some(&bytes[..])]
+            })
+            .flatten();
+        let mut used = 0;
+        for piece in pieces.take(slices.len()) {
+            slices[used] = std::io::IoSlice::new(piece);
+            used += 1;
+        }
+        let last = self.shared.back().map_or(self.written, |(place, _)| *place);
+        if let (Some(rest), true) = (copied(last, self.copied.len()), used < slices.len()) {
+            slices[used] = std::io::IoSlice::new(rest);
+            used += 1;
+        }
+        used
+    }
+
+    /// # Panics
+    /// When `written` is more than [`remaining`](Buf::remaining).
+    fn advance(&mut self, mut written: usize) {
+        assert!(written <= self.remaining(), "advanced past the end of the outbox");
+        while written > 0 {
+            match self.shared.front_mut() {
+                Some((place, bytes)) if *place == self.written => {
+                    let step = written.min(bytes.len());
+                    bytes.advance(step);
+                    self.shared_len -= step;
+                    written -= step;
+                    if bytes.is_empty() {
+                        self.shared.pop_front();
+                    }
+                }
+                next => {
+                    let end = next.map_or(self.copied.len(), |(place, _)| *place);
+                    let step = written.min(end - self.written);
+                    self.written += step;
+                    written -= step;
+                }
+            }
+        }
+        if self.is_empty() {
+            self.copied.clear();
+            self.written = 0;
+            if self.copied.capacity() > KEEP {
+                self.copied = Vec::new();
+            }
+        }
+        if self.pongs.queued > 0 && self.total_written() >= self.pongs.end {
+            self.pongs.queued = 0;
+            self.release_newest_pong();
+        }
+    }
+}
+
+/// The length only: payloads are never printed.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outbox({} bytes)", self.remaining())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(len: usize) -> Header {
+        Header::new(OpCode::Binary, len as u64)
+    }
+
+    /// Writes everything, `step` bytes at a time.
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !outbox.is_empty() {
+            let chunk = outbox.chunk();
+            let step = step.min(chunk.len());
+            all.extend_from_slice(&chunk[..step]);
+            outbox.advance(step);
+        }
+        all
+    }
+
+    #[test]
+    fn copied_and_shared_payloads_come_out_in_order_at_any_step() {
+        let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        for step in [1, 3, 1000, usize::MAX] {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for small in [&b"a"[..], b"", b"bcd"] {
+                outbox.push(&binary(small.len()), small);
+                encode(&mut expected, &binary(small.len()), small);
+                let pointer = big.as_ptr();
+                outbox.push_message(&binary(big.len()), &big);
+                assert_eq!(outbox.shared.back().unwrap().1.as_ptr(), pointer, "not copied");
+                encode(&mut expected, &binary(big.len()), &big);
+            }
+            assert_eq!(outbox.remaining(), expected.len());
+            assert_eq!(drain(&mut outbox, step), expected);
+            assert_eq!(outbox.total_written(), expected.len() as u64);
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn vectored_chunks_are_the_same_bytes() {
+        let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        let mut outbox = Outbox::default();
+        outbox.push_message(&binary(big.len()), &big);
+        outbox.push_message(&binary(big.len()), &big);
+        outbox.push(&binary(3), b"end");
+        outbox.advance(2);
+        for room in 1..8 {
+            let mut slices = [std::io::IoSlice::new(&[]); 8];
+            let used = outbox.chunks_vectored(&mut slices[..room]);
+            assert_eq!(used, room.min(5));
+            let gathered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
+            let mut copy = Outbox::default();
+            copy.push_message(&binary(big.len()), &big[..]);
+            copy.push_message(&binary(big.len()), &big[..]);
+            copy.push(&binary(3), b"end");
+            assert_eq!(gathered, copy.chunk()[2..][..gathered.len()]);
+        }
+    }
+
+    /// KNOWN: curl CVE-2026-11586, CVE-2025-5399. Sixteen pongs in order, then the newest.
+    #[test]
+    fn ping_flood_is_bounded_and_the_newest_ping_is_answered() {
+        let mut outbox = Outbox::default();
+        for i in 0..100_000u32 {
+            outbox.push_pong(None, &i.to_be_bytes());
+        }
+        assert!(outbox.remaining() <= 16 * 6 && outbox.copied.capacity() <= 256);
+        let written = drain(&mut outbox, 1);
+        let pongs: Vec<u32> = written
+            .chunks(6)
+            .map(|pong| u32::from_be_bytes(pong[2..].try_into().unwrap()))
+            .collect();
+        let expected: Vec<u32> = (0..16).chain([99_999]).collect();
+        assert_eq!(pongs, expected);
+    }
+
+    #[test]
+    fn kept_pong_follows_the_sixteen_though_the_outbox_never_runs_empty() {
+        let mut outbox = Outbox::default();
+        for i in 0..20 {
+            outbox.push_pong(None, &[i]);
+        }
+        outbox.push(&binary(1), b"x");
+        outbox.advance(16 * 3);
+        outbox.push(&binary(1), b"y");
+        assert_eq!(drain(&mut outbox, 1), b"\x82\x01x\x8a\x01\x13\x82\x01y");
+    }
+
+    #[test]
+    fn a_buffer_that_never_runs_empty_does_not_grow() {
+        let mut outbox = Outbox::default();
+        outbox.push(&binary(100), &[0; 100]);
+        for _ in 0..100_000 {
+            outbox.push(&binary(100), &[0; 100]);
+            outbox.advance(102);
+        }
+        assert!(outbox.copied.capacity() <= 4 * COMPACT_FROM, "{}", outbox.copied.capacity());
+    }
+
+    #[test]
+    fn a_large_buffer_is_given_back() {
+        let mut outbox = Outbox::default();
+        outbox.push(&binary(1 << 20), &alloc::vec![0; 1 << 20]);
+        drain(&mut outbox, usize::MAX);
+        assert_eq!(outbox.copied.capacity(), 0);
+    }
+}

@@ -1,0 +1,308 @@
+//! From bytes to events: frames, their order, reassembly (RFC 6455 §5 and §6.2).
+//!
+//! ```text
+//! Head{partial ≤ 13} ──whole frame at hand──────────────→ Head      (borrowed event)
+//! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
+//! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
+//! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
+//! ```
+
+use super::{Config, ProtocolError, ProtocolErrorKind as Kind};
+use crate::{
+    Incoming, Input,
+    frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
+    message::Assembly,
+};
+use alloc::borrow::Cow;
+use core::str;
+
+/// What came from the peer. It borrows the input, never the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'i> {
+    /// A whole message.
+    Message(Incoming<'i>),
+    /// A ping (RFC 6455 §5.5.2). Its pong is queued already.
+    Ping(Cow<'i, [u8]>),
+    /// A pong (§5.5.3), asked for or not.
+    Pong(Cow<'i, [u8]>),
+    /// The peer's Close (§5.5.1), `None` if it came without a code. Ours is queued already if it
+    /// was not sent before. This is the last event.
+    Close(Option<CloseFrame>),
+}
+
+impl Event<'_> {
+    /// The same event, its payload copied if it is borrowed.
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::Message(message) => Event::Message(message.into_static()),
+            Self::Ping(payload) => Event::Ping(payload.into_owned().into()),
+            Self::Pong(payload) => Event::Pong(payload.into_owned().into()),
+            Self::Close(frame) => Event::Close(frame),
+        }
+    }
+}
+
+/// The receiving half of a connection: what it needs to know from one read to the next.
+pub(super) struct Receiver {
+    state: State,
+    message: Option<Assembly>,
+    /// Where the current frame starts, in bytes since the handshake.
+    frame_start: u64,
+    frame_end: u64,
+}
+
+enum State {
+    Head(PartialHead),
+    Payload { fin: bool, mask: Option<[u8; 4]>, len: u64, done: u64 },
+    Control { opcode: OpCode, mask: Option<[u8; 4]>, len: u8, payload: ControlPayload },
+}
+
+impl State {
+    const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
+}
+
+/// The first bytes of a head that the input ended in.
+struct PartialHead {
+    bytes: [u8; Header::MAX_LEN - 1],
+    len: u8,
+}
+
+impl PartialHead {
+    /// Takes a head off the input, or all of the input if it ends inside one: the head and how
+    /// long it was in bytes.
+    #[inline]
+    fn decode(&mut self, input: &mut Input<'_>) -> Result<Option<(Header, usize)>, HeaderError> {
+        let kept = usize::from(self.len);
+        let decoded = if kept == 0 {
+            Header::decode(input.as_bytes())?
+        } else {
+            let mut bytes = [0; Header::MAX_LEN];
+            let more = input.len().min(Header::MAX_LEN - kept);
+            bytes[..kept].copy_from_slice(&self.bytes[..kept]);
+            bytes[kept..kept + more].copy_from_slice(&input.as_bytes()[..more]);
+            Header::decode(&bytes[..kept + more])?
+        };
+        match decoded {
+            Some((_, length)) => {
+                input.take(length - kept);
+                self.len = 0;
+            }
+            None => {
+                let rest = input.take_all();
+                self.bytes[kept..kept + rest.len()].copy_from_slice(rest);
+                self.len += rest.len() as u8;
+            }
+        }
+        Ok(decoded)
+    }
+}
+
+/// What of the connection the rules of receiving depend on.
+pub(super) struct Rules<'c> {
+    /// Whether the peer is a client and so has to mask (§5.1).
+    pub(super) masked: bool,
+    pub(super) config: &'c Config,
+}
+
+impl Receiver {
+    pub(super) fn new() -> Self {
+        Self { state: State::START, message: None, frame_start: 0, frame_end: 0 }
+    }
+
+    /// Whether a part of a message is there and the rest is not.
+    pub(super) fn is_assembling(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// The next event, or `None` once all input is consumed.
+    ///
+    /// After an error the receiver must not be used again.
+    #[inline]
+    pub(super) fn next<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        rules: &Rules<'_>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        self.next_kind(input, rules)
+            .map_err(|kind| ProtocolError { kind, offset: self.frame_start })
+    }
+
+    fn next_kind<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        rules: &Rules<'_>,
+    ) -> Result<Option<Event<'i>>, Kind> {
+        loop {
+            match &mut self.state {
+                State::Head(partial) => {
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                    self.frame_start = self.frame_end;
+                    let Some((header, length)) = partial.decode(input).map_err(Kind::Header)?
+                    else {
+                        return Ok(None);
+                    };
+                    self.frame_end += length as u64 + header.payload_len;
+                    self.check(&header, rules)?;
+                    if let Some(event) = self.start(header, input)? {
+                        return Ok(Some(event));
+                    }
+                }
+                State::Payload { fin, mask: key, len, done } => {
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                    let (fin, key, missing) = (*fin, *key, *len - *done);
+                    let piece = input.take(to_usize(missing).min(input.len()));
+                    unmask(piece, key, *done);
+                    *done += piece.len() as u64;
+                    let missing = to_usize(missing - piece.len() as u64);
+                    if missing == 0 {
+                        self.state = State::START;
+                    }
+                    if let Some(message) = self.assemble(piece, missing, fin)? {
+                        return Ok(Some(Event::Message(message)));
+                    }
+                }
+                State::Control { opcode, mask: key, len, payload } => {
+                    let done = payload.as_bytes().len();
+                    let piece = input.take((usize::from(*len) - done).min(input.len()));
+                    unmask(piece, *key, done as u64);
+                    payload.extend(piece);
+                    if payload.as_bytes().len() < usize::from(*len) {
+                        return Ok(None);
+                    }
+                    let event = control(*opcode, payload.as_bytes().to_vec().into())?;
+                    self.state = State::START;
+                    return Ok(Some(event));
+                }
+            }
+        }
+    }
+
+    /// Judges a head by what depends on the connection, before any of its payload is awaited or
+    /// reserved.
+    #[inline]
+    fn check(&mut self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
+        if !header.rsv.is_none() {
+            return Err(Kind::ReservedBits(header.rsv)); // §5.2
+        }
+        match header.mask {
+            None if rules.masked => return Err(Kind::Unmasked(header.opcode)), // §5.1
+            Some(_) if !rules.masked => return Err(Kind::Masked(header.opcode)), // §5.1
+            _ => {}
+        }
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        // §10.4. Limits are compared as u64, before any conversion, and never pass what a buffer
+        // can hold on this platform.
+        let limit = |limit: usize| limit.min(isize::MAX as usize) as u64;
+        let frame_limit = limit(rules.config.max_frame_size);
+        if header.payload_len > frame_limit {
+            return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
+        }
+        let mut size = header.payload_len;
+        match (&mut self.message, header.opcode) {
+            (None, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
+            (None, _) => {}
+            (Some(message), OpCode::Continuation) => {
+                size = size.saturating_add(message.len() as u64);
+                if message.fragments >= rules.config.max_fragments {
+                    return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
+                }
+                message.fragments += 1;
+            }
+            (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
+        }
+        let message_limit = limit(rules.config.max_message_size);
+        if size > message_limit {
+            return Err(Kind::MessageTooBig { size, limit: message_limit });
+        }
+        Ok(())
+    }
+
+    /// Starts on the payload: an event at once if all of it is at hand and nothing has to be
+    /// joined, otherwise a state that takes the pieces.
+    #[inline]
+    fn start<'i>(
+        &mut self,
+        header: Header,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, Kind> {
+        let whole = header.payload_len <= input.len() as u64;
+        match header.opcode {
+            OpCode::Text | OpCode::Binary if whole && header.fin => {
+                let payload = input.take(to_usize(header.payload_len));
+                unmask(payload, header.mask, 0);
+                let message = if header.opcode == OpCode::Binary {
+                    Incoming::Binary(Cow::Borrowed(payload))
+                } else {
+                    let text = str::from_utf8(payload).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+                    Incoming::Text(Cow::Borrowed(text))
+                };
+                return Ok(Some(Event::Message(message)));
+            }
+            OpCode::Text => self.message = Some(Assembly::text()),
+            OpCode::Binary => self.message = Some(Assembly::binary()),
+            OpCode::Continuation => {}
+            opcode if whole => {
+                let payload = input.take(to_usize(header.payload_len));
+                unmask(payload, header.mask, 0);
+                return control(opcode, Cow::Borrowed(payload)).map(Some);
+            }
+            opcode => {
+                let (mask, payload) = (header.mask, ControlPayload::EMPTY);
+                let len = header.payload_len as u8;
+                self.state = State::Control { opcode, mask, len, payload };
+                return Ok(None);
+            }
+        }
+        if header.payload_len == 0 {
+            return Ok(self.assemble(&[], 0, header.fin)?.map(Event::Message));
+        }
+        let Header { fin, mask, payload_len: len, .. } = header;
+        self.state = State::Payload { fin, mask, len, done: 0 };
+        Ok(None)
+    }
+
+    /// Adds a piece of payload to the message, of whose frame `missing` bytes are still to come;
+    /// gives the message once it is whole.
+    fn assemble(
+        &mut self,
+        piece: &[u8],
+        missing: usize,
+        fin: bool,
+    ) -> Result<Option<Incoming<'static>>, Kind> {
+        let Some(message) = &mut self.message else { unreachable!("check() saw to it") };
+        message.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+        if missing > 0 || !fin {
+            return Ok(None);
+        }
+        let message = self.message.take().map(Assembly::finish).transpose();
+        message.map_err(|_| Kind::InvalidUtf8)
+    }
+}
+
+fn control(opcode: OpCode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, Kind> {
+    Ok(match opcode {
+        OpCode::Ping => Event::Ping(payload),
+        OpCode::Pong => Event::Pong(payload),
+        _ => Event::Close(CloseFrame::decode(&payload).map_err(Kind::CloseFrame)?),
+    })
+}
+
+#[inline]
+fn unmask(payload: &mut [u8], key: Option<[u8; 4]>, offset: u64) {
+    if let Some(key) = key {
+        mask(payload, key, offset);
+    }
+}
+
+/// A length that was checked against a limit of this platform, or one that is only an upper bound.
+#[inline]
+fn to_usize(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}

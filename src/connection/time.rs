@@ -1,0 +1,49 @@
+//! Time as the core sees it: a number that the caller brings.
+
+use core::{ops::Add, time::Duration};
+
+/// A point in time, as a duration since an epoch that the caller chooses: the start of the
+/// program, of the connection, anything that never goes backwards.
+///
+/// The core has no clock. It says when it wants to be called
+/// ([`Connection::poll_timeout`](crate::Connection::poll_timeout)) and is told what time it is
+/// ([`Connection::handle_timeout`](crate::Connection::handle_timeout)).
+///
+/// ```
+/// use fullduplex::Time;
+/// use core::time::Duration;
+///
+/// let time = Time::since_epoch(Duration::from_secs(5));
+/// assert!(time > Time::EPOCH);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(Duration);
+
+impl Time {
+    /// The epoch itself. As a deadline it means "at once".
+    pub const EPOCH: Self = Self(Duration::ZERO);
+
+    /// The time at `elapsed` after the epoch.
+    pub const fn since_epoch(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// How long after the epoch this is.
+    pub const fn elapsed(self) -> Duration {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Saturates, so that "never" can be said with [`Duration::MAX`].
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}

@@ -1,0 +1,93 @@
+//! The payload of a control frame.
+
+use super::Header;
+use core::fmt;
+
+const MAX: usize = Header::MAX_CONTROL_PAYLOAD;
+
+/// The payload of a Ping or Pong: at most 125 bytes, held inline (RFC 6455 §5.5).
+///
+/// ```
+/// use fullduplex::frame::ControlPayload;
+///
+/// let payload = ControlPayload::new(b"are you there?")?;
+/// assert_eq!(payload.as_bytes(), b"are you there?");
+/// assert!(ControlPayload::new(&[0; 126]).is_err());
+/// # Ok::<(), fullduplex::frame::ControlPayloadTooLong>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct ControlPayload {
+    bytes: [u8; MAX],
+    len: u8,
+}
+
+impl ControlPayload {
+    /// No payload at all.
+    pub const EMPTY: Self = Self { bytes: [0; MAX], len: 0 };
+
+    /// Copies `payload`.
+    ///
+    /// # Errors
+    /// [`ControlPayloadTooLong`] when it has more than 125 bytes.
+    pub fn new(payload: &[u8]) -> Result<Self, ControlPayloadTooLong> {
+        let mut new = Self::EMPTY;
+        if payload.len() > MAX {
+            return Err(ControlPayloadTooLong(payload.len()));
+        }
+        new.extend(payload);
+        Ok(new)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Appends a piece of a frame whose announced length was checked to fit.
+    pub(crate) fn extend(&mut self, piece: &[u8]) {
+        let start = usize::from(self.len);
+        self.bytes[start..start + piece.len()].copy_from_slice(piece);
+        self.len += piece.len() as u8;
+    }
+}
+
+impl PartialEq for ControlPayload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for ControlPayload {}
+
+impl AsRef<[u8]> for ControlPayload {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl TryFrom<&[u8]> for ControlPayload {
+    type Error = ControlPayloadTooLong;
+
+    fn try_from(payload: &[u8]) -> Result<Self, Self::Error> {
+        Self::new(payload)
+    }
+}
+
+/// The length only: payloads are never printed.
+impl fmt::Debug for ControlPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ControlPayload({} bytes)", self.len)
+    }
+}
+
+/// A payload that is too long for a control frame; holds its length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlPayloadTooLong(pub usize);
+
+impl fmt::Display for ControlPayloadTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a control frame holds at most {MAX} bytes, not {}", self.0)
+    }
+}
+
+impl core::error::Error for ControlPayloadTooLong {}

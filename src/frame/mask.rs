@@ -1,0 +1,67 @@
+//! Masking (RFC 6455 §5.3).
+
+/// Masks or unmasks `payload` in place: byte `i` is XORed with `key[(offset + i) % 4]`
+/// (RFC 6455 §5.3).
+///
+/// `offset` is how many bytes of the same frame came before `payload`, so a frame can be unmasked
+/// in pieces of any size. Masking twice is the identity.
+///
+/// ```
+/// use fullduplex::frame::mask;
+///
+/// let mut payload = *b"Hello";
+/// mask(&mut payload[..2], [0x37, 0xfa, 0x21, 0x3d], 0);
+/// mask(&mut payload[2..], [0x37, 0xfa, 0x21, 0x3d], 2);
+/// assert_eq!(payload, *b"\x7f\x9f\x4d\x51\x58");
+/// ```
+#[inline]
+pub fn mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
+    let key = u32::from_ne_bytes(key);
+    let turn = (offset % 4) as u32 * 8;
+    let key =
+        if cfg!(target_endian = "little") { key.rotate_right(turn) } else { key.rotate_left(turn) };
+    xor(payload, key.to_ne_bytes());
+}
+
+/// Chunks of 32 bytes become vector operations; eight bytes at a time take most of what is left.
+fn xor(payload: &mut [u8], key: [u8; 4]) {
+    let wide: [u8; 32] = core::array::from_fn(|i| key[i % 4]);
+    let mut chunks = payload.chunks_exact_mut(32);
+    for chunk in &mut chunks {
+        for (byte, key) in chunk.iter_mut().zip(wide) {
+            *byte ^= key;
+        }
+    }
+    let mut words = chunks.into_remainder().chunks_exact_mut(8);
+    for word in &mut words {
+        for (byte, key) in word.iter_mut().zip(wide) {
+            *byte ^= key;
+        }
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(wide) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn section_5_3_byte_i_with_key_i_mod_4_at_every_length_and_offset() {
+        let key = [0x12, 0x34, 0x56, 0x78];
+        for length in 0..100 {
+            let plain: Vec<u8> = (0..length).collect();
+            for offset in [0, 1, 2, 3, 4, 7, (1 << 33) + 1] {
+                let mut masked = plain.clone();
+                mask(&mut masked, key, offset);
+                for (i, byte) in masked.iter().enumerate() {
+                    assert_eq!(*byte, plain[i] ^ key[(offset as usize + i) % 4]);
+                }
+                mask(&mut masked, key, offset);
+                assert_eq!(masked, plain);
+            }
+        }
+    }
+}

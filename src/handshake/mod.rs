@@ -1,0 +1,66 @@
+//! The opening handshake (RFC 6455 §4): small one-shot state machines over bytes.
+//!
+//! ```text
+//! client   Request ─ClientHandshake::new→ request_bytes() … receive(input) → Some(Response): open
+//! server   ServerHandshake::receive(input) → Some(UpgradeRequest)
+//!          ─Acceptor::answer→ Acceptance ─UpgradeRequest::accept→ Response::to_bytes(): open
+//!          every failure → Rejection ─response()→ Response::to_bytes(), then close TCP (§7.2.2)
+//! ```
+//!
+//! Nothing here owns a socket, a clock or a random generator. `receive` takes bytes off the front
+//! of an [`Input`](crate::Input): it returns `None` when it took everything and needs more; when it
+//! is done, what is left in the input are frames (§4.2.2: a server may send at once). A deadline is
+//! the adapter's to keep; `timed_out` tells what it means.
+//!
+//! A whole handshake, with both ends in one place:
+//!
+//! ```
+//! use fullduplex::Input;
+//! use fullduplex::handshake::{Acceptor, ClientHandshake, HeadLimits, Request, ServerHandshake};
+//!
+//! let request = Request::new("ws://example.com/chat").subprotocol("chat.v2").subprotocol("chat");
+//! let mut client = ClientHandshake::new(request, &mut rand::rng())?;
+//! let mut server = ServerHandshake::new(HeadLimits::default());
+//! let acceptor = Acceptor::new().subprotocols(["chat"]);
+//!
+//! let mut wire = client.request_bytes().to_vec();
+//! let request = server.receive(&mut Input::new(&mut wire))?.expect("the head is complete");
+//! assert_eq!(request.path(), "/chat");
+//!
+//! let response = request.accept(&acceptor.answer(&request)?)?;
+//! let mut wire = response.to_bytes()?;
+//! let response = client.receive(&mut Input::new(&mut wire))?.expect("the head is complete");
+//! assert_eq!(response.subprotocol(), Some("chat"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod accept;
+mod acceptor;
+mod authority;
+mod body;
+mod client;
+mod grammar;
+mod head;
+mod headers;
+mod negotiate;
+mod origin;
+mod rejection;
+mod request;
+mod response;
+mod server;
+mod upgrade;
+mod url;
+
+pub use accept::accept_key;
+pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
+pub use client::{ClientHandshake, ClientHandshakeError};
+pub use head::{HeadError, HeadLimits};
+pub use headers::{Headers, InvalidHeader};
+pub use negotiate::{Extension, InvalidExtension, InvalidSubprotocol};
+pub use origin::{InvalidOrigin, OriginPolicy};
+pub use rejection::{Rejection, RejectionReason};
+pub use request::{InvalidRequest, Request};
+pub use response::{InvalidResponse, Response};
+pub use server::ServerHandshake;
+pub use upgrade::UpgradeRequest;
+pub use url::{InvalidUrl, InvalidUrlReason, Url};

@@ -1,0 +1,261 @@
+//! Origins, and which of them a server accepts (RFC 6455 §10.2, RFC 6454).
+
+use super::{authority::Authority, upgrade::UpgradeRequest};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+/// Which origins may open connections (RFC 6455 §10.2).
+///
+/// Browsers let every page open a WebSocket to every server, with the user's cookies for that
+/// server, and only say in `Origin` where the page came from. A server that knows its users by
+/// their cookies, or by where they are in the network, and does not look at the origin can be
+/// driven by any page they visit (cross-site WebSocket hijacking). One that wants a token in the
+/// URL, a header or the first message is not in danger.
+///
+/// The default is [`any`](Self::any), for a library cannot know from where its pages are served,
+/// and the RFC makes this check the server's choice. Choose one of the others when cookies count.
+/// Clients that are no browsers can send any origin (§10.1), so this is never authentication.
+///
+/// ```
+/// use fullduplex::handshake::{Acceptor, OriginPolicy};
+///
+/// let policy = OriginPolicy::list(["https://example.com", "https://app.example.com:8443"])?;
+/// let acceptor = Acceptor::new().origins(policy.require_origin(true));
+///
+/// assert!(OriginPolicy::list(["example.com"]).is_err()); // without a scheme
+/// # Ok::<(), fullduplex::handshake::InvalidOrigin>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginPolicy {
+    rule: Rule,
+    required: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Rule {
+    #[default]
+    Any,
+    SameHost,
+    List(Vec<Origin>),
+}
+
+impl OriginPolicy {
+    /// Every origin, `null` too.
+    pub fn any() -> Self {
+        Self::default()
+    }
+
+    /// Origins `http` or `https` whose host and port are those of the `Host` header. Where one of
+    /// them names no port, the origin's scheme decides (so a TLS proxy in front does not matter).
+    ///
+    /// A page from the same host served without TLS passes too, and one that reached this server by
+    /// DNS rebinding: a [`list`](Self::list) stops both.
+    pub fn same_host() -> Self {
+        Self { rule: Rule::SameHost, required: false }
+    }
+
+    /// Exactly these origins, as in `https://example.com` or `http://localhost:3000`. Scheme, host
+    /// and port have to be equal; a port that is the scheme's default may be left out.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] for one that is not `scheme://host[:port]`. `null` is refused, for every
+    /// page can make its origin `null`; so are wildcards.
+    pub fn list<I>(origins: I) -> Result<Self, InvalidOrigin>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let parse = |text: I::Item| {
+            let text = text.as_ref();
+            // A "*" would be taken literally, and match nothing.
+            let origin = Origin::parse(text).filter(|origin| !origin.host.contains('*'));
+            origin.ok_or_else(|| InvalidOrigin(text.to_string()))
+        };
+        let origins: Result<_, _> = origins.into_iter().map(parse).collect();
+        Ok(Self { rule: Rule::List(origins?), required: false })
+    }
+
+    /// Whether requests without `Origin` are refused. Clients that are no browsers often send none,
+    /// browsers always do, so the default, `false`, lets them in.
+    #[must_use]
+    pub fn require_origin(mut self, required: bool) -> Self {
+        self.required = required;
+        self
+    }
+
+    /// Whether `request` may pass.
+    pub fn allows(&self, request: &UpgradeRequest) -> bool {
+        self.permits(request.origin(), request.host())
+    }
+
+    fn permits(&self, origin: Option<&str>, host: &str) -> bool {
+        let Some(origin) = origin else { return !self.required };
+        if self.rule == Rule::Any {
+            return true;
+        }
+        let Some(origin) = Origin::parse(origin) else { return false };
+        match &self.rule {
+            Rule::Any => true,
+            Rule::SameHost => {
+                let web = matches!(origin.scheme.as_str(), "http" | "https");
+                web && Authority::parse(host).is_ok_and(|host| {
+                    let port = host.port.or(default_port(&origin.scheme));
+                    host.host == origin.host && port == origin.port
+                })
+            }
+            Rule::List(list) => list.contains(&origin),
+        }
+    }
+}
+
+/// A scheme and a host in lower case, and the port with the scheme's default put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Parses `scheme "://" host [":" port]` and nothing more (RFC 6454 §6.2).
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(rest) {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        let Authority { host, port } = Authority::parse(authority).ok()?;
+        let port = port.or(default_port(&scheme));
+        Some(Self { scheme, host, port })
+    }
+}
+
+/// The default port of a scheme in lower case.
+pub(super) fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// A text that is not an origin of the form `scheme://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidOrigin(pub String);
+
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not an origin, which is scheme://host or scheme://host:port", self.0)
+    }
+}
+
+impl core::error::Error for InvalidOrigin {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// §10.2, checklist 99, known failure 39: a list means exactly what is in it.
+    #[test]
+    fn section_10_2_list() {
+        let list =
+            ["https://Example.com", "http://localhost:3000", "https://[::1]:8443", "app://x"];
+        let policy = OriginPolicy::list(list).unwrap();
+        let good = [
+            "https://example.com",
+            "HTTPS://EXAMPLE.COM",
+            "https://example.com:443",
+            "http://localhost:3000",
+            "https://[0::1]:8443",
+            "app://x",
+        ];
+        for origin in good {
+            assert!(policy.permits(Some(origin), "any"), "{origin}");
+        }
+        let bad = [
+            "",
+            "null",
+            "example.com",
+            "http://example.com",
+            "https://example.com:444",
+            "https://evil-example.com",
+            "https://example.com.evil.org",
+            "https://example.com.",
+            "https://www.example.com",
+            "https://example.com/",
+            "https://example.com/x",
+            "https://evil.org@example.com",
+            "https://example.com@evil.org",
+            "https://example.com https://evil.org",
+            "https://evil.org, https://example.com",
+            "https://example.com:443:443",
+            "https://example.com#",
+            "https://example.com?",
+            "https://example.com\\.evil.org",
+            "https://example.com%2eevil.org",
+            "https:example.com",
+            "://example.com",
+            "https://",
+            "http://localhost",
+            "https://localhost:3000",
+            "app://x:1",
+        ];
+        for origin in bad {
+            assert!(!policy.permits(Some(origin), "example.com"), "{origin}");
+        }
+        for wrong in ["null", "example.com", "*", "https://*.example.com", "https://a/b", ""] {
+            assert_eq!(OriginPolicy::list([wrong]), Err(InvalidOrigin(wrong.to_string())));
+        }
+        assert!(!OriginPolicy::list([""; 0]).unwrap().permits(Some("https://a"), "a"));
+    }
+
+    /// §10.2: same host as the request's.
+    #[test]
+    fn section_10_2_same_host() {
+        let policy = OriginPolicy::same_host();
+        let good = [
+            ("https://example.com", "example.com"),
+            ("https://example.com", "EXAMPLE.com:443"),
+            ("http://example.com", "example.com"),
+            ("http://example.com:80", "example.com"),
+            ("http://localhost:3000", "localhost:3000"),
+            ("http://[::1]:3000", "[0:0::1]:3000"),
+        ];
+        for (origin, host) in good {
+            assert!(policy.permits(Some(origin), host), "{origin} {host}");
+        }
+        let bad = [
+            ("null", "null"),
+            ("https://example.com", "example.com:80"),
+            ("http://localhost:3000", "localhost"),
+            ("http://localhost:3000", "localhost:3001"),
+            ("https://evil-example.com", "example.com"),
+            ("https://example.com.evil.org", "example.com"),
+            ("https://www.example.com", "example.com"),
+            ("chrome-extension://example.com", "example.com"),
+            ("file://", ""),
+        ];
+        for (origin, host) in bad {
+            assert!(!policy.permits(Some(origin), host), "{origin} {host}");
+        }
+    }
+
+    /// §4.2.1 and §10.1: no Origin means no browser.
+    #[test]
+    fn section_4_2_1_missing_origin() {
+        for policy in [
+            OriginPolicy::any(),
+            OriginPolicy::same_host(),
+            OriginPolicy::list(["https://a"]).unwrap(),
+        ] {
+            assert!(policy.permits(None, "h"));
+            assert!(!policy.require_origin(true).permits(None, "h"));
+        }
+        assert!(OriginPolicy::any().permits(Some("null"), "h"));
+        assert_eq!(OriginPolicy::default(), OriginPolicy::any());
+    }
+}

@@ -1,0 +1,239 @@
+//! Why a server turns a request down.
+
+use super::{
+    head::HeadError,
+    headers::InvalidHeader,
+    negotiate::{InvalidExtension, InvalidSubprotocol},
+    response::Response,
+};
+use alloc::format;
+use core::fmt;
+
+/// Why a server turns a request down, and with which response (RFC 6455 §4.2).
+///
+/// Send the [`response`](Self::response) and close the connection, without a Close frame (§7.2.2).
+///
+/// ```
+/// use fullduplex::Input;
+/// use fullduplex::handshake::{HeadLimits, RejectionReason, ServerHandshake};
+///
+/// let mut wire = *b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let mut server = ServerHandshake::new(HeadLimits::default());
+/// let rejection = server.receive(&mut Input::new(&mut wire)).unwrap_err();
+/// assert_eq!(rejection.reason(), RejectionReason::NotUpgrade);
+/// assert_eq!(rejection.response().status(), 426);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    reason: RejectionReason,
+    detail: Detail,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Detail {
+    None,
+    Head(HeadError),
+    Header(InvalidHeader),
+    Subprotocol(InvalidSubprotocol),
+    Extension(InvalidExtension),
+}
+
+impl Rejection {
+    #[cold]
+    pub(super) fn new(reason: RejectionReason) -> Self {
+        Self { reason, detail: Detail::None }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> RejectionReason {
+        self.reason
+    }
+
+    /// Whether the connection ended before a whole request came. Nobody may be there to read a
+    /// response.
+    pub fn is_eof(&self) -> bool {
+        self.reason == RejectionReason::Eof
+    }
+
+    /// The response to send: the status of [`RejectionReason::status`], the headers that HTTP
+    /// demands with it, and a line of text that says why.
+    pub fn response(&self) -> Response {
+        let response = Response::new(self.reason.status())
+            .with_header("Content-Type", "text/plain; charset=utf-8");
+        // RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4.
+        let response = match self.reason.status() {
+            405 => response.with_header("Allow", "GET"),
+            426 => response
+                .with_header("Upgrade", "websocket")
+                .with_header("Sec-WebSocket-Version", "13"),
+            _ => response,
+        };
+        let why = self.reason;
+        response.with_body(match &self.detail {
+            Detail::Head(detail) => format!("{why}: {detail}\n"),
+            Detail::Extension(detail) => format!("{why}: {detail}\n"),
+            // Nothing that the client sent is echoed.
+            Detail::None | Detail::Header(_) | Detail::Subprotocol(_) => format!("{why}\n"),
+        })
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "upgrade request rejected with {}: {}", self.reason.status(), self.reason)
+    }
+}
+
+impl core::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.detail {
+            Detail::None => None,
+            Detail::Head(error) => Some(error),
+            Detail::Header(error) => Some(error),
+            Detail::Subprotocol(error) => Some(error),
+            Detail::Extension(error) => Some(error),
+        }
+    }
+}
+
+impl From<HeadError> for Rejection {
+    fn from(error: HeadError) -> Self {
+        let reason = match error {
+            HeadError::TooLarge { .. } => RejectionReason::HeadTooLarge,
+            HeadError::TooManyHeaders { .. } => RejectionReason::TooManyHeaders,
+            HeadError::TargetTooLong { .. } => RejectionReason::TargetTooLong,
+            HeadError::Version => RejectionReason::HttpVersion,
+            HeadError::NotHttp | HeadError::Invalid { .. } => RejectionReason::Malformed,
+        };
+        Self { reason, detail: Detail::Head(error) }
+    }
+}
+
+impl From<InvalidHeader> for Rejection {
+    fn from(error: InvalidHeader) -> Self {
+        Self { reason: RejectionReason::Malformed, detail: Detail::Header(error) }
+    }
+}
+
+impl From<InvalidSubprotocol> for Rejection {
+    fn from(error: InvalidSubprotocol) -> Self {
+        Self { reason: RejectionReason::Subprotocols, detail: Detail::Subprotocol(error) }
+    }
+}
+
+impl From<InvalidExtension> for Rejection {
+    fn from(error: InvalidExtension) -> Self {
+        Self { reason: RejectionReason::Extensions, detail: Detail::Extension(error) }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $status:literal $why:literal;)*) => {
+        /// What was wrong with a request.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum RejectionReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl RejectionReason {
+            /// The status of the response.
+            pub fn status(self) -> u16 {
+                match self {
+                    $(Self::$name => $status,)*
+                }
+            }
+
+            #[cfg(test)]
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+
+        impl fmt::Display for RejectionReason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => $why,)*
+                })
+            }
+        }
+    };
+}
+
+reasons! {
+    /// 400: not HTTP, or HTTP that breaks its grammar (RFC 9112).
+    Malformed = 400 "malformed HTTP request";
+    /// 400: `Host` is missing, repeated or invalid (RFC 9112 §3.2).
+    Host = 400 "Host is missing, repeated or invalid";
+    /// 400: the target is neither a resource name nor an absolute URI for this host (§4.2.1).
+    Target = 400 "invalid request target";
+    /// 400: `Transfer-Encoding`, or a `Content-Length` other than 0: frames could only begin behind
+    /// a body.
+    Body = 400 "an upgrade request cannot have a body";
+    /// 400: `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64 (§4.2.1).
+    Key = 400 "Sec-WebSocket-Key is missing, repeated or invalid";
+    /// 400: more than one `Sec-WebSocket-Version` (§11.3.5).
+    RepeatedVersion = 400 "Sec-WebSocket-Version is repeated";
+    /// 400: `Origin` is repeated or not ASCII.
+    InvalidOrigin = 400 "Origin is repeated or invalid";
+    /// 400: `Sec-WebSocket-Protocol` is malformed or too long.
+    Subprotocols = 400 "Sec-WebSocket-Protocol is invalid";
+    /// 400: `Sec-WebSocket-Extensions` is malformed or too long (§9.1).
+    Extensions = 400 "Sec-WebSocket-Extensions is invalid";
+    /// 400: none of the server's subprotocols was offered, and one is required.
+    NoSubprotocol = 400 "none of the subprotocols is supported";
+    /// 400: the connection ended before the request was complete.
+    Eof = 400 "the connection ended inside the request";
+    /// 400: the handshake is over: its result was given before.
+    Finished = 400 "the handshake is over";
+    /// 403: the `Origin` is not wanted (§4.2.2, §10.2).
+    Origin = 403 "origin not allowed";
+    /// 405: not a GET (§4.2.1).
+    Method = 405 "the method has to be GET";
+    /// 408: the request took too long.
+    TimedOut = 408 "the request took too long";
+    /// 414: the target is longer than [`HeadLimits::max_target`](super::HeadLimits::max_target).
+    TargetTooLong = 414 "request target too long";
+    /// 426: no `Upgrade: websocket`, or no token `Upgrade` in `Connection` (§4.2.1).
+    NotUpgrade = 426 "only WebSocket is spoken here";
+    /// 426: `Sec-WebSocket-Version` is missing or not 13 (§4.2.2, §4.4).
+    Version = 426 "only version 13 of WebSocket is spoken here";
+    /// 431: the head is larger than [`HeadLimits::max_size`](super::HeadLimits::max_size).
+    HeadTooLarge = 431 "request head too large";
+    /// 431: more fields than [`HeadLimits::max_headers`](super::HeadLimits::max_headers).
+    TooManyHeaders = 431 "too many header fields";
+    /// 505: a version of HTTP other than 1.1 (§4.2.1).
+    HttpVersion = 505 "the version of HTTP has to be 1.1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    /// Every response can be sent, closes the connection and has what HTTP demands with its
+    /// status: RFC 9110 §15.5.6, §15.5.22 and §7.8, RFC 6455 §4.4; checklist 27, 32 and 128.
+    #[test]
+    fn section_4_2_2_every_response() {
+        for &reason in RejectionReason::ALL {
+            let response = Rejection::new(reason).response();
+            let text = String::from_utf8(response.to_bytes().unwrap()).unwrap();
+            assert_eq!(response.status(), reason.status());
+            assert!(text.starts_with(&format!("HTTP/1.1 {} ", reason.status())), "{text}");
+            assert!(text.contains("\r\nConnection: close"), "{text}");
+            let upgrade = reason.status() == 426;
+            assert_eq!(text.contains("\r\nUpgrade: websocket\r\n"), upgrade, "{text}");
+            assert_eq!(text.contains("\r\nConnection: close, Upgrade\r\n"), upgrade, "{text}");
+            assert_eq!(text.contains("\r\nSec-WebSocket-Version: 13\r\n"), upgrade, "{text}");
+            assert_eq!(text.contains("\r\nAllow: GET\r\n"), reason.status() == 405, "{text}");
+            assert_eq!(response.body(), format!("{reason}\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn nothing_from_the_client_is_echoed() {
+        let rejection = Rejection::from(InvalidSubprotocol::NotToken("<script>".into()));
+        assert!(!String::from_utf8_lossy(rejection.response().body()).contains("script"));
+        let name = "<script>".into();
+        let rejection = Rejection::from(InvalidHeader::Name(name));
+        assert!(!String::from_utf8_lossy(rejection.response().body()).contains("script"));
+    }
+}

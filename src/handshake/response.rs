@@ -1,0 +1,336 @@
+//! The response to an upgrade request.
+
+use super::{
+    grammar,
+    headers::{self, Headers, InvalidHeader},
+    negotiate::Extension,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+/// An HTTP response to a request for an upgrade (RFC 6455 §4.2.2).
+///
+/// A client gets one from [`ClientHandshake::receive`](super::ClientHandshake::receive): the 101,
+/// or within the error what the server said instead. A server gets its 101 from
+/// [`UpgradeRequest::accept`](super::UpgradeRequest::accept), and makes one itself to turn a
+/// request down with a status of its own:
+///
+/// ```
+/// use fullduplex::handshake::Response;
+///
+/// let response = Response::new(401)
+///     .with_header("WWW-Authenticate", "Basic realm=\"chat\"")
+///     .with_body("who are you?");
+/// assert_eq!(
+///     response.to_bytes()?,
+///     b"HTTP/1.1 401 Unauthorized\r\n\
+///       WWW-Authenticate: Basic realm=\"chat\"\r\n\
+///       Connection: close\r\n\
+///       Content-Length: 12\r\n\
+///       \r\n\
+///       who are you?"
+/// );
+/// # Ok::<(), fullduplex::handshake::InvalidResponse>(())
+/// ```
+///
+/// A mistake in a part is kept until [`to_bytes`](Self::to_bytes), so that calls can be chained.
+/// `Debug` hides credentials and the body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Headers,
+    pub(super) body: Vec<u8>,
+    pub(super) truncated: bool,
+    subprotocol: Option<String>,
+    extensions: Vec<Extension>,
+    error: Option<InvalidResponse>,
+}
+
+impl Response {
+    /// A response that turns an upgrade down, with a status from 200 to 599: `101` can only come
+    /// from [`UpgradeRequest::accept`](super::UpgradeRequest::accept).
+    pub fn new(status: u16) -> Self {
+        let error = (!(200..600).contains(&status)).then_some(InvalidResponse::Status(status));
+        Self { error, ..Self::with_headers(status, Headers::new()) }
+    }
+
+    /// A 101 that passed all checks.
+    pub(super) fn switching(
+        headers: Headers,
+        subprotocol: Option<String>,
+        extensions: Vec<Extension>,
+    ) -> Self {
+        Self { subprotocol, extensions, ..Self::with_headers(101, headers) }
+    }
+
+    pub(super) fn with_headers(status: u16, headers: Headers) -> Self {
+        Self {
+            status,
+            headers,
+            body: Vec::new(),
+            truncated: false,
+            subprotocol: None,
+            extensions: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Adds a header. `Connection`, `Content-Length` and the like are written by
+    /// [`to_bytes`](Self::to_bytes) and cannot be given.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let ours = grammar::is_reserved(name)
+            && !["Upgrade", "Sec-WebSocket-Version"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        let result = match ours {
+            true => Err(InvalidResponse::Reserved(name.to_string())),
+            false => self.headers.append(name, value).map_err(InvalidResponse::Header),
+        };
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status code, from 100 to 999.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The body, or as much of it as the limit let in.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether [`body`](Self::body) may lack the end of the body: because of the limit, or because
+    /// it broke off or its framing was malformed.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// The subprotocol in use (§4.1); `None` when there is none.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The extensions in use, in the order in which they apply to sent data (§9.1).
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// The bytes to send. All but a 101 say `Connection: close`, for the connection ends with them
+    /// (§7.2.2), and have a `Content-Length`.
+    ///
+    /// # Errors
+    /// [`InvalidResponse`] when a part that was given cannot be sent.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidResponse> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).into_bytes();
+        if self.status == 101 {
+            self.headers.write_to(&mut out);
+            out.extend_from_slice(b"\r\n");
+            return Ok(out);
+        }
+        // RFC 9110 §15.3.5 and §15.4.5: these end at the empty line.
+        let bodiless = matches!(self.status, 204 | 304);
+        if bodiless && !self.body.is_empty() {
+            return Err(InvalidResponse::Body(self.status));
+        }
+        for (name, value) in self.headers.iter() {
+            // A response that was received and is passed on has some of these.
+            const FRAMING: [&str; 5] =
+                ["Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Trailer"];
+            if !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+                headers::write_line(&mut out, name, value);
+            }
+        }
+        // RFC 9110 §7.8: who sends Upgrade lists it in Connection.
+        let upgrade = self.headers.contains("Upgrade");
+        let connection: &[u8] = if upgrade { b"close, Upgrade" } else { b"close" };
+        headers::write_line(&mut out, "Connection", connection);
+        if !bodiless {
+            let length = self.body.len().to_string();
+            headers::write_line(&mut out, "Content-Length", length.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&self.body);
+        Ok(out)
+    }
+}
+
+/// The reason phrase; empty for a status that is not registered (RFC 9112 §4).
+pub(super) fn reason(status: u16) -> &'static str {
+    match status {
+        101 => "Switching Protocols",
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &format_args!("<{} bytes>", self.body.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// `404 Not Found`
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match reason(self.status) {
+            "" => write!(f, "{}", self.status),
+            reason => write!(f, "{} {reason}", self.status),
+        }
+    }
+}
+
+/// A [`Response`] that cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidResponse {
+    /// A status outside 200–599.
+    Status(u16),
+    /// A header that cannot be sent.
+    Header(InvalidHeader),
+    /// A header that is not the caller's to set.
+    Reserved(String),
+    /// A body with a status that has none.
+    Body(u16),
+}
+
+impl fmt::Display for InvalidResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "{status} is not a status that refuses an upgrade"),
+            Self::Header(_) => f.write_str("invalid header in a response"),
+            Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            Self::Body(status) => write!(f, "a response with status {status} has no body"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidResponse {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Header(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(response: &Response) -> String {
+        String::from_utf8(response.to_bytes().unwrap()).unwrap()
+    }
+
+    /// RFC 9110 §7.8, checklist 128: Upgrade comes with its connection option.
+    #[test]
+    fn rfc9110_7_8_upgrade_is_a_connection_option() {
+        let text = text(&Response::new(426).with_header("Upgrade", "websocket"));
+        assert_eq!(
+            text,
+            "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n\
+             Connection: close, Upgrade\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn rfc9110_15_statuses_without_a_body() {
+        assert!(!text(&Response::new(204)).contains("Content-Length"));
+        assert_eq!(Response::new(304).with_body("x").to_bytes(), Err(InvalidResponse::Body(304)));
+        assert!(text(&Response::new(599)).starts_with("HTTP/1.1 599 \r\n"));
+        assert_eq!(Response::new(599).to_string(), "599");
+    }
+
+    /// Known failure 35: no 101 without all checks.
+    #[test]
+    fn a_101_cannot_be_made_by_hand() {
+        for status in [0, 99, 100, 101, 103, 199, 600, 999, 65_535] {
+            let result = Response::new(status).to_bytes();
+            assert_eq!(result, Err(InvalidResponse::Status(status)));
+        }
+    }
+
+    /// Known failure 33 and checklist 134: nothing given can add a line.
+    #[test]
+    fn rfc9110_5_5_injection_is_refused() {
+        for value in ["a\r\nX: y", "a\nb", "a\rb", "a\0"] {
+            let result = Response::new(403).with_header("X", value).to_bytes();
+            assert!(matches!(result, Err(InvalidResponse::Header(_))), "{value:?}");
+        }
+        for name in ["Content-Length", "connection", "TRANSFER-ENCODING", "Sec-WebSocket-Accept"] {
+            let result = Response::new(403).with_header(name, "1").to_bytes();
+            assert_eq!(result, Err(InvalidResponse::Reserved(name.to_string())));
+        }
+    }
+
+    #[test]
+    fn framing_of_a_passed_on_response_is_replaced() {
+        let mut headers = Headers::new();
+        headers.push("Transfer-Encoding", b"chunked");
+        headers.push("connection", b"keep-alive");
+        headers.push("X", b"y");
+        let mut response = Response::with_headers(404, headers);
+        response.body = b"gone".to_vec();
+        assert_eq!(
+            text(&response),
+            "HTTP/1.1 404 Not Found\r\nX: y\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngone"
+        );
+    }
+}

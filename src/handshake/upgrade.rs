@@ -1,0 +1,408 @@
+//! A checked upgrade request.
+
+use super::{
+    accept,
+    acceptor::{Acceptance, InvalidAcceptance},
+    authority::Authority,
+    body, grammar,
+    head::RequestHead,
+    headers::{Headers, Once},
+    negotiate::{self, Extension},
+    rejection::{Rejection, RejectionReason},
+    response::Response,
+};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{fmt, str};
+
+/// A request for an upgrade to WebSocket that passed all checks of RFC 6455 §4.2.1.
+///
+/// It comes from [`ServerHandshake::receive`](super::ServerHandshake::receive), or from
+/// [`from_parts`](Self::from_parts) where another HTTP server did the reading. What is left to
+/// decide is the application's: whether the resource is there, who may use it, from which origin.
+///
+/// ```
+/// use fullduplex::handshake::{Acceptance, UpgradeRequest};
+///
+/// let request = UpgradeRequest::from_parts("GET", "/chat?room=1", (1, 1), [
+///     ("Host", "example.com"),
+///     ("Upgrade", "websocket"),
+///     ("Connection", "keep-alive, Upgrade"),
+///     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+///     ("Sec-WebSocket-Version", "13"),
+///     ("Cookie", "theme=dark; session=17"),
+/// ])?;
+/// assert_eq!((request.path(), request.query()), ("/chat", Some("room=1")));
+/// assert_eq!(request.cookies().nth(1), Some(("session", "17")));
+///
+/// let response = request.accept(&Acceptance::new())?;
+/// let accept = response.headers().get("Sec-WebSocket-Accept");
+/// assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// `Debug` hides credentials, and the query, which often holds a token.
+#[derive(Clone)]
+pub struct UpgradeRequest {
+    target: String,
+    headers: Headers,
+    accept: [u8; accept::ACCEPT_LEN],
+    subprotocols: Vec<String>,
+    extensions: Vec<Extension>,
+}
+
+impl UpgradeRequest {
+    /// Checks a request that another HTTP server has parsed, exactly like one that was read here.
+    /// `version` is the version of HTTP, `(1, 1)` for HTTP/1.1.
+    ///
+    /// Answer with all headers of [`accept`](Self::accept)'s response; the connection then belongs
+    /// to WebSocket.
+    ///
+    /// # Errors
+    /// [`Rejection`]: send its response and close the connection.
+    pub fn from_parts<N, V>(
+        method: &str,
+        target: &str,
+        version: (u8, u8),
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, Rejection>
+    where
+        N: AsRef<str>,
+        V: AsRef<[u8]>,
+    {
+        let mut checked = Headers::new();
+        for (name, value) in headers {
+            checked.append(name.as_ref(), value)?;
+        }
+        Self::check(RequestHead {
+            method: method.to_string(),
+            target: target.to_string(),
+            version,
+            headers: checked,
+        })
+    }
+
+    /// The checks of §4.2.1, in the order of what is most basic: the version of HTTP, what every
+    /// HTTP request needs (Host, target, a method that is allowed, no body), that this is an
+    /// upgrade to WebSocket at all, which version of it, and then the rest of its fields.
+    pub(super) fn check(head: RequestHead) -> Result<Self, Rejection> {
+        use RejectionReason as Reason;
+        let RequestHead { method, target, version, headers } = head;
+        let reject = |reason| Err(Rejection::new(reason));
+
+        if version != (1, 1) {
+            return reject(Reason::HttpVersion);
+        }
+        let Once::One(host) = headers.once("Host") else { return reject(Reason::Host) };
+        let Some(host) = str::from_utf8(host).ok().and_then(|host| Authority::parse(host).ok())
+        else {
+            return reject(Reason::Host);
+        };
+        if method != "GET" {
+            return reject(Reason::Method);
+        }
+        let Some(target) = resource_name(&target, &host) else { return reject(Reason::Target) };
+        let length =
+            headers.contains("Content-Length") && body::content_length(&headers) != Some(0);
+        if length || headers.contains("Transfer-Encoding") {
+            return reject(Reason::Body);
+        }
+        if !headers.list_contains("Upgrade", "websocket")
+            || !headers.list_contains("Connection", "upgrade")
+        {
+            return reject(Reason::NotUpgrade);
+        }
+        match headers.once("Sec-WebSocket-Version") {
+            Once::One(b"13") => {}
+            Once::Repeated => return reject(Reason::RepeatedVersion),
+            Once::One(_) | Once::Missing => return reject(Reason::Version),
+        }
+        let accept = match headers.once("Sec-WebSocket-Key") {
+            Once::One(key) if accept::is_key(key) => accept::accept_bytes(key),
+            _ => return reject(Reason::Key),
+        };
+        match headers.once("Origin") {
+            Once::Missing => {}
+            Once::One(origin) if origin.is_ascii() => {}
+            _ => return reject(Reason::InvalidOrigin),
+        }
+        let subprotocols =
+            negotiate::parse_subprotocols(headers.get_all("Sec-WebSocket-Protocol"))?;
+        let extensions = negotiate::parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))?;
+        Ok(Self { target, headers, accept, subprotocols, extensions })
+    }
+
+    /// The resource name: path and query (§3).
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The path, which starts with `/`; its escapes are left in.
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(self.target(), |(path, _)| path)
+    }
+
+    /// The query after `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The first header of this name: [`Headers::get`].
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)
+    }
+
+    /// Names and values of the cookies. Those that are not UTF-8 are left out.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .get_all("Cookie")
+            .flat_map(|line| line.split(|&byte| byte == b';'))
+            .filter_map(|cookie| str::from_utf8(grammar::trim(cookie)).ok()?.split_once('='))
+            .map(|(name, value)| (name.trim_end(), value.trim_start()))
+    }
+
+    /// Which origin the page came from that makes the request; `None` for most clients that are no
+    /// browsers. Not proof of anything when the client is no browser (§10.1). Check it with an
+    /// [`OriginPolicy`](super::OriginPolicy).
+    pub fn origin(&self) -> Option<&str> {
+        self.headers.get("Origin")
+    }
+
+    /// The value of `Host`.
+    pub fn host(&self) -> &str {
+        self.headers.get("Host").unwrap_or_default()
+    }
+
+    /// The subprotocols that the client offers, most wanted first.
+    pub fn subprotocols(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.subprotocols.iter().map(String::as_str)
+    }
+
+    /// The extensions that the client offers, most wanted first. One name can come several times
+    /// with different parameters.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// The 101 response that accepts this request (§4.2.2).
+    ///
+    /// # Errors
+    /// [`InvalidAcceptance`] when `acceptance` has a subprotocol or an extension that was not
+    /// offered, or a header that cannot be sent.
+    pub fn accept(&self, acceptance: &Acceptance) -> Result<Response, InvalidAcceptance> {
+        if let Some(error) = &acceptance.error {
+            return Err(error.clone());
+        }
+        let mut headers = Headers::new();
+        headers.push("Upgrade", b"websocket");
+        headers.push("Connection", b"Upgrade");
+        headers.push("Sec-WebSocket-Accept", &self.accept);
+        if let Some(name) = &acceptance.subprotocol {
+            if !self.subprotocols.contains(name) {
+                return Err(InvalidAcceptance::SubprotocolNotOffered(name.clone()));
+            }
+            headers.push("Sec-WebSocket-Protocol", name.as_bytes());
+        }
+        let offered = |name| self.extensions.iter().any(|offer| offer.name() == name);
+        if let Some(unknown) = acceptance.extensions.iter().find(|e| !offered(e.name())) {
+            return Err(InvalidAcceptance::ExtensionNotOffered(unknown.name().to_string()));
+        }
+        if !acceptance.extensions.is_empty() {
+            let line = negotiate::join(&acceptance.extensions);
+            headers.push("Sec-WebSocket-Extensions", line.as_bytes());
+        }
+        for (name, value) in acceptance.headers.iter() {
+            headers.push(name, value);
+        }
+        let Acceptance { subprotocol, extensions, .. } = acceptance.clone();
+        Ok(Response::switching(headers, subprotocol, extensions))
+    }
+}
+
+/// The resource name in a target: the target itself, or what an absolute URI for this very host
+/// holds (§4.2.1). Browsers leave some ASCII characters as they are that RFC 3986 would escape, so
+/// these pass.
+fn resource_name(target: &str, host: &Authority) -> Option<String> {
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some(target.to_string());
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    let default = super::origin::default_port(&scheme.to_ascii_lowercase())?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let authority = Authority::parse(&rest[..end]).ok()?;
+    let port = |authority: &Authority| authority.port.unwrap_or(default);
+    if authority.host != host.host || port(&authority) != port(host) {
+        return None;
+    }
+    let slash = if rest[end..].starts_with('/') { "" } else { "/" };
+    Some([slash, &rest[end..]].concat())
+}
+
+impl fmt::Debug for UpgradeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = if self.query().is_some() { "?<hidden>" } else { "" };
+        f.debug_struct("UpgradeRequest")
+            .field("target", &format_args!("{}{query}", self.path()))
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn request(target: &str, more: &[(&str, &str)]) -> Result<UpgradeRequest, Rejection> {
+        let fields = [
+            ("host", "example.com"),
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+        ];
+        UpgradeRequest::from_parts("GET", target, (1, 1), fields.iter().chain(more).copied())
+    }
+
+    /// §3 and §4.2.1: the resource name in both forms of a target.
+    #[test]
+    fn section_4_2_1_targets() {
+        let cases = [
+            ("/", "/", None),
+            ("/a?b?c", "/a", Some("b?c")),
+            ("/a?", "/a", Some("")),
+            ("http://example.com", "/", None),
+            ("wss://EXAMPLE.com:443/a?b", "/a", Some("b")),
+            ("http://example.com?b", "/", Some("b")),
+            ("//example.org/a", "//example.org/a", None),
+        ];
+        for (target, path, query) in cases {
+            let host: &[(&str, &str)] = &[];
+            let request = request(target, host).unwrap_or_else(|error| panic!("{target}: {error}"));
+            assert_eq!((request.path(), request.query()), (path, query), "{target}");
+            assert!(request.target().starts_with('/'));
+        }
+    }
+
+    #[test]
+    fn what_a_request_says() {
+        let request = request(
+            "/",
+            &[
+                ("Cookie", "a=1; b = \"x=y\";;c; d="),
+                ("Origin", "https://example.com"),
+                ("COOKIE", "e=2"),
+                ("Sec-WebSocket-Protocol", "v2, v1"),
+                ("Sec-WebSocket-Extensions", "foo; a=1"),
+            ],
+        )
+        .unwrap();
+        let cookies: Vec<_> = request.cookies().collect();
+        assert_eq!(cookies, [("a", "1"), ("b", "\"x=y\""), ("d", ""), ("e", "2")]);
+        assert_eq!(request.origin(), Some("https://example.com"));
+        assert_eq!((request.host(), request.header("HOST")), ("example.com", Some("example.com")));
+        assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["v2", "v1"]);
+        assert_eq!(request.extensions()[0].to_string(), "foo; a=1");
+        assert_eq!(request.headers().len(), 10);
+    }
+
+    /// §4.2.2, checklist 30, 31, 91 and 95: the whole answer.
+    #[test]
+    fn section_4_2_2_answer() {
+        let request = request(
+            "/",
+            &[
+                ("Sec-WebSocket-Protocol", "superchat, chat"),
+                ("Sec-WebSocket-Extensions", "foo, bar; x"),
+            ],
+        )
+        .unwrap();
+        let acceptance = Acceptance::new()
+            .subprotocol("chat")
+            .extension(Extension::new("bar").unwrap().param("y", Some("2")).unwrap())
+            .extension(Extension::new("foo").unwrap())
+            .header("Set-Cookie", "a=b")
+            .header("Set-Cookie", "c=d");
+        let response = request.accept(&acceptance).unwrap();
+        assert_eq!(
+            String::from_utf8(response.to_bytes().unwrap()).unwrap(),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
+             Sec-WebSocket-Extensions: bar; y=2, foo\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\n\r\n"
+        );
+        assert_eq!((response.subprotocol(), response.extensions().len()), (Some("chat"), 2));
+        // None means no field at all.
+        let plain = request.accept(&Acceptance::new()).unwrap();
+        assert!(!plain.headers().contains("Sec-WebSocket-Protocol"));
+        assert!(!plain.headers().contains("Sec-WebSocket-Extensions"));
+    }
+
+    /// §4.2.2 and §9.1: nothing that was not offered, and nothing that injects.
+    #[test]
+    fn section_4_2_2_wrong_answers() {
+        use InvalidAcceptance as Invalid;
+        let request = request("/", &[("Sec-WebSocket-Protocol", "chat")]).unwrap();
+        let accept = |acceptance: Acceptance| request.accept(&acceptance).unwrap_err();
+        let new = Acceptance::new;
+        for name in ["Chat", "other"] {
+            let error = accept(new().subprotocol(name));
+            assert_eq!(error, Invalid::SubprotocolNotOffered(name.into()));
+        }
+        let error = accept(new().extension(Extension::new("foo").unwrap()));
+        assert_eq!(error, Invalid::ExtensionNotOffered("foo".into()));
+        for evil in ["", "a\r\nX: y", "a\nb", "a\0"] {
+            assert!(matches!(accept(new().subprotocol(evil)), Invalid::Subprotocol(_)));
+            assert!(matches!(accept(new().header(evil, "x")), Invalid::Header(_)));
+        }
+        assert!(matches!(accept(new().header("X", "a\r\nb")), Invalid::Header(_)));
+        for name in [
+            "Upgrade",
+            "connection",
+            "Content-Length",
+            "Sec-WebSocket-Accept",
+            "Sec-WebSocket-Protocol",
+            "sec-websocket-extensions",
+            "Transfer-Encoding",
+        ] {
+            assert_eq!(accept(new().header(name, "x")), Invalid::Reserved(name.into()));
+        }
+    }
+
+    /// Parts that no HTTP/1.1 parser could have given are refused as well.
+    #[test]
+    fn parts_are_checked_like_bytes() {
+        use RejectionReason as Reason;
+        let reason = |target, field| request(target, &[field]).unwrap_err().reason();
+        assert_eq!(reason("/", ("X", "a\r\nb")), Reason::Malformed);
+        assert_eq!(reason("/", ("X Y", "a")), Reason::Malformed);
+        assert_eq!(reason("/\r\n", ("X", "y")), Reason::Target);
+        assert_eq!(reason("", ("X", "y")), Reason::Target);
+        assert_eq!(reason("/", ("Host", "b")), Reason::Host);
+        let no_fields: [(&str, &str); 0] = [];
+        let version = |version| {
+            UpgradeRequest::from_parts("GET", "/", version, no_fields).unwrap_err().reason()
+        };
+        assert_eq!([version((2, 0)), version((1, 0))], [Reason::HttpVersion; 2]);
+        assert_eq!(version((1, 1)), Reason::Host);
+    }
+
+    #[test]
+    fn debug_hides_credentials() {
+        let request = request("/a?token=secret", &[("Cookie", "secret"), ("X", "seen")]).unwrap();
+        let text = format!("{request:?}");
+        assert!(
+            !text.contains("secret") && text.contains("seen") && text.contains("/a?"),
+            "{text}"
+        );
+    }
+}

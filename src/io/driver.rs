@@ -1,0 +1,372 @@
+//! The one loop that moves bytes between a stream and the core.
+
+use super::{Error, Io, Outgoing, Parts, ReadBuffer, adapter_config};
+use crate::{
+    CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage, Message,
+    Role, SendErrorReason, Time, Transport, frame::ControlPayload,
+};
+use alloc::sync::Arc;
+use bytes::Buf;
+use core::{
+    ops::ControlFlow,
+    task::{Context, Poll, Waker, ready},
+};
+use std::io;
+
+/// A connection on a stream.
+pub(crate) struct Driver<T> {
+    pub(crate) io: T,
+    pub(crate) connection: Connection,
+    input: ReadBuffer,
+    /// Whether bytes were written that the stream itself may still hold.
+    unflushed: bool,
+    end: End,
+    wakers: Wakers,
+}
+
+/// How the end of the connection is reported.
+enum End {
+    /// Not yet; with the error that broke the stream, if it is broken.
+    Unreported(Option<io::Error>),
+    Reported,
+}
+
+/// A stream keeps one waker for reading and one for writing. Where a receiving and a sending task
+/// share the connection, both write, so whoever makes progress wakes the other.
+#[derive(Default)]
+struct Wakers {
+    receiving: Option<Waker>,
+    sending: Option<Waker>,
+}
+
+impl Wakers {
+    fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
+        match slot {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *slot = Some(cx.waker().clone()),
+        }
+    }
+
+    fn wake(slot: &mut Option<Waker>) {
+        if let Some(waker) = slot.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// When events are handed out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Whenever there are any.
+    Any,
+    /// Only while an answer to them would be accepted for sending.
+    WhileReady,
+}
+
+impl<T: Io> Driver<T> {
+    /// `unread` are bytes of the stream that came behind the opening handshake.
+    pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
+        let config = adapter_config(config);
+        let connection = match role {
+            Role::Client => Connection::client(config),
+            Role::Server => Connection::server(config),
+        };
+        let (end, wakers) = (End::Unreported(None), Wakers::default());
+        Self { io, connection, input: unread, unflushed: false, end, wakers }
+    }
+
+    pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
+        let Self { io, connection, input, .. } = self;
+        Parts { stream: stream(io), connection, unread: input.into_unread() }
+    }
+
+    /// The next event of any kind; `None` after a clean close.
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Event<'static>>, Error>> {
+        self.poll_events(cx, Pace::Any, |event, _| ControlFlow::Break(event.into_owned()))
+    }
+
+    /// Calls `handle` with each message until a clean close, or until it fails.
+    pub(crate) fn poll_for_each<E: Into<Error>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+    ) -> Poll<Result<(), Error>> {
+        let failed = ready!(self.poll_events(cx, Pace::WhileReady, |event, connection| {
+            if let Event::Message(message) = event {
+                if let Err(error) = handle(message, &mut Outgoing::new(connection)) {
+                    return ControlFlow::Break(error);
+                }
+            }
+            ControlFlow::Continue(())
+        }))?;
+        Poll::Ready(failed.map_or(Ok(()), |error| Err(error.into())))
+    }
+
+    /// The next message; `None` after a clean close.
+    pub(crate) fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        self.poll_events(cx, Pace::Any, |event, _| match event {
+            Event::Message(message) => ControlFlow::Break(message.into_owned()),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Hands events to `on_event` until it breaks or the connection is over.
+    ///
+    /// What is queued is written before this waits. Nothing is lost when it is not polled again:
+    /// every byte that was read is in the buffer or in the core.
+    fn poll_events<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pace: Pace,
+        mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
+    ) -> Poll<Result<Option<B>, Error>> {
+        loop {
+            let held = pace == Pace::WhileReady
+                && self.connection.is_open()
+                && !self.connection.is_ready();
+            if !held {
+                if let Some(output) = self.deliver(pace, &mut on_event) {
+                    return Poll::Ready(Ok(Some(output)));
+                }
+            }
+            let written = self.poll_write(cx)?;
+            if written.is_ready() || (held && self.connection.is_ready()) {
+                Wakers::wake(&mut self.wakers.sending);
+            }
+            if held && self.connection.is_ready() {
+                continue;
+            }
+            let transport = self.connection.transport();
+            match transport {
+                Transport::Closed => {
+                    self.input.release();
+                    return Poll::Ready(self.report_end().map(|()| None));
+                }
+                // A failure shows in the read that follows.
+                Transport::ShutDown if self.io.poll_shutdown(cx).is_ready() => {
+                    self.connection.shutdown_complete();
+                    continue;
+                }
+                _ => {}
+            }
+            // Something began whose time is to be noted before a wait.
+            let at_once = self.connection.poll_timeout() == Some(Time::EPOCH);
+            if at_once && self.poll_timers(cx)?.is_ready() {
+                continue;
+            }
+            let reads = !held && self.input.is_empty() && transport != Transport::WriteOnly;
+            if reads && self.poll_fill(cx)?.is_ready() {
+                continue;
+            }
+            if self.poll_timers(cx)?.is_ready() {
+                continue;
+            }
+            Wakers::keep(&mut self.wakers.receiving, cx);
+            return Poll::Pending;
+        }
+    }
+
+    /// Hands out what is in the buffer.
+    fn deliver<B>(
+        &mut self,
+        pace: Pace,
+        on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
+    ) -> Option<B> {
+        let Self { input, connection, .. } = self;
+        if input.is_empty() {
+            return None;
+        }
+        input.consume(|input| {
+            // An error shows again in how the connection ends; what follows it is discarded.
+            while let Ok(Some(event)) = connection.receive(input) {
+                if let ControlFlow::Break(output) = on_event(event, connection) {
+                    return Some(output);
+                }
+                if pace == Pace::WhileReady && connection.is_open() && !connection.is_ready() {
+                    return None;
+                }
+            }
+            None
+        })
+    }
+
+    /// Reads once into the empty buffer: ready when the state of the connection changed.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let deadline = self.connection.poll_timeout();
+        let Self { input, io, .. } = self;
+        let read = input.fill(|buffer| match io.poll_read(cx, buffer, deadline) {
+            Poll::Ready(Ok(read)) => (read.min(buffer.len()), Poll::Ready(Ok(read))),
+            other => (0, other),
+        });
+        match ready!(read) {
+            Ok(0) => self.connection.receive_eof(),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error.into()));
+            }
+            Err(error) => {
+                self.broken(error);
+                self.connection.transport_failed();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
+    /// not an error here: it shows in how the connection ends.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        let failed = loop {
+            if self.connection.outbox().is_empty() {
+                if !self.unflushed {
+                    return Ok(Poll::Ready(()));
+                }
+                match self.io.poll_flush(cx) {
+                    Poll::Pending => return Ok(Poll::Pending),
+                    Poll::Ready(Ok(())) => {
+                        self.unflushed = false;
+                        return Ok(Poll::Ready(()));
+                    }
+                    Poll::Ready(Err(error)) => break error,
+                }
+            }
+            let deadline = self.connection.poll_timeout();
+            let outbox = self.connection.outbox();
+            match self.io.poll_write(cx, outbox, deadline) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(0)) => break io::ErrorKind::WriteZero.into(),
+                Poll::Ready(Ok(written)) => {
+                    outbox.advance(written.min(outbox.remaining()));
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => break error,
+            }
+        };
+        if failed.kind() == io::ErrorKind::WouldBlock {
+            return Err(failed.into());
+        }
+        self.unflushed = false;
+        self.broken(failed);
+        self.connection.write_failed();
+        Ok(Poll::Ready(()))
+    }
+
+    /// Ready when a deadline has passed and the core was told.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
+        let now = ready!(self.io.poll_deadline(cx, deadline))?;
+        // A peer that is given up shows in how the connection ends.
+        let _ = self.connection.handle_timeout(now);
+        Poll::Ready(Ok(()))
+    }
+
+    fn broken(&mut self, error: io::Error) {
+        if let End::Unreported(first @ None) = &mut self.end {
+            *first = Some(error);
+        }
+    }
+
+    /// How the connection ended, the first time; later nothing.
+    fn report_end(&mut self) -> Result<(), Error> {
+        let End::Unreported(error) = core::mem::replace(&mut self.end, End::Reported) else {
+            return Ok(());
+        };
+        match self.connection.closed() {
+            Some(Closed::Clean { .. }) | None => Ok(()),
+            Some(Closed::Unsent { .. }) => Err(error.map_or(Error::Unsent, Error::Io)),
+            Some(Closed::Abnormal) => Err(error.map_or(Error::Abnormal, Error::Io)),
+            Some(Closed::Failed(error)) => Err(Error::Protocol(*error)),
+            Some(Closed::TimedOut(error)) => Err(Error::Timeout(*error)),
+        }
+    }
+
+    /// Ready when all that is queued was written and the stream is flushed.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_until(cx, |_| false)
+    }
+
+    /// Ready when a message would be accepted.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if !self.connection.is_open() {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        self.poll_until(cx, Connection::is_ready)
+    }
+
+    /// Writes until `enough`, or until nothing is left. Deadlines run while the peer takes
+    /// nothing.
+    fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        enough: impl Fn(&Connection) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if enough(&self.connection) {
+                return Poll::Ready(Ok(()));
+            }
+            let written = self.poll_write(cx)?;
+            if let Some(error) = self.take_broken() {
+                return Poll::Ready(Err(Error::Io(error)));
+            }
+            if let Some(Closed::TimedOut(error)) = self.connection.closed() {
+                return Poll::Ready(Err(Error::Timeout(*error)));
+            }
+            if written.is_ready() {
+                self.wakers.sending = None;
+                Wakers::wake(&mut self.wakers.receiving);
+                return Poll::Ready(Ok(()));
+            }
+            if enough(&self.connection) || self.poll_timers(cx)?.is_ready() {
+                continue;
+            }
+            Wakers::keep(&mut self.wakers.sending, cx);
+            return Poll::Pending;
+        }
+    }
+
+    fn take_broken(&mut self) -> Option<io::Error> {
+        match &mut self.end {
+            End::Unreported(error) => error.take(),
+            End::Reported => None,
+        }
+    }
+
+    /// Queues a message, to be written by a flush or before the next receive waits.
+    #[inline]
+    pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
+        self.connection.send(message)
+    }
+
+    /// Whether `send` is to flush.
+    pub(crate) fn sends_strictly(&self) -> bool {
+        self.connection.config().flush_policy == FlushPolicy::Strict
+    }
+
+    pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let payload = ControlPayload::new(payload)?;
+        self.connection.ping(payload).map_err(|reason| match reason {
+            SendErrorReason::Closed => Error::Closed,
+            reason @ SendErrorReason::Full => {
+                Error::Send(crate::SendError { reason, message: payload.as_bytes().into() })
+            }
+        })
+    }
+
+    /// Starts the closing handshake and drives it to its end, discarding what still comes.
+    pub(crate) fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: &CloseFrame,
+    ) -> Poll<Result<(), Error>> {
+        if self.connection.is_open() {
+            self.connection.close(Some(frame.clone()));
+        }
+        let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
+        self.poll_events(cx, Pace::Any, discard).map_ok(|_| ())
+    }
+}

@@ -1,0 +1,76 @@
+//! What the adapters share: the poll loop, the read buffer, the opening handshake, the error.
+//!
+//! An adapter is an [`Io`]: its stream and its clock in poll style. A blocking stream never
+//! returns `Pending` before a deadline that it was given, so [`block_on`] drives the same code
+//! without a runtime.
+
+mod buffer;
+mod driver;
+mod error;
+mod opening;
+mod parts;
+
+pub(crate) use buffer::ReadBuffer;
+pub(crate) use driver::Driver;
+pub use error::Error;
+pub(crate) use opening::{Opening, dial_target};
+pub use parts::{Outgoing, Parts};
+
+use crate::{Config, Time};
+use alloc::sync::Arc;
+use core::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use std::io;
+
+/// A stream and a clock, as the shared code needs them.
+pub(crate) trait Io {
+    /// Reads into `buffer`; zero is the end. A blocking stream waits until `deadline` at most and
+    /// then returns `Pending`.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        deadline: Option<Time>,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `outbox`, with one call, and does not advance it. Waits as `poll_read` does.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &impl bytes::Buf,
+        deadline: Option<Time>,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Flushes what the stream itself has buffered.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Shuts the write side down.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The time, since an epoch of this stream's own.
+    fn now(&self) -> Time;
+
+    /// The time once it is `deadline` or later; until then sees to it that the task is woken.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>>;
+}
+
+/// Runs a future over a blocking [`Io`], which waits inside its calls.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+    }
+}
+
+/// The configuration with what is on by default in the adapters.
+pub(crate) fn adapter_config(config: Arc<Config>) -> Arc<Config> {
+    match config.for_adapter() {
+        Some(config) => Arc::new(config),
+        None => config,
+    }
+}

@@ -1,0 +1,71 @@
+//! What a connection is made of, and what a handler may do with it.
+
+use crate::{CloseFrame, Connection, Error, IntoMessage, SendError};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A connection taken apart: everything that is needed to go on by hand.
+#[non_exhaustive]
+pub struct Parts<S> {
+    /// The stream. What was fed and not flushed is not written yet: it is in `connection`.
+    pub stream: S,
+    /// The protocol state, with the message that is under way and what waits to be written.
+    pub connection: Connection,
+    /// Bytes that were read from the stream and not given to `connection`.
+    pub unread: Vec<u8>,
+}
+
+/// Without the bytes: payloads are never printed.
+impl<S: fmt::Debug> fmt::Debug for Parts<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("stream", &self.stream)
+            .field("connection", &self.connection)
+            .field("unread", &self.unread.len())
+            .finish()
+    }
+}
+
+/// The sending side of a connection, for a handler that is called with borrowed messages.
+///
+/// What is fed is written once all messages that were read together are handled.
+#[derive(Debug)]
+pub struct Outgoing<'c> {
+    connection: &'c mut Connection,
+}
+
+impl<'c> Outgoing<'c> {
+    pub(super) fn new(connection: &'c mut Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Queues a message.
+    ///
+    /// At least one is accepted for each message received, as long as the connection is open: the
+    /// handler is not called while the backlog is over [`Config::max_unsent`].
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing, or this handler has fed
+    /// beyond the mark.
+    ///
+    /// [`Config::max_unsent`]: crate::Config::max_unsent
+    #[inline]
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.connection.send(message)
+    }
+
+    /// Whether a message would be accepted.
+    pub fn is_ready(&self) -> bool {
+        self.connection.is_ready()
+    }
+
+    /// Starts the closing handshake. The handler is called on for messages that come before the
+    /// peer's Close.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes; nothing changed.
+    pub fn close(&mut self, code: crate::CloseCode, reason: &str) -> Result<(), Error> {
+        self.connection.close(Some(CloseFrame::new(code, reason)?));
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! A message that arrives in more than one piece.
+
+use super::{
+    Incoming,
+    utf8::{Incomplete, InvalidUtf8},
+};
+use alloc::{string::String, vec::Vec};
+
+/// How far the buffer may grow ahead of the bytes that came, in bytes.
+const AHEAD: usize = 1 << 20;
+
+/// The payload of a message that is under way, as far as it came.
+pub(crate) struct Assembly {
+    payload: Payload,
+    /// Frames of this message so far, empty ones too.
+    pub(crate) fragments: u32,
+}
+
+enum Payload {
+    Text { text: String, open: Incomplete },
+    Binary(Vec<u8>),
+}
+
+impl Assembly {
+    pub(crate) fn text() -> Self {
+        let payload = Payload::Text { text: String::new(), open: Incomplete::default() };
+        Self { payload, fragments: 1 }
+    }
+
+    pub(crate) fn binary() -> Self {
+        Self { payload: Payload::Binary(Vec::new()), fragments: 1 }
+    }
+
+    /// Bytes of payload so far.
+    pub(crate) fn len(&self) -> usize {
+        match &self.payload {
+            Payload::Text { text, open } => text.len() + open.len(),
+            Payload::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends a piece. `announced` is how many more bytes of its frame will follow, already
+    /// checked against the limits.
+    pub(crate) fn push(&mut self, piece: &[u8], announced: usize) -> Result<(), InvalidUtf8> {
+        match &mut self.payload {
+            Payload::Text { text, open } => {
+                let coming = open.len() + piece.len();
+                text.reserve_exact(ahead(text.len(), text.capacity(), coming, announced));
+                open.push(text, piece)
+            }
+            Payload::Binary(bytes) => {
+                bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece.len(), announced));
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// The whole message; an error if text ends inside a code point.
+    pub(crate) fn finish(self) -> Result<Incoming<'static>, InvalidUtf8> {
+        match self.payload {
+            Payload::Text { open, .. } if !open.is_empty() => Err(InvalidUtf8),
+            Payload::Text { text, .. } => Ok(Incoming::Text(text.into())),
+            Payload::Binary(bytes) => Ok(Incoming::Binary(bytes.into())),
+        }
+    }
+}
+
+/// How much to reserve so that `piece` bytes fit: what its frame announced or twice what there
+/// is, whichever is more, but never more than [`AHEAD`] beyond the piece.
+fn ahead(len: usize, capacity: usize, piece: usize, announced: usize) -> usize {
+    if piece <= capacity - len {
+        return 0;
+    }
+    piece + announced.max(len).min(AHEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(assembly: &Assembly) -> usize {
+        match &assembly.payload {
+            Payload::Text { text, .. } => text.capacity(),
+            Payload::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    #[test]
+    fn never_reserves_more_than_a_constant_ahead_of_what_came() {
+        for mut assembly in [Assembly::text(), Assembly::binary()] {
+            for announced in [usize::MAX >> 1, 0] {
+                for _ in 0..40 {
+                    assembly.push(&[b'x'; 100_000], announced).unwrap();
+                    assert!(capacity(&assembly) <= assembly.len() + AHEAD);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiny_pieces_grow_in_few_steps() {
+        let (mut assembly, mut steps, mut last) = (Assembly::binary(), 0, 0);
+        for _ in 0..1 << 20 {
+            assembly.push(b"x", 0).unwrap();
+            steps += usize::from(capacity(&assembly) != last);
+            last = capacity(&assembly);
+        }
+        assert!(steps <= 21, "{steps} steps");
+    }
+}

@@ -1,0 +1,191 @@
+//! Messages (RFC 6455 §5.6): owned, received and on their way out.
+
+mod assembly;
+mod outgoing;
+mod text;
+mod utf8;
+
+pub(crate) use assembly::Assembly;
+pub use outgoing::{IntoMessage, MessageRef};
+pub use text::Text;
+
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use bytes::Bytes;
+use core::fmt;
+
+/// A whole message that owns its payload and is cheap to clone.
+///
+/// Made from `&str`, `String`, [`Text`], `&[u8]`, `Vec<u8>` or [`Bytes`]. To send one of these no
+/// conversion is needed: every `send` takes them as they are (see [`IntoMessage`]).
+///
+/// ```
+/// use fullduplex::Message;
+///
+/// let text = Message::from("hello");
+/// assert_eq!(text.as_text(), Some("hello"));
+/// let binary = Message::from(vec![1, 2, 3]);
+/// assert_eq!(binary.as_bytes(), [1, 2, 3]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// A text message: UTF-8.
+    Text(Text),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The text, or `None` for a binary message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload of either kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The payload of either kind, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Whether this is a text message.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// Length of the payload in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty. An empty message is a message.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The kind and the length only: payloads are never printed.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MessageRef::from(self).fmt(f)
+    }
+}
+
+/// A whole message as it was received: borrowed from the input when it arrived in one frame and
+/// one piece, otherwise owned.
+///
+/// It can be sent on as it is, and [`into_owned`](Self::into_owned) makes it outlive the
+/// input.
+///
+/// ```
+/// use fullduplex::{Incoming, Message};
+///
+/// let incoming = Incoming::Text("hello".into());
+/// assert_eq!(incoming.as_text(), Some("hello"));
+/// let message: Message = incoming.into_owned();
+/// # assert_eq!(message, Message::from("hello"));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub enum Incoming<'i> {
+    /// A text message: UTF-8.
+    Text(Cow<'i, str>),
+    /// A binary message.
+    Binary(Cow<'i, [u8]>),
+}
+
+impl Incoming<'_> {
+    /// The text, or `None` for a binary message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The payload of either kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The same, its payload copied if it is borrowed.
+    pub fn into_static(self) -> Incoming<'static> {
+        match self {
+            Self::Text(text) => Incoming::Text(text.into_owned().into()),
+            Self::Binary(bytes) => Incoming::Binary(bytes.into_owned().into()),
+        }
+    }
+
+    /// An owned message: one allocation of the right size where the payload is borrowed, no copy
+    /// where it is owned.
+    pub fn into_owned(self) -> Message {
+        match self {
+            Self::Text(Cow::Borrowed(text)) => Message::Text(text.into()),
+            Self::Text(Cow::Owned(text)) => Message::Text(text.into()),
+            Self::Binary(Cow::Borrowed(bytes)) => Message::Binary(Bytes::copy_from_slice(bytes)),
+            Self::Binary(Cow::Owned(bytes)) => Message::Binary(bytes.into()),
+        }
+    }
+}
+
+/// The kind and the length only: payloads are never printed.
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MessageRef::from(self).fmt(f)
+    }
+}
+
+impl From<Incoming<'_>> for Message {
+    fn from(incoming: Incoming<'_>) -> Self {
+        incoming.into_owned()
+    }
+}
+
+impl From<Text> for Message {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}

@@ -1,0 +1,172 @@
+//! Owned text that is cheap to clone.
+
+use alloc::{string::String, sync::Arc};
+use bytes::Bytes;
+use core::{borrow::Borrow, fmt, hash, ops::Deref};
+
+/// The payload of a text message: UTF-8 by construction, shared by its clones.
+///
+/// ```
+/// use fullduplex::Text;
+///
+/// let text = Text::from("hello");
+/// assert_eq!(text.clone(), "hello");
+/// assert_eq!(text.to_uppercase(), "HELLO"); // it is a `str`
+/// ```
+#[derive(Clone)]
+pub struct Text(Repr);
+
+/// Safe code cannot see checked bytes as `str` without checking them again, so text is kept as
+/// text: copied into one right-sized allocation when it was borrowed, and not copied at all when
+/// it came as a `String`.
+#[derive(Clone)]
+enum Repr {
+    Static(&'static str),
+    Copied(Arc<str>),
+    Moved(Arc<String>),
+}
+
+impl Text {
+    /// Text that is part of the program: no allocation.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Repr::Static(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Static(text) => text,
+            Repr::Copied(text) => text,
+            Repr::Moved(text) => text,
+        }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Repr::Copied(text.into()))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Repr::Moved(Arc::new(text)))
+    }
+}
+
+/// Without a copy unless a clone is alive.
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        match text.0 {
+            Repr::Static(text) => text.into(),
+            Repr::Copied(text) => (*text).into(),
+            Repr::Moved(text) => Arc::unwrap_or_clone(text),
+        }
+    }
+}
+
+/// Without a copy.
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Self {
+        match text.0 {
+            Repr::Static(text) => Self::from_static(text.as_bytes()),
+            Repr::Moved(text) => match Arc::try_unwrap(text) {
+                Ok(text) => text.into(),
+                Err(text) => Self::from_owner(Text(Repr::Moved(text))),
+            },
+            repr @ Repr::Copied(_) => Self::from_owner(Text(repr)),
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::from_static("")
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl hash::Hash for Text {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// The length only: payloads are never printed.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_origin_reads_the_same_and_becomes_bytes_without_a_copy() {
+        let moved = String::from("grüße");
+        let address = moved.as_ptr();
+        let texts = [Text::from_static("grüße"), Text::from("grüße"), Text::from(moved)];
+        for text in &texts {
+            assert_eq!(text, &"grüße");
+            let shared = text.as_ptr();
+            let bytes = Bytes::from(text.clone());
+            assert_eq!((bytes.as_ptr(), &bytes[..]), (shared, "grüße".as_bytes()));
+        }
+        let [.., moved] = texts;
+        let back = String::from(moved);
+        assert_eq!(back.as_ptr(), address);
+    }
+}

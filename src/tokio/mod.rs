@@ -1,0 +1,169 @@
+//! WebSocket over tokio streams: any `AsyncRead` + `AsyncWrite`.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), fullduplex::Error> {
+//! let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+//! ws.send("hello").await?;
+//! if let Some(message) = ws.recv().await? {
+//!     println!("{:?}", message.as_text());
+//! }
+//! ws.close(fullduplex::CloseCode::NORMAL, "").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Deadlines
+//! There is no background task: keepalive, the idle timeout and the closing deadline run while a
+//! call is polled, and a connection that nobody polls does nothing. Keep one task in
+//! [`WebSocket::recv`] or [`WebSocket::for_each`]. Calls need a runtime with timers
+//! (`enable_time` or `enable_all`); without them, opening a connection fails with a clear error.
+//!
+//! # Cancel safety
+//! Each method says what happens when its future is dropped, in `select!` for instance. In short:
+//! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
+//! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
+//!
+//! # One write per message, or one per batch
+//! [`WebSocket::send`] writes at once: when it returns, the operating system has the message. A
+//! handler that answers what it receives is faster with [`WebSocket::for_each`], with
+//! [`WebSocket::feed`], which is written before the next receive waits, or with
+//! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
+//!
+//! Two peers that both wait in `send`, each with full buffers, wait for ever, unless keepalive or
+//! a deadline ends it: let one of them receive.
+
+mod stream;
+mod websocket;
+
+pub use stream::ClientStream;
+pub use websocket::{Upgrade, WebSocket};
+
+use crate::{
+    Config, Error, Time, TimeoutError,
+    handshake::{Acceptor, Request, UpgradeRequest},
+    io::{Opening, dial_target},
+};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::{future::poll_fn, pin::pin, task::Poll};
+use stream::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
+///
+/// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
+/// the URL become an `Authorization` header. For other settings see [`connect_with`].
+///
+/// # Errors
+/// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
+/// no address answers, [`Error::Handshake`] if the server does not open the connection, and
+/// [`Error::Timeout`] after [`Config::handshake_timeout`], which includes name lookup and dialling.
+///
+/// # Cancel safety
+/// Not safe: if it is dropped, so is the stream.
+pub async fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStream>, Error> {
+    connect_with(request, Config::default()).await
+}
+
+/// As [`connect`], with limits and times.
+///
+/// # Errors
+/// As [`connect`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn connect_with(
+    request: impl Into<Request>,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<ClientStream>, Error> {
+    let (request, config) = (request.into(), config.into());
+    let url = dial_target(&request)?;
+    let mut clock = TokioIo::new(());
+    let deadline = Time::EPOCH + config.handshake_timeout;
+    let mut dial = pin!(TcpStream::connect((String::from(url.host()), url.port())));
+    let stream = poll_fn(|cx| match dial.as_mut().poll(cx) {
+        Poll::Ready(stream) => Poll::Ready(stream.map_err(Error::from)),
+        Poll::Pending => match clock.poll_clock(cx, deadline) {
+            Poll::Ready(Ok(_)) => Poll::Ready(Err(TimeoutError::Handshake.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => Poll::Pending,
+        },
+    })
+    .await?;
+    stream.set_nodelay(true)?;
+    let io = clock.with_stream(ClientStream::Tcp(stream));
+    WebSocket::open(Opening::since(Time::EPOCH, io, config), request).await
+}
+
+/// Opens a connection, as a client, over a stream that is connected already.
+///
+/// # Errors
+/// As [`connect`], save dialling.
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    request: impl Into<Request>,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<S>, Error> {
+    WebSocket::open(Opening::new(TokioIo::new(stream), config.into()), request.into()).await
+}
+
+/// Accepts a connection, as a server, over a stream on which nothing was read yet.
+///
+/// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
+///
+/// # Errors
+/// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
+/// it earned. After [`Config::handshake_timeout`] that is 408.
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
+    accept_with(stream, &Acceptor::new(), Config::default()).await
+}
+
+/// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
+///
+/// # Errors
+/// As [`accept`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    acceptor: &Acceptor,
+    config: impl Into<Arc<Config>>,
+) -> Result<WebSocket<S>, Error> {
+    upgrade(stream, config).await?.answer(acceptor).await
+}
+
+/// Reads a client's request and leaves the answer to the caller: see [`Upgrade`].
+///
+/// # Errors
+/// As [`accept`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<Upgrade<S>, Error> {
+    let mut opening = Opening::new(TokioIo::new(stream), config.into());
+    let request = opening.request().await?;
+    Ok(Upgrade::new(opening, request))
+}
+
+/// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
+/// plain HTTP and WebSocket can share a port. `unread` are bytes that were read behind its head.
+pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    request: UpgradeRequest,
+    unread: impl Into<Vec<u8>>,
+    config: impl Into<Arc<Config>>,
+) -> Upgrade<S> {
+    let opening = Opening::new(TokioIo::new(stream), config.into()).with_unread(unread.into());
+    Upgrade::new(opening, request)
+}

@@ -1,0 +1,175 @@
+//! Tokio's streams and clock.
+
+use crate::{Time, io::Io};
+use alloc::boxed::Box;
+use bytes::Buf;
+use core::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use std::{
+    io::{self, IoSlice},
+    panic,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// What [`connect`](super::connect) dialled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientStream {
+    /// Plain TCP, for a `ws` URL.
+    Tcp(TcpStream),
+}
+
+impl ClientStream {
+    /// The TCP connection underneath, for its addresses and options.
+    pub fn tcp(&self) -> &TcpStream {
+        let Self::Tcp(stream) = self;
+        stream
+    }
+
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+        let Self::Tcp(stream) = self.get_mut();
+        Pin::new(stream)
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
+    }
+}
+
+/// An async stream and tokio's clock.
+pub(super) struct TokioIo<S> {
+    pub(super) stream: S,
+    epoch: Instant,
+    /// Made at the first wait that has a deadline.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> TokioIo<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, epoch: Instant::now(), sleep: None }
+    }
+
+    /// The same clock with another stream.
+    pub(super) fn with_stream<T>(self, stream: T) -> TokioIo<T> {
+        TokioIo { stream, epoch: self.epoch, sleep: self.sleep }
+    }
+
+    pub(super) fn poll_clock(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Time,
+    ) -> Poll<io::Result<Time>> {
+        let now = Instant::now();
+        // A deadline beyond what the clock can say is never.
+        let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
+        if at > now {
+            let sleep = match &mut self.sleep {
+                Some(sleep) => sleep,
+                None => self.sleep.insert(timer(at)?),
+            };
+            if sleep.deadline() != at {
+                sleep.as_mut().reset(at);
+            }
+            ready!(sleep.as_mut().poll(cx));
+        }
+        Poll::Ready(Ok(Time::since_epoch(Instant::now() - self.epoch)))
+    }
+}
+
+/// Tokio panics where a runtime has no timers, and has no other way to ask.
+fn timer(at: Instant) -> io::Result<Pin<Box<Sleep>>> {
+    panic::catch_unwind(|| Box::pin(sleep_until(at))).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "WebSocket deadlines need a tokio runtime with timers: build it with `enable_time`",
+        )
+    })
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
+    #[inline]
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        _: Option<Time>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    #[inline]
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &impl Buf,
+        _: Option<Time>,
+    ) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        if outbox.chunk().len() == outbox.remaining() || !stream.is_write_vectored() {
+            return stream.poll_write(cx, outbox.chunk());
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        let used = outbox.chunks_vectored(&mut slices);
+        stream.poll_write_vectored(cx, &slices[..used])
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn now(&self) -> Time {
+        Time::since_epoch(Instant::now() - self.epoch)
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>> {
+        self.poll_clock(cx, deadline)
+    }
+}

@@ -1,0 +1,337 @@
+//! A connection over an async stream.
+
+use super::stream::TokioIo;
+use crate::{
+    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
+    Parts, Role, SendError,
+    handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
+    io::{Driver, Opening, ReadBuffer},
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A WebSocket connection over an async stream.
+///
+/// It is a [`Stream`] of messages and a [`Sink`] for them as well; what an inherent method does
+/// under the same name is the same.
+///
+/// Dropping it drops the stream, without a Close frame: [`close`](Self::close) first.
+///
+/// See [the module](super) for deadlines and cancel safety.
+pub struct WebSocket<S> {
+    driver: Driver<TokioIo<S>>,
+    subprotocol: Option<Box<str>>,
+    /// A client's; a server knows what it answered.
+    response: Option<Box<Response>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
+    /// were read behind it.
+    pub fn from_parts(
+        stream: S,
+        role: Role,
+        config: impl Into<Arc<Config>>,
+        unread: impl Into<Vec<u8>>,
+    ) -> Self {
+        let unread = ReadBuffer::with_bytes(unread.into());
+        let driver = Driver::new(TokioIo::new(stream), role, config.into(), unread);
+        Self { driver, subprotocol: None, response: None }
+    }
+
+    /// Takes the connection apart.
+    pub fn into_parts(self) -> Parts<S> {
+        self.driver.into_parts(|io| io.stream)
+    }
+
+    pub(super) async fn open(
+        opening: Opening<TokioIo<S>>,
+        request: Request,
+    ) -> Result<Self, Error> {
+        let (driver, response) = opening.client(request).await?;
+        let subprotocol = response.subprotocol().map(Into::into);
+        Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
+    }
+
+    fn accepted((driver, response): (Driver<TokioIo<S>>, Response)) -> Self {
+        Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
+    }
+
+    async fn drive<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Driver<TokioIo<S>>, &mut Context<'_>) -> Poll<R>,
+    ) -> R {
+        poll_fn(|cx| poll(&mut self.driver, cx)).await
+    }
+
+    /// The next message, or `None` once the connection was closed cleanly: [`closed`](Self::closed)
+    /// says with which code. What was fed is written before this waits. Pings are answered and the
+    /// closing handshake is completed on the way.
+    ///
+    /// # Errors
+    /// [`Error`] when the connection ended in any other way, once; after that, `None`.
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.drive(Driver::poll_recv).await
+    }
+
+    /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.drive(Driver::poll_event).await
+    }
+
+    /// Calls `handle` with each message until the connection is closed. The message is borrowed
+    /// from the read buffer, so a small one costs no allocation, and what the handler feeds is
+    /// written once per read: the fastest way to serve.
+    ///
+    /// ```no_run
+    /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::tokio::accept(stream).await?;
+    /// ws.for_each(|message, out| out.feed(message)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); and the first error of `handle`, after which the connection is
+    /// still there.
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, every message that was read was either handled or is
+    /// still there for the next receive.
+    pub async fn for_each<E: Into<Error>>(
+        &mut self,
+        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), Error> {
+        self.drive(|driver, cx| driver.poll_for_each(cx, &mut handle)).await
+    }
+
+    /// Sends a message: queues it and writes it, with everything queued before. With
+    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
+    /// backlog is over the mark.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
+    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    ///
+    /// # Cancel safety
+    /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
+    /// there is room, it is queued, and dropping this leaves it to the next call that writes. To lose
+    /// none, use [`ready`](Self::ready) and then [`feed`](Self::feed).
+    pub async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed(message)?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Waits until a message would be accepted: until fewer than
+    /// [`Config::max_unsent`] bytes wait to be written.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost if it is dropped.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        self.drive(Driver::poll_ready).await
+    }
+
+    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
+    /// receive waits.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, or
+    /// [`Config::max_unsent`] bytes wait to be written.
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.driver.feed(message)
+    }
+
+    /// Writes all that is queued and flushes the stream.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: what is not written yet is still queued.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.drive(Driver::poll_flush).await
+    }
+
+    /// Sends a ping of at most 125 bytes. Its pong shows in [`recv_event`](Self::recv_event).
+    ///
+    /// # Errors
+    /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn ping(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.queue_ping(payload.as_ref())?;
+        self.flush().await
+    }
+
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
+    /// are discarded. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
+    ///
+    /// # Cancel safety
+    /// Safe: once polled, the Close frame is queued, and a further call of this or of
+    /// [`recv`](Self::recv) sees the connection to its end.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.drive(|driver, cx| driver.poll_close(cx, &frame)).await
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.driver.connection.closed()
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The server's response, on a client.
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_deref()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.driver.connection.role()
+    }
+
+    /// The stream, for its addresses and options. Do not read from it or write to it.
+    pub fn get_ref(&self) -> &S {
+        &self.driver.io.stream
+    }
+}
+
+/// Messages until a clean close; an error is the last item.
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.driver.poll_recv(cx).map(Result::transpose)
+    }
+}
+
+/// `close` sends a Close frame with code 1000 and sees the connection to its end, discarding what
+/// still comes.
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        Ok(self.driver.feed(message)?)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.poll_close(cx, &CloseCode::NORMAL.into())
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("stream", &self.driver.io.stream)
+            .field("connection", &self.driver.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client's request that waits for its answer.
+///
+/// ```no_run
+/// use fullduplex::{Config, handshake::{Acceptance, Response}};
+/// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
+///
+/// let upgrade = fullduplex::tokio::upgrade(stream, Config::default()).await?;
+/// if upgrade.request().path() != "/chat" {
+///     return upgrade.reject(&Response::new(404)).await;
+/// }
+/// let mut ws = upgrade.accept(&Acceptance::new()).await?;
+/// # ws.send("hello").await }
+/// ```
+pub struct Upgrade<S> {
+    opening: Opening<TokioIo<S>>,
+    request: UpgradeRequest,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Upgrade<S> {
+    pub(super) fn new(opening: Opening<TokioIo<S>>, request: UpgradeRequest) -> Self {
+        Self { opening, request }
+    }
+
+    /// What the client asks for.
+    pub fn request(&self) -> &UpgradeRequest {
+        &self.request
+    }
+
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// [`Error::Acceptance`] if the answer does not fit the request, otherwise as
+    /// [`accept`](super::accept).
+    ///
+    /// # Cancel safety
+    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
+    pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Error> {
+        self.opening.accept(&self.request, acceptance).await.map(WebSocket::accepted)
+    }
+
+    /// Answers as a policy says.
+    ///
+    /// # Errors
+    /// As [`accept`](super::accept).
+    ///
+    /// # Cancel safety
+    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
+    pub async fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<S>, Error> {
+        self.opening.answer(&self.request, acceptor).await.map(WebSocket::accepted)
+    }
+
+    /// Turns the request down with an HTTP response of any status but 101, and ends the stream.
+    ///
+    /// # Errors
+    /// [`Error::Response`] if the response cannot be used, [`Error::Io`] if the stream failed.
+    ///
+    /// # Cancel safety
+    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
+    pub async fn reject(mut self, response: &Response) -> Result<(), Error> {
+        self.opening.reject(response).await
+    }
+}
+
+impl<S> fmt::Debug for Upgrade<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").field("request", &self.request).finish_non_exhaustive()
+    }
+}
