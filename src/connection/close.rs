@@ -119,6 +119,8 @@ pub(super) enum State {
     /// still read.
     Unwritable {
         deadline: Deadline,
+        /// Whose Close was first, should the peer's come.
+        initiator: Side,
         /// Whether messages were lost with it.
         lost: bool,
     },
@@ -162,11 +164,11 @@ impl State {
             Self::LocalClosing { deadline } => {
                 (Closed::Clean { initiator: Side::Local, frame }, *deadline)
             }
-            Self::Unwritable { deadline, lost: false } => {
-                (Closed::Clean { initiator: Side::Remote, frame }, *deadline)
+            Self::Unwritable { deadline, initiator, lost: false } => {
+                (Closed::Clean { initiator: *initiator, frame }, *deadline)
             }
-            Self::Unwritable { deadline, lost: true } => {
-                (Closed::Unsent { initiator: Side::Remote, frame }, *deadline)
+            Self::Unwritable { deadline, initiator, lost: true } => {
+                (Closed::Unsent { initiator: *initiator, frame }, *deadline)
             }
             Self::Ending { .. } | Self::Closed(_) => return,
         };
@@ -277,7 +279,10 @@ impl State {
         if now < *deadline.0.get_or_insert(now + timeout) {
             return Ok(());
         }
-        if matches!(self, Self::LocalClosing { .. }) {
+        if matches!(
+            self,
+            Self::LocalClosing { .. } | Self::Unwritable { initiator: Side::Local, .. }
+        ) {
             outbox.clear();
             *self = Self::Closed(Closed::TimedOut(TimeoutError::Close));
             return Err(TimeoutError::Close);
@@ -291,10 +296,15 @@ impl State {
         match self {
             Self::Open => {
                 let lost = outbox.has_messages();
-                *self = Self::Unwritable { deadline: Deadline::UNKNOWN, lost };
+                let (deadline, initiator) = (Deadline::UNKNOWN, Side::Remote);
+                *self = Self::Unwritable { deadline, initiator, lost };
+            }
+            Self::LocalClosing { deadline } => {
+                let (deadline, lost) = (*deadline, outbox.has_messages());
+                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
-            Self::LocalClosing { .. } | Self::Unwritable { .. } | Self::Closed(_) => {}
+            Self::Unwritable { .. } | Self::Closed(_) => {}
         }
         outbox.clear();
     }

@@ -12,7 +12,7 @@ use core::time::Duration;
 /// How long nothing has happened, known to a quarter of the limit without a clock read per event:
 /// an event sets a flag, and a look at the clock every quarter of the limit turns the flag into a
 /// time.
-pub(super) struct Silence {
+struct Silence {
     active: bool,
     /// Nothing happened after this, as far as the last look could tell.
     since: Time,
@@ -21,21 +21,21 @@ pub(super) struct Silence {
 }
 
 impl Silence {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { active: true, since: Time::EPOCH, look: Time::EPOCH }
     }
 
     #[inline]
-    pub(super) fn interrupt(&mut self) {
+    fn interrupt(&mut self) {
         self.active = true;
     }
 
-    pub(super) fn deadline(&self) -> Time {
+    fn deadline(&self) -> Time {
         self.look
     }
 
     /// Whether it has been silent for `limit`.
-    pub(super) fn lasted(&mut self, limit: Duration, now: Time) -> bool {
+    fn lasted(&mut self, limit: Duration, now: Time) -> bool {
         if now < self.look {
             return false;
         }
@@ -48,6 +48,32 @@ impl Silence {
     }
 }
 
+/// How long no part of a message was sent or received.
+pub(super) struct Idle {
+    silence: Silence,
+    progress: u64,
+}
+
+impl Idle {
+    pub(super) fn new() -> Self {
+        Self { silence: Silence::new(), progress: 0 }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        self.silence.deadline()
+    }
+
+    /// Whether that is `limit`, when `progress` is a number that grows with every such part.
+    pub(super) fn lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
+        if self.progress != progress {
+            self.progress = progress;
+            self.silence.interrupt();
+        }
+        self.silence.lasted(limit, now)
+    }
+}
+
+/// Keepalive.
 pub(super) struct Pinger {
     settings: Keepalive,
     state: State,

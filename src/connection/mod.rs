@@ -27,7 +27,7 @@ use alloc::{boxed::Box, sync::Arc};
 use bytes::Buf;
 use close::{Deadline, State};
 use core::fmt;
-use keepalive::{Due, Pinger, Silence};
+use keepalive::{Due, Idle, Pinger};
 use keys::Keys;
 use receive::{Receiver, Rules};
 
@@ -101,8 +101,7 @@ pub struct Connection {
     receiver: Receiver,
     outbox: Outbox,
     pinger: Option<Pinger>,
-    /// How long there was no message either way; kept only with an idle timeout.
-    idle: Option<Silence>,
+    idle: Option<Idle>,
 }
 
 impl Connection {
@@ -135,7 +134,7 @@ impl Connection {
             receiver: Receiver::new(),
             outbox: Outbox::default(),
             pinger: config.keepalive_setting().map(Pinger::new),
-            idle: config.idle_timeout.map(|_| Silence::new()),
+            idle: config.idle_timeout.map(|_| Idle::new()),
             config,
         }
     }
@@ -179,19 +178,9 @@ impl Connection {
         }
         let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
         match self.receiver.next(input, &rules) {
-            Ok(Some(Event::Message(message))) => {
-                if let Some(idle) = &mut self.idle {
-                    idle.interrupt();
-                }
-                Ok(Some(Event::Message(message)))
-            }
+            Ok(Some(Event::Message(message))) => Ok(Some(Event::Message(message))),
             Ok(Some(event)) => Ok(Some(self.control(event))),
-            Ok(None) => {
-                if let Some(idle) = self.idle.as_mut().filter(|_| self.receiver.is_assembling()) {
-                    idle.interrupt();
-                }
-                Ok(None)
-            }
+            Ok(None) => Ok(None),
             Err(error) => Err(self.fail(error)),
         }
     }
@@ -274,9 +263,6 @@ impl Connection {
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
         if let Err(reason) = self.may_send() {
             return Err(SendError { reason, message: message.into_message() });
-        }
-        if let Some(idle) = &mut self.idle {
-            idle.interrupt();
         }
         let (opcode, len) = match message.as_message() {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
@@ -378,7 +364,7 @@ impl Connection {
         match &self.state {
             State::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
-                let idle = self.idle.as_ref().map(Silence::deadline);
+                let idle = self.idle.as_ref().map(Idle::deadline);
                 [ping, idle].into_iter().flatten().min()
             }
             state => state.deadline(),
@@ -396,10 +382,8 @@ impl Connection {
             return self.state.handle_timeout(now, self.config.close_timeout, &mut self.outbox);
         }
         if let (Some(idle), Some(limit)) = (&mut self.idle, self.config.idle_timeout) {
-            if self.outbox.has_messages() {
-                idle.interrupt();
-            }
-            if idle.lasted(limit, now) {
+            let progress = self.receiver.progress() + self.outbox.progress();
+            if idle.lasted(limit, now, progress) {
                 return Err(self.time_out(TimeoutError::Idle, now));
             }
         }

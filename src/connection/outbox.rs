@@ -86,6 +86,11 @@ impl Outbox {
         self.total_written() < self.messages_end
     }
 
+    /// A number that grows with every message that is queued and every part that is written.
+    pub(super) fn progress(&self) -> u64 {
+        self.messages_end + self.total_written().min(self.messages_end)
+    }
+
     /// Queues a message as one frame. Its payload is copied if it is small or borrowed, or has to
     /// be masked.
     #[inline]

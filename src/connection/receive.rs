@@ -50,6 +50,7 @@ pub(super) struct Receiver {
     /// Where the current frame starts, in bytes since the handshake.
     frame_start: u64,
     frame_end: u64,
+    progress: u64,
 }
 
 enum State {
@@ -107,12 +108,12 @@ pub(super) struct Rules<'c> {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { state: State::START, message: None, frame_start: 0, frame_end: 0 }
+        Self { state: State::START, message: None, frame_start: 0, frame_end: 0, progress: 0 }
     }
 
-    /// Whether a part of a message is there and the rest is not.
-    pub(super) fn is_assembling(&self) -> bool {
-        self.message.is_some()
+    /// A number that grows with every message and every part of one.
+    pub(super) fn progress(&self) -> u64 {
+        self.progress
     }
 
     /// The next event, or `None` once all input is consumed.
@@ -235,6 +236,7 @@ impl Receiver {
         let whole = header.payload_len <= input.len() as u64;
         match header.opcode {
             OpCode::Text | OpCode::Binary if whole && header.fin => {
+                self.progress += 1;
                 let payload = input.take(to_usize(header.payload_len));
                 unmask(payload, header.mask, 0);
                 let message = if header.opcode == OpCode::Binary {
@@ -277,6 +279,7 @@ impl Receiver {
         fin: bool,
     ) -> Result<Option<Incoming<'static>>, Kind> {
         let Some(message) = &mut self.message else { unreachable!("check() saw to it") };
+        self.progress += 1;
         message.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if missing > 0 || !fin {
             return Ok(None);

@@ -1,0 +1,723 @@
+//! Closing (RFC 6455 §5.5.1 and §7): every input in every state of the closing automaton, the
+//! bodies and codes of Close frames, and both ends together.
+
+mod common;
+
+use bytes::Buf;
+use common::{
+    BOTH, Random, Seen, close_body, close_codes, close_frame, connection, drain, frame, frames,
+    other, pair::Pair, receive, reference, seconds, sent, split, watch,
+};
+use core::time::Duration;
+use fullduplex::{
+    CloseCode, CloseFrame, Closed, Config, Connection, Keepalive, ProtocolErrorKind, Role,
+    SendErrorReason, Side, Time, TimeoutError, Transport,
+};
+use std::collections::{BTreeSet, VecDeque};
+
+// The automaton
+
+/// Which state each input leads to from each state; `=` is the same one. A `!` says that
+/// something is in the outbox.
+///
+/// - `Open`, and `Local` once our own Close is queued.
+/// - `Mute`: the transport takes no more bytes, and a Close may still come.
+/// - `Flush`: how it ends is certain. With an empty outbox the server, and whoever fails, shuts
+///   the write side down, and a client waits for that.
+/// - `Last`: as `Flush`, after the peer's end of input. `Await`: the write side is shut down.
+/// - `?`: against the contract, for the shutdown was not asked for.
+const AUTOMATON: &str = "
+         data ping   pong code   empty  bad    eof    broken mute   close() send() written shut  early late
+Open     =    Open!  =    Flush! Flush! Flush! Closed Closed Mute   Local!  Open!  =       =     =     =
+Open!    =    =      =    Flush! Flush! Flush! Closed Closed Mute   Local!  =      Open    =     =     =
+Local    =    Local! =    Flush  Flush  Flush  Closed Closed Mute   =       =      =       =     =     Closed
+Local!   =    =      =    Flush! Flush! Flush! Closed Closed Mute   =       =      Local   =     =     Closed
+Mute     =    =      =    Flush  Flush  Flush  Closed Closed =      =       =      =       =     =     Closed
+Flush    =    =      =    =      =      =      Closed Closed Closed =       =      =       Await =     Closed
+Flush!   =    =      =    =      =      =      Last!  Closed Closed =       =      Flush   ?     =     Closed
+Last!    =    =      =    =      =      =      =      Closed Closed =       =      Closed  ?     =     Closed
+Await    =    =      =    =      =      =      Closed Closed Closed =       =      =       =     =     Closed
+Closed   =    =      =    =      =      =      =      =      =      =       =      =       =     =     =
+";
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Data,
+    Ping,
+    Pong,
+    /// A Close with a code.
+    Code,
+    /// A Close without one.
+    Empty,
+    /// A frame that breaks the protocol.
+    Bad,
+    Eof,
+    Broken,
+    /// A write failed.
+    Mute,
+    Close,
+    Send,
+    /// All of the outbox was written.
+    Written,
+    Shut,
+    /// The time is told before the deadline, which starts it if it does not run yet.
+    Early,
+    /// The time is told at the deadline.
+    Late,
+}
+
+/// In the order of the columns.
+const ACTS: [Act; 15] = {
+    use Act::*;
+    [Data, Ping, Pong, Code, Empty, Bad, Eof, Broken, Mute, Close, Send, Written, Shut, Early, Late]
+};
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn next(row: &'static str, act: Act) -> &'static str {
+    let line = AUTOMATON.lines().find(|line| line.split(' ').next() == Some(row));
+    let cells = line.unwrap_or_else(|| panic!("no row {row}")).split_whitespace().skip(1);
+    match cells.collect::<Vec<_>>()[act as usize] {
+        "=" => row,
+        cell => cell,
+    }
+}
+
+/// Where the message is that was sent last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Message {
+    Written,
+    Waiting,
+    Lost,
+}
+
+/// A connection, and beside it what the table says about it.
+struct Walk {
+    connection: Connection,
+    row: &'static str,
+    outcome: Option<Closed>,
+    /// Whose Close was queued or came first.
+    initiator: Option<Side>,
+    message: Message,
+    /// Told to the connection with each early look, a second later each time.
+    now: Time,
+    deadline: Option<Time>,
+}
+
+impl Walk {
+    fn open(role: Role) -> Self {
+        let config = Config::default().close_timeout(CLOSE_TIMEOUT);
+        let connection = connection(role, config);
+        Self {
+            connection,
+            row: "Open",
+            outcome: None,
+            initiator: None,
+            message: Message::Written,
+            now: seconds(1.0),
+            deadline: None,
+        }
+    }
+
+    /// Given up by a timer, its Close in the outbox.
+    fn timed_out(role: Role, error: TimeoutError) -> Self {
+        let config = Config::default().close_timeout(CLOSE_TIMEOUT);
+        let second = Duration::from_secs(1);
+        let config = match error {
+            TimeoutError::Idle => config.idle_timeout(second),
+            _ => config.keepalive(Keepalive::every(second)),
+        };
+        let mut connection = connection(role, config);
+        let mut now = seconds(1.0);
+        while connection.handle_timeout(now) != Err(error) {
+            drain(&mut connection);
+            now = now.max(connection.poll_timeout().unwrap());
+        }
+        let (outcome, deadline) = (Some(Closed::TimedOut(error)), Some(now + CLOSE_TIMEOUT));
+        Self { connection, row: "Flush!", outcome, now, deadline, ..Self::open(role) }
+    }
+
+    /// What tells two places in the walk apart.
+    fn place(&self) -> String {
+        let Self { row, outcome, initiator, message, deadline, .. } = self;
+        format!("{row} {outcome:?} {initiator:?} {message:?} {}", deadline.is_some())
+    }
+
+    /// Does `act`, unless it is against the contract, and compares with the table.
+    fn step(&mut self, act: Act, context: &str) -> bool {
+        let role = self.connection.role();
+        let row = self.row;
+        let mut next = next(row, act);
+        if next == "?" {
+            return false;
+        }
+        // A peer that does not answer pings is not waited for.
+        if next == "Await" && self.outcome == Some(Closed::TimedOut(TimeoutError::Pong)) {
+            next = "Closed";
+        }
+        let context = format!("{context} {act:?}: {row} -> {next}");
+        let open = row.starts_with("Open");
+        let listens = open || row.starts_with("Local") || row == "Mute";
+        let before = self.connection.outbox().chunk().to_vec();
+        self.now = self.now + Duration::from_secs_f64(0.001);
+
+        let (first, payload): (u8, &[u8]) = match act {
+            Act::Data => (0x81, b"data"),
+            Act::Ping => (0x89, b"ping"),
+            Act::Pong => (0x8a, b"pong"),
+            Act::Code => (0x88, b"\x0f\xa0mine"),
+            Act::Empty => (0x88, b""),
+            _ => (0x83, b""),
+        };
+        let event = match act {
+            _ if !listens => None,
+            Act::Data => Some(Seen::text("data")),
+            Act::Ping => Some(Seen::Ping(b"ping".into())),
+            Act::Pong => Some(Seen::Pong(b"pong".into())),
+            Act::Code => Some(Seen::Close(Some((4000, "mine".into())))),
+            Act::Empty => Some(Seen::Close(None)),
+            _ => None,
+        };
+        let queued: Option<(u8, &[u8])> = match (act, row) {
+            (Act::Ping, _) if listens && row != "Mute" => Some((0x8a, b"ping")),
+            (Act::Code, _) if open => Some((0x88, b"\x0f\xa0")),
+            (Act::Empty, _) if open => Some((0x88, b"")),
+            (Act::Bad, _) if open => Some((0x88, b"\x03\xeareserved opcode 0x3")),
+            (Act::Close, _) if open => Some((0x88, b"\x03\xe9own")),
+            (Act::Send, _) if open => Some((0x81, b"sent")),
+            _ => None,
+        };
+        if matches!(act, Act::Early) && !matches!(row, "Open" | "Open!" | "Closed") {
+            self.deadline.get_or_insert(self.now + CLOSE_TIMEOUT);
+        }
+
+        match act {
+            Act::Data | Act::Ping | Act::Pong | Act::Code | Act::Empty | Act::Bad => {
+                let wire = frame(role, first, payload);
+                let (events, result) = receive(&mut self.connection, &wire, 1, watch);
+                assert_eq!(events, Vec::from_iter(event), "{context}");
+                if listens && next.starts_with("Flush") {
+                    let initiator = self.initiator.unwrap_or(Side::Remote);
+                    let frame = matches!(act, Act::Code).then(|| close_frame(4000, "mine"));
+                    self.outcome = Some(match result {
+                        Ok(()) => Closed::Clean { initiator, frame },
+                        Err(error) => Closed::Failed(error),
+                    });
+                }
+                let failed = match &self.outcome {
+                    Some(Closed::Failed(error)) => Err(*error),
+                    _ => Ok(()),
+                };
+                assert_eq!(result, failed, "{context}");
+            }
+            Act::Eof => self.connection.receive_eof(),
+            Act::Broken => self.connection.transport_failed(),
+            Act::Mute => {
+                self.connection.write_failed();
+                if self.message == Message::Waiting {
+                    self.message = Message::Lost;
+                }
+            }
+            Act::Close => {
+                self.connection.close(Some(close_frame(1001, "own")));
+                if open {
+                    self.initiator = Some(Side::Local);
+                }
+            }
+            Act::Send => {
+                let result = self.connection.send("sent").map_err(|error| error.reason);
+                assert_eq!(result, open.then_some(()).ok_or(SendErrorReason::Closed), "{context}");
+                if open {
+                    self.message = Message::Waiting;
+                }
+            }
+            Act::Written => {
+                drain(&mut self.connection);
+                if self.message == Message::Waiting {
+                    self.message = Message::Written;
+                }
+            }
+            Act::Shut => self.connection.shutdown_complete(),
+            Act::Early => assert_eq!(self.connection.handle_timeout(self.now), Ok(()), "{context}"),
+            Act::Late => {
+                if self.deadline.is_none() {
+                    assert_eq!(self.connection.handle_timeout(self.now), Ok(()), "{context}");
+                }
+                let at = self.deadline.unwrap_or(self.now + CLOSE_TIMEOUT);
+                let result = self.connection.handle_timeout(at);
+                let unanswered = listens && self.initiator == Some(Side::Local);
+                assert_eq!(result.is_err(), unanswered, "{context}");
+                if unanswered {
+                    self.outcome = Some(Closed::TimedOut(TimeoutError::Close));
+                }
+            }
+        }
+        if next == "Closed" {
+            self.outcome.get_or_insert(Closed::Abnormal);
+        }
+        // A message was accepted, and it was not written before the transport was gone.
+        if self.message == Message::Lost || next == "Closed" && self.message == Message::Waiting {
+            if let Some(Closed::Clean { initiator, frame }) = self.outcome.clone() {
+                self.outcome = Some(Closed::Unsent { initiator, frame });
+            }
+        }
+        self.row = next;
+
+        let after = self.connection.outbox().chunk().to_vec();
+        let written = matches!(act, Act::Written | Act::Mute) || next == "Closed";
+        let new = if written { &[][..] } else { &after[before.len()..] };
+        let queued = queued.map(|(first, payload)| (first, payload.to_vec()));
+        assert_eq!(split(role, new), Vec::from_iter(queued), "{context}");
+        self.compare(&context);
+        true
+    }
+
+    /// Whether all that can be seen from outside is as the table has it.
+    fn compare(&mut self, context: &str) {
+        let closes = matches!(self.outcome, Some(Closed::Clean { .. } | Closed::Unsent { .. }));
+        let client = self.connection.role() == Role::Client;
+        let transport = match self.row {
+            "Closed" => Transport::Closed,
+            "Await" => Transport::AwaitEof,
+            "Flush" if client && closes => Transport::AwaitEof,
+            "Flush" => Transport::ShutDown,
+            "Last!" => Transport::WriteOnly,
+            _ => Transport::Open,
+        };
+        assert_eq!(self.connection.transport(), transport, "{context}");
+        let closed = self.outcome.as_ref().filter(|_| self.row == "Closed");
+        assert_eq!(self.connection.closed(), closed, "{context}");
+        let poll = match self.row {
+            "Open" | "Open!" | "Closed" => None,
+            _ => Some(self.deadline.unwrap_or(Time::EPOCH)),
+        };
+        assert_eq!(self.connection.poll_timeout(), poll, "{context}");
+        assert_eq!(self.connection.outbox().is_empty(), !self.row.ends_with('!'), "{context}");
+        assert_eq!(self.connection.is_open(), self.row.starts_with("Open"), "{context}");
+        assert_eq!(self.connection.is_ready(), self.row.starts_with("Open"), "{context}");
+    }
+}
+
+/// Every state with every way it can end, reached by the shortest way, and from there every input.
+#[test]
+fn section_7_every_input_in_every_state() {
+    for role in BOTH {
+        let starts: [(&str, Box<dyn Fn() -> Walk>); 3] = [
+            ("open", Box::new(move || Walk::open(role))),
+            ("idle", Box::new(move || Walk::timed_out(role, TimeoutError::Idle))),
+            ("dead", Box::new(move || Walk::timed_out(role, TimeoutError::Pong))),
+        ];
+        let (mut places, mut rows) = (BTreeSet::new(), BTreeSet::new());
+        for (name, start) in starts {
+            start().compare(name);
+            let mut ways = VecDeque::from([Vec::new()]);
+            while let Some(way) = ways.pop_front() {
+                for act in ACTS {
+                    let context = format!("{role:?} {name} {way:?}");
+                    let mut walk = start();
+                    for &act in &way {
+                        walk.step(act, &context);
+                    }
+                    if walk.step(act, &context) && places.insert(walk.place()) {
+                        rows.insert(walk.row);
+                        ways.push_back([&way[..], &[act]].concat());
+                    }
+                }
+            }
+        }
+        assert_eq!(rows.len(), 10, "states that were reached: {rows:?}");
+        assert!(places.len() > 60, "{} places", places.len());
+    }
+}
+
+/// Long walks in any order: also what the shortest ways do not come by.
+#[test]
+fn section_7_long_walks() {
+    let mut random = Random::new(7);
+    for walk in 0..4000 {
+        let role = *random.pick(&BOTH);
+        let mut walked = Walk::open(role);
+        let mut written = Vec::new();
+        for step in 0..12 {
+            let act = *random.pick(&ACTS);
+            if matches!(act, Act::Written) {
+                written.extend_from_slice(walked.connection.outbox().chunk());
+            }
+            walked.step(act, &format!("walk {walk}, step {step}"));
+        }
+        written.extend(drain(&mut walked.connection));
+        let frames = split(role, &written);
+        let close = frames.iter().position(|(first, _)| *first == 0x88).unwrap_or(frames.len());
+        assert!(frames.iter().skip(close + 1).all(|(first, _)| *first == 0x8a), "{frames:?}");
+    }
+}
+
+/// A connection that closes closes: from any place, by nothing but the time being told.
+#[test]
+fn section_7_no_state_lasts() {
+    let mut random = Random::new(8);
+    for _ in 0..2000 {
+        let mut walk = Walk::open(*random.pick(&BOTH));
+        for _ in 0..random.below(8) {
+            walk.step(*random.pick(&ACTS), "");
+        }
+        let mut connection = walk.connection;
+        if connection.is_open() {
+            continue;
+        }
+        let mut now = walk.now;
+        for _ in 0..2 {
+            let Some(at) = connection.poll_timeout() else { break };
+            now = now.max(at);
+            let _: Result<(), TimeoutError> = connection.handle_timeout(now);
+        }
+        assert_eq!(connection.transport(), Transport::Closed);
+        assert!(connection.closed().is_some() && connection.outbox().is_empty());
+    }
+}
+
+/// What comes behind the end is discarded, up to a bound. Then there is nothing left to write, or
+/// a caller that writes before it looks would wait for a peer that does not read.
+#[test]
+fn section_7_1_1_discarding_has_a_bound() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        receive(&mut connection, b"\x83", 1, watch).1.unwrap_err();
+        let mut buffer = vec![0; 1 << 20];
+        let mut mebibytes = 0;
+        while connection.closed().is_none() {
+            assert_eq!(connection.transport(), Transport::Open);
+            let mut input = fullduplex::Input::new(&mut buffer);
+            connection.receive(&mut input).unwrap_err();
+            assert!(input.is_empty());
+            mebibytes += 1;
+            assert!(mebibytes <= 100, "no bound");
+        }
+        assert!(mebibytes > 16, "too little for what may be under way");
+        assert!(matches!(connection.closed(), Some(Closed::Failed(_))));
+        assert_eq!(connection.transport(), Transport::Closed);
+        assert_eq!(connection.poll_timeout(), None);
+        assert_eq!(connection.outbox().remaining(), 0);
+    }
+}
+
+/// The same at the other end of the scale: no time to close at all.
+#[test]
+fn a_close_timeout_of_nothing_ends_at_once() {
+    for role in BOTH {
+        let config =
+            Config::default().close_timeout(Duration::ZERO).idle_timeout(Duration::from_secs(1));
+        let mut connection = connection(role, config);
+        let mut now = Time::EPOCH;
+        while connection.handle_timeout(now) != Err(TimeoutError::Idle) {
+            now = connection.poll_timeout().unwrap();
+        }
+        if let Some(at) = connection.poll_timeout() {
+            assert_eq!(connection.handle_timeout(now.max(at)), Ok(()));
+        }
+        assert_eq!(connection.transport(), Transport::Closed);
+        assert_eq!(connection.closed(), Some(&Closed::TimedOut(TimeoutError::Idle)));
+        assert_eq!(connection.poll_timeout(), None);
+        assert_eq!(connection.outbox().remaining(), 0);
+    }
+}
+
+// The Close frame
+
+/// Row 66: a body is nothing, or a code and what follows; one byte is malformed.
+#[test]
+fn section_5_5_1_bodies() {
+    let reason = "Grüße".as_bytes();
+    let cases: [(&[u8], Result<Option<(u16, &str)>, u16>); 8] = [
+        (b"", Ok(None)),
+        (b"\x03", Err(1002)),
+        (b"\x03\xe8", Ok(Some((1000, "")))),
+        (b"\x0f\xa0x", Ok(Some((4000, "x")))),
+        (&[b"\x03\xe8", reason].concat(), Ok(Some((1000, "Grüße")))),
+        // Row 67.
+        (b"\x03\xe8\xff", Err(1007)),
+        (b"\x03\xe8\xc3", Err(1007)),
+        (b"\x03\xe8\xed\xa0\x80", Err(1007)),
+    ];
+    for (body, expected) in cases {
+        for role in BOTH {
+            for step in [usize::MAX, 1] {
+                let mut connection = connection(role, Config::default());
+                let (events, result) =
+                    receive(&mut connection, &frame(role, 0x88, body), step, watch);
+                match expected {
+                    Ok(close) => {
+                        let close = close.map(|(code, reason)| (code, reason.to_string()));
+                        assert_eq!((events, result), (vec![Seen::Close(close)], Ok(())));
+                    }
+                    Err(code) => {
+                        assert!(events.is_empty());
+                        let error = result.unwrap_err();
+                        assert!(matches!(error.kind(), ProtocolErrorKind::CloseFrame(_)));
+                        assert_eq!(close_codes(&sent(&mut connection)), [code], "{body:x?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows 81 to 83, and 71: every code there is; a legal one comes back, on any other 1002.
+#[test]
+fn section_7_4_every_code() {
+    let config = std::sync::Arc::new(Config::default());
+    for code in 0..=u16::MAX {
+        let role = BOTH[usize::from(code % 2)];
+        let legal = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        let mut connection = connection(role, config.clone());
+        let wire = frame(role, 0x88, &code.to_be_bytes());
+        let (events, result) = receive(&mut connection, &wire, usize::MAX, watch);
+        assert_eq!((events.len(), result.is_ok()), (usize::from(legal), legal), "{code}");
+        let expected = if legal { code } else { 1002 };
+        assert_eq!(close_codes(&sent(&mut connection)), [expected], "{code}");
+        assert_eq!(CloseCode::new(code).is_ok(), legal, "{code}");
+    }
+}
+
+/// Row 71: one Close is answered by one, with its code and no reason; none with none.
+#[test]
+fn section_5_5_1_close_is_answered() {
+    for role in BOTH {
+        for (body, answer) in [(close_body(1001, "going"), close_body(1001, "")), (vec![], vec![])]
+        {
+            let mut connection = connection(role, Config::default());
+            connection.send("queued before").unwrap();
+            receive(&mut connection, &frame(role, 0x88, &body), 1, watch).1.unwrap();
+            let expected = [(0x81, b"queued before".to_vec()), (0x88, answer)];
+            assert_eq!(sent(&mut connection), expected, "§5.5.1: after the current message");
+        }
+    }
+}
+
+/// Rows 69 and 70: after our own Close nothing more goes out, and what comes is still delivered.
+#[test]
+fn section_5_5_1_after_our_own_close() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        connection.close(Some(CloseCode::GOING_AWAY.into()));
+        connection.close(Some(CloseCode::NORMAL.into()));
+        assert_eq!(connection.send("late").unwrap_err().reason, SendErrorReason::Closed);
+        let wire = frames(role, &[(0x81, b"under way"), (0x88, b"\x03\xe9"), (0x81, b"lost")]);
+        let (events, result) = receive(&mut connection, &wire, 1, watch);
+        let close = Seen::Close(Some((1001, String::new())));
+        assert_eq!((events, result), (vec![Seen::text("under way"), close], Ok(())));
+        assert_eq!(sent(&mut connection), [(0x88, close_body(1001, ""))], "one Close");
+    }
+}
+
+/// Rows 70 and 77: whatever follows the peer's Close, or an error, is not even looked at.
+#[test]
+fn section_7_1_7_nothing_is_looked_at_behind_the_end() {
+    for role in BOTH {
+        for ending in [frame(role, 0x88, b""), frame(role, 0x83, b"")] {
+            for garbage in [vec![0xff; 1000], frame(role, 0x88, b"\x03"), frame(role, 0x89, b"")] {
+                let mut connection = connection(role, Config::default());
+                let wire = [&ending[..], &garbage].concat();
+                let (events, _) = receive(&mut connection, &wire, 3, watch);
+                assert!(events.len() <= 1);
+                assert_eq!(sent(&mut connection).len(), 1, "only the Close");
+            }
+        }
+    }
+}
+
+/// Rows 74, 75 and 78: what is reported.
+#[test]
+fn section_7_1_5_code_and_reason() {
+    type Story = fn(&mut Connection);
+    fn get(connection: &mut Connection, first: u8, payload: &[u8]) {
+        let wire = frame(connection.role(), first, payload);
+        let _: (_, Result<_, _>) = receive(connection, &wire, 1, watch);
+    }
+    let cases: [(&str, Story, (u16, &str, bool)); 9] = [
+        ("theirs", |c| get(c, 0x88, b"\x03\xe9bye"), (1001, "bye", true)),
+        ("theirs, no code", |c| get(c, 0x88, b""), (1005, "", true)),
+        ("nothing", |_| {}, (1006, "", false)),
+        ("half a message", |c| get(c, 0x01, b"half"), (1006, "", false)),
+        ("error", |c| get(c, 0x83, b""), (1006, "", false)),
+        ("ours unanswered", |c| c.close(Some(close_frame(4001, "own"))), (1006, "", false)),
+        (
+            "ours, answered otherwise",
+            |c| {
+                c.close(Some(close_frame(4001, "own")));
+                get(c, 0x88, b"\x0f\xa2theirs");
+            },
+            (4002, "theirs", true),
+        ),
+        (
+            "the first one counts",
+            |c| {
+                get(c, 0x88, b"\x0f\xa1first");
+                get(c, 0x88, b"\x0f\xa2second");
+            },
+            (4001, "first", true),
+        ),
+        (
+            "error after our own Close",
+            |c| {
+                c.close(None);
+                get(c, 0x83, b"");
+                get(c, 0x88, b"\x03\xe8");
+            },
+            (1006, "", false),
+        ),
+    ];
+    for (name, story, expected) in cases {
+        for role in BOTH {
+            let mut connection = connection(role, Config::default());
+            story(&mut connection);
+            drain(&mut connection);
+            connection.receive_eof();
+            assert_eq!(connection.transport(), Transport::Closed);
+            let closed = connection.closed().unwrap();
+            assert_eq!((closed.code(), closed.reason(), closed.is_clean()), expected, "{name}");
+        }
+    }
+}
+
+/// Row 76: an error tells the peer why in the reason, and it fits.
+#[test]
+fn section_7_1_7_the_reason_says_why() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        let error = receive(&mut connection, b"\x09", 1, watch).1.unwrap_err();
+        let frames = sent(&mut connection);
+        let [(0x88, body)] = &frames[..] else { panic!("{frames:?}") };
+        let close = CloseFrame::decode(body).unwrap().unwrap();
+        assert_eq!(close.reason(), error.kind().to_string());
+    }
+}
+
+// Both ends
+
+fn plain() -> Config {
+    Config::default()
+}
+
+/// Row 72: whoever begins, the server shuts down first, and both end clean.
+#[test]
+fn section_7_1_1_the_server_closes_tcp_first() {
+    for first in BOTH {
+        for seed in 0..50 {
+            let mut pair = Pair::new(&plain(), &plain(), seed);
+            for role in BOTH {
+                pair.end(role).connection.send(vec![1; 20_000]).unwrap();
+            }
+            pair.end(first).connection.close(Some(close_frame(4000, "done")));
+            pair.settle();
+            assert_eq!((pair.server.shut, pair.client.shut), (Some(0), Some(1)), "{first:?}");
+            for role in BOTH {
+                let (initiator, reason) =
+                    if role == first { (Side::Local, "") } else { (Side::Remote, "done") };
+                let frame = Some(close_frame(4000, reason));
+                let closed = pair.end(role).connection.closed().cloned();
+                assert_eq!(closed, Some(Closed::Clean { initiator, frame }), "{first:?} {role:?}");
+                let message = Seen::Binary(vec![1; 20_000]);
+                assert_eq!(pair.end(role).events.iter().filter(|e| **e == message).count(), 1);
+            }
+            assert_eq!(pair.now, Time::EPOCH, "nobody waited");
+        }
+    }
+}
+
+/// Row 72: both at once: two Closes, no third, each the initiator in its own eyes.
+#[test]
+fn section_5_5_1_both_close_at_once() {
+    for seed in 0..50 {
+        let mut pair = Pair::new(&plain(), &plain(), seed);
+        pair.client.connection.close(Some(close_frame(4001, "client")));
+        pair.server.connection.close(Some(close_frame(4002, "server")));
+        pair.settle();
+        for (role, code) in [(Role::Client, 4001), (Role::Server, 4002)] {
+            let frames = split(role, &pair.end(role).written);
+            assert_eq!(close_codes(&frames), [code]);
+            let closed = pair.end(other(role)).connection.closed().unwrap().clone();
+            assert!(matches!(closed, Closed::Clean { initiator: Side::Local, .. }));
+            assert_eq!(closed.code(), code);
+        }
+        assert_eq!((pair.server.shut, pair.client.shut), (Some(0), Some(1)));
+    }
+}
+
+/// Row 76: whoever finds the error shuts down, its Close arrives, and the other end is clean.
+#[test]
+fn section_7_1_7_the_close_of_a_failed_connection_arrives() {
+    for failing in BOTH {
+        for seed in 0..50 {
+            let small = plain().max_message_size(10);
+            let mut pair = match failing {
+                Role::Client => Pair::new(&small, &plain(), seed),
+                Role::Server => Pair::new(&plain(), &small, seed),
+            };
+            let offender = &mut pair.end(other(failing)).connection;
+            offender.send("ok").unwrap();
+            offender.send(vec![0; 11]).unwrap();
+            offender.send(vec![0; 100_000]).unwrap();
+            pair.settle();
+            assert_eq!(pair.end(failing).events, [Seen::text("ok")]);
+            assert!(matches!(pair.end(failing).connection.closed(), Some(Closed::Failed(_))));
+            let closed = pair.end(other(failing)).connection.closed().unwrap();
+            assert_eq!((closed.code(), closed.is_clean()), (1009, true));
+            assert_eq!(pair.now, Time::EPOCH, "nobody waited");
+        }
+    }
+}
+
+/// Row 72: a peer that never answers is hung up on when the time is over, not before.
+#[test]
+fn section_7_1_1_a_deaf_peer() {
+    for role in BOTH {
+        let mut pair = Pair::new(&plain(), &plain(), 1);
+        pair.end(other(role)).deaf = true;
+        pair.end(role).connection.close(None);
+        pair.pass(Duration::from_secs_f64(4.9));
+        assert_eq!(pair.end(role).connection.closed(), None);
+        pair.pass(Duration::from_secs_f64(0.2));
+        let closed = Closed::TimedOut(TimeoutError::Close);
+        assert_eq!(pair.end(role).connection.closed(), Some(&closed));
+        assert_eq!(pair.end(role).timeouts, [TimeoutError::Close]);
+    }
+}
+
+/// Any number of messages both ways, and a Close from either or both in the midst of them: what
+/// was sent before the Close arrives, whole and in order, and both ends are clean.
+#[test]
+fn section_7_1_2_nothing_sent_before_the_close_is_lost() {
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let mut pair = Pair::new(&plain(), &plain(), seed);
+        let mut sent: [Vec<Seen>; 2] = Default::default();
+        let closes_at = [random.below(30), random.below(30)];
+        for i in 0..30 {
+            for (side, role) in BOTH.into_iter().enumerate() {
+                let connection = &mut pair.end(role).connection;
+                if i == closes_at[side] {
+                    connection.close(None);
+                }
+                let bytes = vec![i as u8; random.below(3000)];
+                if connection.send(&bytes).is_ok() {
+                    sent[side].push(Seen::Binary(bytes));
+                }
+            }
+            if random.below(3) == 0 {
+                pair.settle();
+            }
+        }
+        pair.settle();
+        for (side, role) in BOTH.into_iter().enumerate() {
+            let far = pair.end(other(role));
+            let mut events = far.events.clone();
+            assert_eq!(events.pop(), Some(Seen::Close(None)), "seed {seed}");
+            assert_eq!(events, sent[side], "seed {seed}");
+            assert!(far.connection.closed().unwrap().is_clean());
+        }
+        let (verdict, end) =
+            reference::decode(Role::Server, reference::Limits::default(), &pair.client.written);
+        assert_eq!((verdict, end), (pair.server.events, reference::End::Closed));
+    }
+}
