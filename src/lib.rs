@@ -1,4 +1,50 @@
-//! RFC 6455 WebSocket.
+//! RFC 6455 WebSocket: a sans-IO core that holds the whole protocol, and thin blocking and tokio
+//! adapters on top of it.
+//!
+//! ```text
+//!    your code
+//!       │ messages
+//! ┌─────┴──────────┬────────────────┬──────────────────┐
+//! │ tokio          │ blocking       │ your own loop    │   adapters: move bytes and sleep
+//! └─────┬──────────┴───────┬────────┴─────────┬────────┘
+//!       │ bytes, times     │                  │
+//! ┌─────┴──────────────────┴──────────────────┴────────┐
+//! │ Connection        events in, outbox out, deadlines │
+//! │ handshake         requests, responses, negotiation │   the core: no socket, clock or runtime
+//! │ message, frame    text, UTF-8, heads, masking      │
+//! └────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # Which layer do I want?
+//! - On tokio: the module `tokio` (feature `tokio`).
+//! - On threads: the module `blocking` (feature `std`, on by default).
+//! - On anything else, or to own every byte: [`Connection`], behind a [`handshake`].
+//! - Only frames: [`frame`].
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `std` | yes | the blocking adapter, mask keys from the thread's generator |
+//! | `tokio` | no | the tokio adapter |
+//!
+//! A feature adds to the API and never changes what is there. Without features the crate is the
+//! core alone, `no_std + alloc`.
+//!
+//! # What is promised
+//! - No `unsafe`, and no panic on anything that a peer can send.
+//! - A peer that breaks the protocol is told so by the right Close code; good messages in front of
+//!   the mistake are delivered, and nothing behind it is.
+//! - Memory is bounded in both directions by [`Config`], whose defaults are safe on the open
+//!   internet: messages of at most 16 MiB, 1 MiB of unsent backlog, 16 KiB of request head.
+//! - A message that was accepted for sending is written, unless the connection ends first, and then
+//!   there is an error that says so.
+//! - `Debug` never prints payloads or credentials.
+//!
+//! # Errors
+//! [`ProtocolError`] is the peer's mistake: fatal, and it maps to a Close code. [`SendError`] is the
+//! caller's: nothing changed, and the message is handed back. A clean close is not an error. The
+//! adapters' `Error` holds both and says whether it was a timeout, the peer's fault, or the end.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
@@ -24,7 +70,13 @@ pub use connection::{
     ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
 };
 pub use frame::{CloseCode, CloseFrame};
+pub use handshake::{Acceptor, Request};
 pub use input::Input;
 #[cfg(feature = "std")]
 pub use io::{Error, Outgoing, Parts};
 pub use message::{Incoming, IntoMessage, Message, MessageRef, Text};
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! WebSocket over blocking streams: any [`Read`](std::io::Read) + [`Write`](std::io::Write).
+//! WebSocket over blocking streams: any [`Read`] + [`Write`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), fullduplex::Error> {

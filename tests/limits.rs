@@ -1,0 +1,402 @@
+//! Limits (RFC 6455 §10.4): on what is received, on what it costs, and on what waits to be
+//! written. Memory is counted by the allocator of this test binary.
+
+mod common;
+#[path = "common/heap.rs"]
+mod heap;
+
+use bytes::{Buf, Bytes};
+use common::{
+    BOTH, KEY, Seen, close_codes, connection, drain, frame, frames, head, receive, sent, watch,
+};
+use core::mem;
+use fullduplex::{
+    Config, Connection, Event, Input, Message, MessageRef, ProtocolError, ProtocolErrorKind, Role,
+    SendErrorReason, frame::ControlPayload,
+};
+use heap::measure;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// The payloads of the messages in `wire`, or the code of the Close that it was failed with.
+#[track_caller]
+fn judged(role: Role, config: &Config, wire: &[u8]) -> Result<Vec<usize>, u16> {
+    let mut verdicts = [usize::MAX, 1, 7].map(|step| {
+        let mut connection = connection(role, config.clone());
+        let (events, result) = receive(&mut connection, wire, step, watch);
+        let codes = close_codes(&sent(&mut connection));
+        match result {
+            Ok(()) => Ok(events.iter().filter_map(common::message).map(|m| m.len()).collect()),
+            Err(error) => {
+                assert_eq!(codes, [u16::from(error.close_code())]);
+                Err(codes[0])
+            }
+        }
+    });
+    assert!(verdicts.windows(2).all(|two| two[0] == two[1]), "{verdicts:?}");
+    mem::replace(&mut verdicts[0], Ok(vec![]))
+}
+
+/// `payload` in frames of `size` bytes.
+fn fragmented(role: Role, opcode: u8, payload: &[u8], size: usize) -> Vec<u8> {
+    let mut wire = frame(role, opcode, &payload[..size.min(payload.len())]);
+    for part in payload.chunks(size).skip(1) {
+        wire.extend(frame(role, 0x00, part));
+    }
+    wire.extend(frame(role, 0x80, b""));
+    wire
+}
+
+/// Row 97: n passes and n+1 does not, in one frame, in several, and in code points cut anywhere.
+#[test]
+fn section_10_4_message_limit() {
+    for limit in [0, 1, 4, 125, 126, 127, 1000, 65_535, 65_536, 65_537] {
+        let config = Config::default().max_message_size(limit);
+        for size in limit.saturating_sub(1)..=limit + 1 {
+            let expected = if size <= limit { Ok(vec![size]) } else { Err(1009) };
+            let payload = vec![b'x'; size];
+            for role in BOTH {
+                for opcode in [0x01, 0x02] {
+                    let whole = frame(role, 0x80 | opcode, &payload);
+                    assert_eq!(judged(role, &config, &whole), expected, "{size} of {limit}");
+                    for part in [1, 3, 1000] {
+                        if size / part < 2000 {
+                            let wire = fragmented(role, opcode, &payload, part);
+                            assert_eq!(judged(role, &config, &wire), expected, "{size} of {limit}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of a code point that is not complete count as well.
+#[test]
+fn section_10_4_message_limit_in_the_midst_of_a_code_point() {
+    let text = "🦀🦀🦀";
+    for limit in 0..14 {
+        let config = Config::default().max_message_size(limit);
+        let expected = if text.len() <= limit { Ok(vec![text.len()]) } else { Err(1009) };
+        for cut in 1..text.len() {
+            let (a, b) = text.as_bytes().split_at(cut);
+            let wire = frames(Role::Client, &[(0x01, a), (0x80, b)]);
+            assert_eq!(judged(Role::Client, &config, &wire), expected, "{limit}, cut at {cut}");
+        }
+    }
+}
+
+/// Row 97: the limit on frames is one on each, and none on control frames.
+#[test]
+fn section_10_4_frame_limit() {
+    for limit in [0, 1, 10, 125, 126, 127, 1000] {
+        let config = Config::default().max_frame_size(limit);
+        for role in BOTH {
+            for size in limit.saturating_sub(1)..=limit + 1 {
+                let expected = if size <= limit { Ok(vec![size]) } else { Err(1009) };
+                let wire = frame(role, 0x82, &vec![0; size]);
+                assert_eq!(judged(role, &config, &wire), expected, "{size} of {limit}");
+            }
+            let parts: Vec<_> = [&b"ab"[..]; 3].map(|part| &part[..limit.min(2)]).into();
+            let whole = parts.concat().len();
+            let wire = frames(role, &[(0x02, parts[0]), (0x00, parts[1]), (0x80, parts[2])]);
+            assert_eq!(judged(role, &config, &wire), Ok(vec![whole]));
+            let wire = frames(role, &[(0x02, b""), (0x00, &vec![0; limit + 1])]);
+            assert_eq!(judged(role, &config, &wire), Err(1009), "a later fragment");
+            assert_eq!(judged(role, &config, &frame(role, 0x89, &[0; 125])), Ok(vec![]));
+        }
+    }
+}
+
+/// Frames of a message, empty ones too; control frames between them are none.
+#[test]
+fn section_10_4_fragment_limit() {
+    for limit in [1, 2, 3, 10] {
+        let config = Config::default().max_fragments(limit);
+        for role in BOTH {
+            for count in limit.saturating_sub(1).max(1)..=limit + 1 {
+                let expected = if count <= limit { Ok(vec![0]) } else { Err(1008) };
+                let mut wire = frame(role, if count == 1 { 0x82 } else { 0x02 }, b"");
+                for i in 1..count {
+                    wire.extend(frame(role, 0x89, b"ping"));
+                    wire.extend(frame(role, if i + 1 == count { 0x80 } else { 0x00 }, b""));
+                }
+                assert_eq!(judged(role, &config, &wire), expected, "{count} of {limit}");
+            }
+        }
+    }
+}
+
+/// The defaults that the documentation names.
+#[test]
+fn section_10_4_defaults() {
+    let judge = |length: u64| {
+        let mut connection = Connection::server(Config::default());
+        receive(&mut connection, &head(Role::Server, 0x82, length), 1, watch)
+            .1
+            .map_err(|e| e.kind())
+    };
+    assert_eq!(judge(16 << 20), Ok(()));
+    let size = (16 << 20) + 1;
+    assert_eq!(judge(size), Err(ProtocolErrorKind::FrameTooBig { size, limit: 16 << 20 }));
+
+    for (kind, piece, code) in [
+        ("empty fragments", frame(Role::Server, 0x00, b""), 1008),
+        ("full fragments", frame(Role::Server, 0x00, &[0; 64 * KIB]), 1009),
+    ] {
+        let mut connection = Connection::server(Config::default());
+        receive(&mut connection, &frame(Role::Server, 0x02, b""), 1, watch).1.unwrap();
+        let mut buffer = piece.clone();
+        let error = (0..1 << 20).find_map(|i| {
+            buffer.copy_from_slice(&piece);
+            connection.receive(&mut Input::new(&mut buffer)).err().map(|error| (i + 1, error))
+        });
+        let (pieces, error) = error.unwrap_or_else(|| panic!("{kind} for ever"));
+        assert_eq!(u16::from(error.close_code()), code, "{kind}");
+        assert_eq!(pieces, if code == 1008 { 131_072 } else { 257 }, "{kind}");
+    }
+}
+
+/// Row 98: an announced length is compared before anything is reserved, at every border of every
+/// integer that it could be put into, alone and as a sum.
+#[test]
+fn section_10_4_announced_lengths_reserve_nothing() {
+    let borders = [1 << 25, 1 << 31, 1 << 32, 1 << 62, 1 << 63];
+    for border in borders {
+        for length in [border - 1, border, border + 1, (border - 1) * 2 + 1] {
+            for first in [0x81, 0x02, 0x00] {
+                let wire = [
+                    if first == 0 { frame(Role::Server, 0x01, b"a") } else { vec![] },
+                    head(Role::Server, first, length),
+                    vec![0; 100],
+                ]
+                .concat();
+                let mut connection = Connection::server(Config::default());
+                let mut buffer = wire.clone();
+                let (result, heap) = measure(|| last_result(&mut connection, &mut buffer));
+                let code = u16::from(result.unwrap_err().close_code());
+                assert_eq!(code, if length >> 63 == 0 { 1009 } else { 1002 }, "{length:#x}");
+                assert!(heap.peak < KIB, "{length:#x}: {heap:?}");
+            }
+        }
+    }
+}
+
+/// Without a limit worth the name, a length is still no more than a promise.
+#[test]
+fn section_10_4_a_limit_beyond_memory_reserves_a_constant() {
+    let config = Config::default().max_message_size(usize::MAX).max_frame_size(usize::MAX);
+    for length in [1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1] {
+        for first in [0x81, 0x02] {
+            let mut connection = Connection::server(config.clone());
+            let mut wire = [head(Role::Server, first, length), vec![KEY[0], KEY[1]]].concat();
+            let (result, heap) = measure(|| last_result(&mut connection, &mut wire));
+            assert_eq!(result, Ok(()), "{length:#x}");
+            assert!(heap.peak <= 2 * MIB, "{length:#x}: {heap:?}");
+        }
+        // The sum passes what a buffer can hold on any platform.
+        let wire = [frame(Role::Server, 0x02, &[0; 2]), head(Role::Server, 0x80, (1 << 63) - 1)];
+        assert_eq!(judged(Role::Server, &config, &wire.concat()), Err(1009));
+    }
+}
+
+/// Gives all of `wire` and forgets the events.
+fn last_result(connection: &mut Connection, wire: &mut [u8]) -> Result<(), ProtocolError> {
+    let mut input = Input::new(wire);
+    while connection.receive(&mut input)?.is_some() {}
+    Ok(())
+}
+
+/// A legal frame in tiny reads costs what it holds.
+#[test]
+fn a_frame_in_reads_of_one_byte_costs_its_payload() {
+    for first in [0x81, 0x82] {
+        let mut wire = frame(Role::Server, first, &vec![b'x'; MIB]);
+        let mut connection = Connection::server(Config::default());
+        let (length, heap) = measure(|| {
+            let mut length = 0;
+            for byte in wire.chunks_mut(1) {
+                if let Some(Event::Message(message)) =
+                    connection.receive(&mut Input::new(byte)).unwrap()
+                {
+                    length = message.as_bytes().len();
+                }
+            }
+            length
+        });
+        assert_eq!(length, MIB);
+        assert!(heap.peak < MIB + 4 * KIB, "{heap:?}");
+        assert!(heap.calls < 10, "{heap:?}");
+        assert!(heap.kept == 0, "{heap:?}");
+    }
+}
+
+/// Fragments of one byte cost no more than twice what they hold.
+#[test]
+fn fragments_of_one_byte_cost_twice_their_payload() {
+    for first in [0x01, 0x02] {
+        let mut connection = Connection::server(Config::default());
+        let mut start = frame(Role::Server, first, b"x");
+        let part = frame(Role::Server, 0x00, b"x");
+        let mut buffer = part.clone();
+        let (_, heap) = measure(|| {
+            last_result(&mut connection, &mut start).unwrap();
+            for _ in 1..100_000 {
+                buffer.copy_from_slice(&part);
+                last_result(&mut connection, &mut buffer).unwrap();
+            }
+        });
+        assert!(heap.peak <= 2 * 100_000 + KIB, "{heap:?}");
+        assert!(heap.calls < 40, "{heap:?}");
+    }
+}
+
+/// A million pings that nobody reads the answers of: sixteen and the newest are answered.
+#[test]
+fn section_5_5_3_a_ping_flood_is_bounded() {
+    const PINGS: u32 = 1_000_000;
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        let mut wire = frame(role, 0x89, &[0; 125]);
+        let start = wire.len() - 125;
+        let key = if role == Role::Server { KEY } else { [0; 4] };
+        let (_, heap) = measure(|| {
+            for i in 0..PINGS {
+                // The number is masked by hand; what was unmasked in place does not matter.
+                wire[..2].copy_from_slice(&head(role, 0x89, 125)[..2]);
+                for (at, byte) in i.to_be_bytes().into_iter().enumerate() {
+                    wire[start + at] = byte ^ key[at];
+                }
+                let mut input = Input::new(&mut wire);
+                let event = connection.receive(&mut input).unwrap();
+                assert!(matches!(event, Some(Event::Ping(_))));
+                assert!(connection.outbox().remaining() <= 16 * 131);
+            }
+        });
+        assert!(heap.peak < 8 * KIB, "{heap:?}");
+        let pongs = sent(&mut connection).into_iter().map(|(first, payload)| {
+            assert_eq!(first, 0x8a);
+            u32::from_be_bytes(*payload.first_chunk().unwrap())
+        });
+        let expected: Vec<u32> = (0..16).chain([PINGS - 1]).collect();
+        assert_eq!(pongs.collect::<Vec<_>>(), expected, "{role:?}");
+    }
+}
+
+/// The same after our own Close, when pings are still answered.
+#[test]
+fn section_5_5_3_a_ping_flood_while_closing_is_bounded() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        let pings = frame(role, 0x89, &[7; 125]).repeat(100);
+        receive(&mut connection, &pings, 1000, watch).1.unwrap();
+        connection.close(None);
+        for _ in 0..100 {
+            receive(&mut connection, &pings, 1000, watch).1.unwrap();
+        }
+        assert!(connection.outbox().remaining() <= 34 * 131);
+        let frames = sent(&mut connection);
+        assert_eq!(close_codes(&frames).len(), 1);
+        assert!(frames.len() <= 35, "{} frames", frames.len());
+    }
+}
+
+/// A message is accepted whenever what waits is under the mark, whatever its own size.
+#[test]
+fn unsent_bytes_have_a_mark() {
+    for role in BOTH {
+        for mark in [0, 1, 2, 100, 1000] {
+            for backlog in [0, 1, 50, mark, mark + 1, 2000] {
+                let mut connection = connection(role, Config::default().max_unsent(mark));
+                if backlog > 0 {
+                    connection.send(vec![0; 4000]).unwrap();
+                    let outbox = connection.outbox();
+                    outbox.advance(outbox.remaining() - backlog);
+                }
+                let accepts = backlog < mark.max(1);
+                assert_eq!(connection.is_ready(), accepts, "{backlog} of {mark}");
+                let large = Bytes::from(vec![1; 100_000]);
+                match connection.send(large.clone()) {
+                    Ok(()) => {
+                        assert!(accepts, "{backlog} of {mark}");
+                        let queued = head(common::other(role), 0x82, 100_000).len() + 100_000;
+                        assert_eq!(connection.outbox().remaining(), backlog + queued);
+                    }
+                    Err(error) => {
+                        assert!(!accepts, "{backlog} of {mark}");
+                        assert_eq!(error.reason, SendErrorReason::Full);
+                        let Message::Binary(back) = error.message else { panic!("not binary") };
+                        assert_eq!(back.as_ptr(), large.as_ptr(), "handed back, not copied");
+                        assert_eq!(connection.outbox().remaining(), backlog, "nothing changed");
+                        let ping = connection.ping(ControlPayload::EMPTY);
+                        assert_eq!(ping, Err(SendErrorReason::Full));
+                        drain(&mut connection);
+                        connection.send("again").unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pongs and the Close are always accepted, and a refused text comes back as text.
+#[test]
+fn the_mark_does_not_hold_control_frames_back() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default().max_unsent(1));
+        connection.send("first").unwrap();
+        let error = connection.send("second").unwrap_err();
+        assert_eq!(
+            (error.reason, error.message.as_text()),
+            (SendErrorReason::Full, Some("second"))
+        );
+        receive(&mut connection, &frame(role, 0x89, b"ping"), 1, watch).1.unwrap();
+        connection.close(None);
+        let expected = [(0x81, b"first".to_vec()), (0x8a, b"ping".to_vec()), (0x88, vec![])];
+        assert_eq!(sent(&mut connection), expected);
+    }
+}
+
+/// A server that is not read keeps what was accepted, and no more.
+#[test]
+fn a_peer_that_does_not_read_costs_the_mark() {
+    let mut connection = Connection::server(Config::default().max_unsent(64 * KIB));
+    let message = [0; 1000];
+    let (accepted, heap) = measure(|| {
+        (0..10_000).filter(|_| connection.send(MessageRef::Binary(&message)).is_ok()).count()
+    });
+    assert_eq!(accepted, (64 * KIB).div_ceil(1004));
+    assert!(heap.peak < 200 * KIB, "{heap:?}");
+}
+
+/// What was received of a message goes when the connection ends, not when it is dropped.
+#[test]
+fn an_unfinished_message_is_dropped_at_the_end() {
+    let ends: [(&str, fn(&mut Connection)); 4] = [
+        ("error", |c| assert!(receive(c, b"\x83", 1, watch).1.is_err())),
+        ("Close", |c| receive(c, &frame(Role::Server, 0x88, b""), 1, watch).1.unwrap()),
+        ("end of file", Connection::receive_eof),
+        ("broken", Connection::transport_failed),
+    ];
+    for (name, end) in ends {
+        let mut connection = Connection::server(Config::default());
+        let mut wire = frame(Role::Server, 0x02, &[0; 100_000]);
+        let (_, heap) = measure(|| {
+            last_result(&mut connection, &mut wire).unwrap();
+            end(&mut connection);
+        });
+        assert!(heap.kept < 1000, "{name}: {heap:?}");
+    }
+}
+
+/// Whole messages are all that comes out, up to the limit; the sum of all events of a stream is
+/// no more than the stream.
+#[test]
+fn nothing_comes_out_that_did_not_go_in() {
+    let wire = frames(Role::Client, &[(0x01, b"ab"), (0x89, b"c"), (0x80, b"d"), (0x82, b"e")]);
+    let mut connection = connection(Role::Client, Config::default());
+    let (events, _) = receive(&mut connection, &wire, 1, watch);
+    let expected = [Seen::Ping(b"c".into()), Seen::text("abd"), Seen::Binary(b"e".into())];
+    assert_eq!(events, expected);
+}
