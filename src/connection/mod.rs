@@ -206,6 +206,7 @@ impl Connection {
                     self.push_close(frame.as_ref().map(|frame| frame.code().into()));
                 }
                 self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
+                self.settle();
             }
             Event::Message(_) => {}
         }
@@ -221,6 +222,7 @@ impl Connection {
             self.push_close(Some(frame));
         }
         self.state.fail(Closed::Failed(error));
+        self.settle();
         error
     }
 
@@ -239,6 +241,7 @@ impl Connection {
     /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
     pub fn receive_eof(&mut self) {
         self.state.eof(&mut self.outbox);
+        self.settle();
     }
 
     /// A write failed for good: what is queued is lost, and nothing more can be sent. Go on
@@ -252,6 +255,14 @@ impl Connection {
     /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
     pub fn transport_failed(&mut self) {
         self.state.end(&mut self.outbox);
+        self.settle();
+    }
+
+    /// Drops the half of a message that nobody will get.
+    fn settle(&mut self) {
+        if matches!(self.state, State::Ending { .. } | State::Closed(_)) {
+            self.receiver = Receiver::new();
+        }
     }
 
     /// Queues a message as one frame.
@@ -379,7 +390,10 @@ impl Connection {
     /// to go on.
     pub fn handle_timeout(&mut self, now: Time) -> Result<(), TimeoutError> {
         if !matches!(self.state, State::Open) {
-            return self.state.handle_timeout(now, self.config.close_timeout, &mut self.outbox);
+            let timeout = self.config.close_timeout;
+            let result = self.state.handle_timeout(now, timeout, &mut self.outbox);
+            self.settle();
+            return result;
         }
         if let (Some(idle), Some(limit)) = (&mut self.idle, self.config.idle_timeout) {
             let progress = self.receiver.progress() + self.outbox.progress();
@@ -413,6 +427,7 @@ impl Connection {
         self.state.fail(Closed::TimedOut(error));
         let started = self.state.handle_timeout(now, self.config.close_timeout, &mut self.outbox);
         debug_assert!(started.is_ok(), "only LocalClosing can time out here");
+        self.settle();
         error
     }
 }

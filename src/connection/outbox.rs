@@ -17,7 +17,7 @@ const SHARE_FROM: u64 = 16 * 1024;
 const MAX_PONGS: u8 = 16;
 
 /// An emptied buffer that is larger than this, in bytes, is given back to the allocator.
-const KEEP: usize = 64 * 1024;
+const KEEP: usize = 256 * 1024;
 
 /// A buffer is compacted once this much of its front, in bytes, and more than half is written.
 const COMPACT_FROM: usize = 4 * 1024;
@@ -134,6 +134,25 @@ impl Outbox {
             self.pongs.queued = 1;
             self.pongs.end = self.total;
         }
+    }
+
+    /// Whether there is no room for anything without an allocation.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_no_storage(&self) -> bool {
+        self.copied.capacity() == 0
+    }
+
+    /// Uses an empty buffer that somebody else owns, until [`reclaim`](Self::reclaim).
+    #[cfg(feature = "std")]
+    pub(crate) fn lend(&mut self, storage: Vec<u8>) {
+        debug_assert!(self.has_no_storage() && storage.is_empty(), "one buffer at a time");
+        self.copied = storage;
+    }
+
+    /// Takes the buffer away if nothing is in it.
+    #[cfg(feature = "std")]
+    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
+        (!self.has_no_storage() && self.is_empty()).then(|| core::mem::take(&mut self.copied))
     }
 
     /// Drops everything: the transport is gone.
@@ -360,6 +379,7 @@ mod tests {
     fn a_large_buffer_is_given_back() {
         let mut outbox = Outbox::default();
         outbox.push(&binary(1 << 20), &alloc::vec![0; 1 << 20]);
+        assert!(outbox.copied.capacity() > KEEP);
         drain(&mut outbox, usize::MAX);
         assert_eq!(outbox.copied.capacity(), 0);
     }

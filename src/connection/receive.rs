@@ -278,7 +278,7 @@ impl Receiver {
         missing: usize,
         fin: bool,
     ) -> Result<Option<Incoming<'static>>, Kind> {
-        let Some(message) = &mut self.message else { unreachable!("check() saw to it") };
+        let Some(message) = &mut self.message else { return Err(Kind::NothingToContinue) };
         self.progress += 1;
         message.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if missing > 0 || !fin {

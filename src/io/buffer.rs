@@ -1,20 +1,8 @@
 //! Where received bytes wait to be looked at.
 
+use super::pool;
 use crate::Input;
-use alloc::{vec, vec::Vec};
-use core::{cell::RefCell, mem};
-
-/// Room for one read, in bytes. It is borrowed from the thread while there is something to read,
-/// so its size costs an idle connection nothing.
-const SIZE: usize = 64 * 1024;
-
-/// How many buffers a thread keeps; more than one are in use only where one connection's handler
-/// drives another one, or keeps a message for later.
-const KEPT: usize = 4;
-
-std::thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
+use alloc::vec::Vec;
 
 /// The bytes that were read and not consumed yet. It holds memory only while there are any.
 #[derive(Default)]
@@ -52,8 +40,8 @@ impl ReadBuffer {
     #[inline]
     pub(crate) fn fill<T>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
         debug_assert!(self.is_empty(), "only an empty buffer is filled");
-        if self.bytes.len() != SIZE {
-            self.bytes = POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; SIZE]);
+        if self.bytes.len() != pool::READ {
+            self.bytes = pool::take_read();
         }
         let (read, output) = read(&mut self.bytes);
         (self.start, self.end) = (0, read);
@@ -68,17 +56,8 @@ impl ReadBuffer {
         if !self.is_empty() {
             return;
         }
-        let bytes = mem::take(&mut self.bytes);
         (self.start, self.end) = (0, 0);
-        if bytes.len() == SIZE {
-            // Not at all if the thread is ending.
-            let _ = POOL.try_with(|pool| {
-                let mut pool = pool.borrow_mut();
-                if pool.len() < KEPT {
-                    pool.push(bytes);
-                }
-            });
-        }
+        pool::give_read(&mut self.bytes);
     }
 
     /// What was not consumed.

@@ -1,6 +1,6 @@
 //! The one loop that moves bytes between a stream and the core.
 
-use super::{Error, Io, Outgoing, Parts, ReadBuffer, adapter_config};
+use super::{Error, Io, Outgoing, Parts, ReadBuffer, adapter_config, pool};
 use crate::{
     CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage, Message,
     Role, SendErrorReason, Time, Transport, frame::ControlPayload,
@@ -51,6 +51,15 @@ impl Wakers {
         if let Some(waker) = slot.take() {
             waker.wake();
         }
+    }
+}
+
+/// Lets what is queued go into a buffer of the thread's.
+#[inline]
+fn lend(connection: &mut Connection) {
+    let outbox = connection.outbox();
+    if outbox.has_no_storage() {
+        outbox.lend(pool::take_write());
     }
 }
 
@@ -182,6 +191,7 @@ impl<T: Io> Driver<T> {
         if input.is_empty() {
             return None;
         }
+        lend(connection);
         input.consume(|input| {
             // An error shows again in how the connection ends; what follows it is discarded.
             while let Ok(Some(event)) = connection.receive(input) {
@@ -223,6 +233,9 @@ impl<T: Io> Driver<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let failed = loop {
             if self.connection.outbox().is_empty() {
+                if let Some(storage) = self.connection.outbox().reclaim() {
+                    pool::give_write(storage);
+                }
                 if !self.unflushed {
                     return Ok(Poll::Ready(()));
                 }
@@ -339,6 +352,7 @@ impl<T: Io> Driver<T> {
     /// Queues a message, to be written by a flush or before the next receive waits.
     #[inline]
     pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
+        lend(&mut self.connection);
         self.connection.send(message)
     }
 

@@ -9,6 +9,7 @@ mod driver;
 mod error;
 mod opening;
 mod parts;
+mod pool;
 
 pub(crate) use buffer::ReadBuffer;
 pub(crate) use driver::Driver;
