@@ -52,14 +52,14 @@ fn warm(
 }
 
 /// The borrowed path: received, looked at, sent back, written, without the heap, for batches of up
-/// to 24 KiB.
+/// to a read of 64 KiB.
 #[test]
 fn no_allocation_per_borrowed_message() {
     for role in BOTH {
         for (kind, first) in KINDS {
             for size in [0, 16, 125, 1024, 10_000] {
                 let one = frame(role, first, &vec![b'x'; size]);
-                let batch = (24 * 1024 / one.len()).min(500);
+                let batch = (64 * 1024 / one.len()).min(500);
                 let mut connection = connection(role, Config::default());
                 let mut messages = 0;
                 let heap = warm(&mut connection, &one.repeat(batch), usize::MAX, |c, message| {
@@ -183,16 +183,19 @@ fn heap_of_an_idle_connection() {
     assert_eq!(heap.kept, 0);
     drop(server);
 
-    let (client, heap) = measure(|| Connection::client(config.clone()));
-    println!("a new client: {heap:?}");
-    assert_eq!(heap.kept, 0, "the key source of the thread has no size");
-    drop(client);
+    #[cfg(feature = "std")]
+    {
+        let (client, heap) = measure(|| Connection::client(config.clone()));
+        println!("a new client: {heap:?}");
+        assert_eq!(heap.kept, 0, "the key source of the thread has no size");
+        drop(client);
+    }
 
     let (client, heap) = measure(|| Connection::client_with_keys(config.clone(), Random::new(1)));
     assert_eq!(heap.kept, size_of::<Random>() as isize);
     drop(client);
 
-    for (size, count) in [(16, 1), (16, 100), (1024, 10), (1024, 1000), (1 << 20, 1)] {
+    for (size, count) in [(16, 1), (16, 100), (1024, 10), (1024, 100), (1024, 1000), (1 << 20, 1)] {
         let wire = frame(Role::Server, 0x82, &vec![0; size]).repeat(count);
         let mut buffer = wire.clone();
         let (server, heap) = measure(|| {
@@ -206,7 +209,7 @@ fn heap_of_an_idle_connection() {
             server
         });
         println!("a server that echoed {count} messages of {size} bytes: {heap:?}");
-        assert!(heap.kept <= 64 * 1024, "{heap:?}");
+        assert!(heap.kept <= 256 * 1024, "{heap:?}");
         drop(server);
     }
 }

@@ -1,6 +1,8 @@
 //! Closing (RFC 6455 §5.5.1 and §7): every input in every state of the closing automaton, the
 //! bodies and codes of Close frames, and both ends together.
 
+#![allow(clippy::type_complexity, reason = "tables say their type")]
+
 mod common;
 
 use bytes::Buf;

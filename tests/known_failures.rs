@@ -28,6 +28,8 @@
 //! | book-keeping of the last fragment (CVE-2025-51495) | `receiving`: `section_5_4_empty_fragments` |
 //! | the last message is kept alive (Jetty) | here: `a_payload_is_let_go_once_it_is_written` |
 
+#![allow(clippy::type_complexity, reason = "tables say their type")]
+
 mod common;
 
 use bytes::{Buf, Bytes};

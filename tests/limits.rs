@@ -1,6 +1,8 @@
 //! Limits (RFC 6455 §10.4): on what is received, on what it costs, and on what waits to be
 //! written. Memory is counted by the allocator of this test binary.
 
+#![allow(clippy::type_complexity, reason = "tables say their type")]
+
 mod common;
 #[path = "common/heap.rs"]
 mod heap;
@@ -373,14 +375,30 @@ fn a_peer_that_does_not_read_costs_the_mark() {
 /// What was received of a message goes when the connection ends, not when it is dropped.
 #[test]
 fn an_unfinished_message_is_dropped_at_the_end() {
-    let ends: [(&str, fn(&mut Connection)); 4] = [
+    let ends: [(&str, fn(&mut Connection)); 7] = [
         ("error", |c| assert!(receive(c, b"\x83", 1, watch).1.is_err())),
         ("Close", |c| receive(c, &frame(Role::Server, 0x88, b""), 1, watch).1.unwrap()),
         ("end of file", Connection::receive_eof),
         ("broken", Connection::transport_failed),
+        ("close deadline", |c| {
+            c.close(None);
+            c.handle_timeout(common::seconds(1.0)).unwrap();
+            c.handle_timeout(common::seconds(100.0)).unwrap_err();
+        }),
+        ("deadline of a write that failed", |c| {
+            c.write_failed();
+            c.handle_timeout(common::seconds(1.0)).unwrap();
+            c.handle_timeout(common::seconds(100.0)).unwrap();
+        }),
+        ("idle", |c| {
+            let idle =
+                (1..100).find(|at| c.handle_timeout(common::seconds(f64::from(*at))).is_err());
+            assert!(idle.is_some());
+        }),
     ];
     for (name, end) in ends {
-        let mut connection = Connection::server(Config::default());
+        let config = Config::default().idle_timeout(core::time::Duration::from_secs(10));
+        let mut connection = Connection::server(config);
         let mut wire = frame(Role::Server, 0x02, &[0; 100_000]);
         let (_, heap) = measure(|| {
             last_result(&mut connection, &mut wire).unwrap();

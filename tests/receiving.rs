@@ -4,6 +4,8 @@
 //! byte, and with a message before and behind: the one before is delivered and answered ahead of
 //! the Close, the one behind is not looked at.
 
+#![allow(clippy::type_complexity, reason = "tables say their type")]
+
 mod common;
 
 use bytes::Buf;
@@ -454,6 +456,27 @@ fn section_5_5_3_several_pings() {
     }
 }
 
+/// Row 64: the answer to the newest goes out in front of our Close, whatever that is for.
+#[test]
+fn section_5_5_3_the_newest_ping_is_answered_before_the_close() {
+    let closing: [(fn(&mut Connection), &[u8]); 3] = [
+        (|connection| connection.close(None), b""),
+        (|c| drop(receive(c, &frame(c.role(), 0x88, b""), 1, watch)), b""),
+        (|c| drop(receive(c, b"\x83", 1, watch)), b"\x03\xeareserved opcode 0x3"),
+    ];
+    for (close, body) in closing {
+        for role in BOTH {
+            let mut connection = connection(role, Config::default());
+            let pings: Vec<u8> = (0..40).flat_map(|i| frame(role, 0x89, &[i])).collect();
+            receive(&mut connection, &pings, 7, watch).1.unwrap();
+            close(&mut connection);
+            let pongs = (0..16).chain([39]).map(|i| (0x8a, vec![i]));
+            let expected: Vec<_> = pongs.chain([(0x88, body.to_vec())]).collect();
+            assert_eq!(sent(&mut connection), expected);
+        }
+    }
+}
+
 /// Row 65: a pong that nobody asked for gets no answer and is no error.
 #[test]
 fn section_5_5_3_pong_unasked() {
@@ -548,6 +571,10 @@ fn section_8_1_fails_on_the_first_impossible_byte() {
         let (_, good) = receive(&mut connection, &wire[..impossible], 1, watch);
         assert_eq!(good, Ok(()));
         let (_, bad) = receive(&mut connection, &wire[impossible..][..1], 1, watch);
+        assert_eq!(bad.unwrap_err().kind(), ProtocolErrorKind::InvalidUtf8);
+        // Also where it is the last of a larger piece.
+        let mut connection = common::connection(role, Config::default());
+        let (_, bad) = receive(&mut connection, &wire[..=impossible], usize::MAX, watch);
         assert_eq!(bad.unwrap_err().kind(), ProtocolErrorKind::InvalidUtf8);
     }
 }

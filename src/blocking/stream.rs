@@ -30,12 +30,13 @@ pub trait Timeouts {
     /// If the stream refuses; the write is then not tried.
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Tells the peer that nothing more will be written, if the stream can.
+    /// Tells the peer that nothing more will be written.
     ///
     /// # Errors
-    /// If that fails; the connection is then ended without it.
+    /// If that fails or, as by default, if the stream cannot do it: the connection is then over
+    /// once our Close is written, and the peer's end of the stream is not waited for.
     fn shutdown_write(&self) -> io::Result<()> {
-        Ok(())
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Whether the two timeouts do anything, so that a call that ran into one may be repeated.
@@ -188,22 +189,51 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
         Self { stream, epoch, read_timeout: None, write_timeout: None }
     }
 
-    /// What a call on the stream came to; one that a timeout of ours ended is pending.
-    fn outcome<R>(&self, result: io::Result<R>) -> Option<Poll<io::Result<R>>> {
+    /// What a call on the stream came to that began at `start` and was to end after `timeout`, in
+    /// milliseconds: pending if the timeout ended it, nothing if it has to be repeated.
+    fn outcome<R>(
+        &self,
+        start: Time,
+        timeout: Option<u64>,
+        result: io::Result<R>,
+    ) -> Option<Poll<io::Result<R>>> {
         use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-        match result {
-            Err(error) if error.kind() == Interrupted => None,
-            Err(error)
-                if matches!(error.kind(), WouldBlock | TimedOut) && self.stream.has_timeouts() =>
-            {
-                Some(Poll::Pending)
+        let error = match result {
+            Ok(value) => return Some(Poll::Ready(Ok(value))),
+            Err(error) => error,
+        };
+        match (error.kind(), timeout) {
+            (Interrupted, _) => None,
+            (WouldBlock | TimedOut, Some(timeout)) if self.stream.has_timeouts() => {
+                let waited = self.now().saturating_since(start);
+                if waited * 2 >= Duration::from_millis(timeout) {
+                    Some(Poll::Pending)
+                } else {
+                    // It did not wait: the caller made the stream non-blocking.
+                    Some(Poll::Ready(Err(WouldBlock.into())))
+                }
             }
-            other => Some(Poll::Ready(other)),
+            (TimedOut, None) => Some(Poll::Ready(Err(WouldBlock.into()))),
+            _ => Some(Poll::Ready(Err(error))),
         }
+    }
+
+    /// The stream as it was, without timeouts of ours.
+    pub(super) fn into_stream(self) -> S {
+        // A stream that refuses has none to be undone.
+        if let Some(Some(_)) = self.read_timeout {
+            let _ = self.stream.set_read_timeout(None);
+        }
+        if let Some(Some(_)) = self.write_timeout {
+            let _ = self.stream.set_write_timeout(None);
+        }
+        self.stream
     }
 }
 
 impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
+    const READS_PER_LOOK: u32 = 1;
+
     fn poll_read(
         &mut self,
         _: &mut Context<'_>,
@@ -211,13 +241,14 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
         deadline: Option<Time>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            let timeout = deadline.and_then(|_| allowance(self.now(), deadline));
+            let start = self.now();
+            let timeout = allowance(start, deadline);
             if self.read_timeout != Some(timeout) {
                 self.stream.set_read_timeout(timeout.map(Duration::from_millis))?;
                 self.read_timeout = Some(timeout);
             }
             let read = self.stream.read(buffer);
-            if let Some(outcome) = self.outcome(read) {
+            if let Some(outcome) = self.outcome(start, timeout, read) {
                 return outcome;
             }
         }
@@ -230,7 +261,8 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
         deadline: Option<Time>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            let timeout = deadline.and_then(|_| allowance(self.now(), deadline));
+            let start = self.now();
+            let timeout = allowance(start, deadline);
             if self.write_timeout != Some(timeout) {
                 self.stream.set_write_timeout(timeout.map(Duration::from_millis))?;
                 self.write_timeout = Some(timeout);
@@ -242,7 +274,7 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
                 let used = outbox.chunks_vectored(&mut slices);
                 self.stream.write_vectored(&slices[..used])
             };
-            if let Some(outcome) = self.outcome(written) {
+            if let Some(outcome) = self.outcome(start, timeout, written) {
                 return outcome;
             }
         }
@@ -250,8 +282,9 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            let start = self.now();
             let flushed = self.stream.flush();
-            if let Some(outcome) = self.outcome(flushed) {
+            if let Some(outcome) = self.outcome(start, self.write_timeout.flatten(), flushed) {
                 return outcome;
             }
         }

@@ -43,7 +43,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     /// Takes the connection apart.
     pub fn into_parts(self) -> Parts<S> {
-        self.driver.into_parts(|io| io.stream)
+        self.driver.into_parts(BlockingIo::into_stream)
     }
 
     pub(super) fn open(opening: Opening<BlockingIo<S>>, request: Request) -> Result<Self, Error> {

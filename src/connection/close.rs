@@ -209,6 +209,9 @@ impl State {
     }
 
     pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+        if !outbox.is_empty() {
+            return; // it was not asked for
+        }
         if let Self::Ending { step, outcome, .. } = self {
             // A peer that does not answer pings has nothing to say that is worth waiting for.
             if *step == Step::FlushLast || *outcome == Closed::TimedOut(TimeoutError::Pong) {

@@ -45,7 +45,8 @@ enum Setting<T> {
 /// so the true wait lies between one interval and one and a quarter. The pong
 /// must carry the ping's payload and must come within `pong_timeout` of the ping having been
 /// written; other data does not stand in for it. The wait is extended while a backlog of unsent
-/// bytes shrinks: a peer that is still taking those is slow, not dead.
+/// bytes shrinks, and while a single frame is still coming in, inside which no pong can be: such a
+/// peer is slow, not dead.
 ///
 /// The default is an interval of 25 seconds and a pong timeout of 20: the first keeps a
 /// connection alive through the proxies and address translators that drop silent ones after 30

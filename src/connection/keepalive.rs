@@ -93,7 +93,10 @@ enum State {
     },
     /// A ping was written.
     Waiting {
+        /// How much was written at the last look.
         written: u64,
+        /// How far the frame was then that is coming in, if one is: no pong can be inside it.
+        frame: Option<u64>,
         deadline: Time,
     },
 }
@@ -136,7 +139,8 @@ impl Pinger {
         }
     }
 
-    pub(super) fn due(&mut self, now: Time, outbox: &Outbox) -> Due {
+    /// `frame` is a number that grows as a data frame comes in, if one does.
+    pub(super) fn due(&mut self, now: Time, outbox: &Outbox, frame: Option<u64>) -> Due {
         let Keepalive { interval, pong_timeout } = self.settings;
         let taken = outbox.total_written();
         match &mut self.state {
@@ -147,17 +151,27 @@ impl Pinger {
                 }
             }
             State::Queued { end, .. } if taken >= *end => {
-                self.state = State::Waiting { written: taken, deadline: now + pong_timeout };
+                let deadline = now + pong_timeout;
+                self.state = State::Waiting { written: taken, frame, deadline };
             }
-            // A peer that still takes what lies in front of the ping, or of what our reading
-            // waits for, is slow but alive.
-            State::Queued { written, look: deadline, .. }
-            | State::Waiting { written, deadline } => {
-                if now >= *deadline {
-                    if outbox.is_empty() || taken == *written {
+            State::Queued { written, look, .. } => {
+                if now >= *look {
+                    if taken == *written {
                         return Due::Failed;
                     }
-                    (*written, *deadline) = (taken, now + pong_timeout);
+                    (*written, *look) = (taken, now + pong_timeout);
+                }
+            }
+            State::Waiting { written, frame: before, deadline } => {
+                if now >= *deadline {
+                    // A peer that still takes what we wait with, or that is in the middle of a
+                    // frame which still grows, is slow but alive.
+                    let takes = !outbox.is_empty() && taken != *written;
+                    let gives = frame.is_some() && frame != *before;
+                    if !takes && !gives {
+                        return Due::Failed;
+                    }
+                    (*written, *before, *deadline) = (taken, frame, now + pong_timeout);
                 }
             }
         }

@@ -343,10 +343,17 @@ impl Connection {
         self.outbox.push_close(&header, body.as_bytes());
     }
 
-    /// What is to be written. Never empty for long: write it, and advance it by what was written.
+    /// What is to be written: write it, and advance it by what was written. It keeps its storage
+    /// for the next message, up to 256 KiB; [`Outbox::reclaim`] takes it from an idle connection.
     #[inline]
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
+    }
+
+    /// Whether a message that was accepted was dropped because the transport is gone.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_lost(&self) -> bool {
+        self.outbox.is_empty() && self.outbox.has_messages()
     }
 
     /// What to do with the transport now. Ask after writing and after each read.
@@ -402,7 +409,7 @@ impl Connection {
             }
         }
         if let Some(pinger) = &mut self.pinger {
-            match pinger.due(now, &self.outbox) {
+            match pinger.due(now, &self.outbox, self.receiver.frame_progress()) {
                 Due::Nothing => {}
                 Due::Ping(payload) => {
                     self.push_ping(&payload);

@@ -63,7 +63,7 @@ impl Outbox {
     }
 
     /// All bytes that were ever written.
-    pub(super) fn total_written(&self) -> u64 {
+    pub(crate) fn total_written(&self) -> u64 {
         self.total - self.remaining() as u64
     }
 
@@ -81,7 +81,8 @@ impl Outbox {
         self.total += (self.copied.len() - before) as u64;
     }
 
-    /// Whether a message waits to be written, or a part of one.
+    /// Whether a message, or a part of one, waits to be written; or, once everything was dropped,
+    /// was lost.
     pub(super) fn has_messages(&self) -> bool {
         self.total_written() < self.messages_end
     }
@@ -136,28 +137,33 @@ impl Outbox {
         }
     }
 
-    /// Whether there is no room for anything without an allocation.
-    #[cfg(feature = "std")]
-    pub(crate) fn has_no_storage(&self) -> bool {
+    /// Whether it has no storage, so that [`lend`](Self::lend) would be of use.
+    #[inline]
+    pub fn has_no_storage(&self) -> bool {
         self.copied.capacity() == 0
     }
 
-    /// Uses an empty buffer that somebody else owns, until [`reclaim`](Self::reclaim).
-    #[cfg(feature = "std")]
-    pub(crate) fn lend(&mut self, storage: Vec<u8>) {
-        debug_assert!(self.has_no_storage() && storage.is_empty(), "one buffer at a time");
-        self.copied = storage;
+    /// Uses an empty buffer of the caller's as storage, until [`reclaim`](Self::reclaim). With
+    /// many connections and few of them busy, one buffer serves all: lend it before a batch and
+    /// take it back once the batch is written. Does nothing if there is storage already.
+    #[inline]
+    pub fn lend(&mut self, mut storage: Vec<u8>) {
+        if self.has_no_storage() {
+            storage.clear();
+            self.copied = storage;
+        }
     }
 
-    /// Takes the buffer away if nothing is in it.
-    #[cfg(feature = "std")]
-    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
+    /// Takes the storage away, whosever it was, if nothing waits in it.
+    #[inline]
+    pub fn reclaim(&mut self) -> Option<Vec<u8>> {
         (!self.has_no_storage() && self.is_empty()).then(|| core::mem::take(&mut self.copied))
     }
 
     /// Drops everything: the transport is gone.
     pub(super) fn clear(&mut self) {
-        *self = Self { total: self.total_written(), ..Self::default() };
+        let messages_end = self.messages_end;
+        *self = Self { total: self.total_written(), messages_end, ..Self::default() };
     }
 
     /// Moves the unwritten part to the front once the written one is the larger, so that a buffer

@@ -14,10 +14,10 @@ use crate::{
     message::Assembly,
 };
 use alloc::borrow::Cow;
-use core::str;
+use core::{fmt, str};
 
 /// What came from the peer. It borrows the input, never the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'i> {
     /// A whole message.
@@ -29,6 +29,18 @@ pub enum Event<'i> {
     /// The peer's Close (§5.5.1), `None` if it came without a code. Ours is queued already if it
     /// was not sent before. This is the last event.
     Close(Option<CloseFrame>),
+}
+
+/// The kind and the length only: payloads are never printed.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => message.fmt(f),
+            Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+            Self::Close(frame) => f.debug_tuple("Close").field(frame).finish(),
+        }
+    }
 }
 
 impl Event<'_> {
@@ -109,6 +121,11 @@ pub(super) struct Rules<'c> {
 impl Receiver {
     pub(super) fn new() -> Self {
         Self { state: State::START, message: None, frame_start: 0, frame_end: 0, progress: 0 }
+    }
+
+    /// As [`progress`](Self::progress), in the middle of the payload of a data frame.
+    pub(super) fn frame_progress(&self) -> Option<u64> {
+        matches!(self.state, State::Payload { .. }).then_some(self.progress)
     }
 
     /// A number that grows with every message and every part of one.
@@ -198,13 +215,6 @@ impl Receiver {
         if header.opcode.is_control() {
             return Ok(());
         }
-        // §10.4. Limits are compared as u64, before any conversion, and never pass what a buffer
-        // can hold on this platform.
-        let limit = |limit: usize| limit.min(isize::MAX as usize) as u64;
-        let frame_limit = limit(rules.config.max_frame_size);
-        if header.payload_len > frame_limit {
-            return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
-        }
         let mut size = header.payload_len;
         match (&mut self.message, header.opcode) {
             (None, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
@@ -217,6 +227,13 @@ impl Receiver {
                 message.fragments += 1;
             }
             (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
+        }
+        // §10.4. Limits are compared as u64, before any conversion, and never pass what a buffer
+        // can hold on this platform.
+        let limit = |limit: usize| limit.min(isize::MAX as usize) as u64;
+        let frame_limit = limit(rules.config.max_frame_size);
+        if header.payload_len > frame_limit {
+            return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
         }
         let message_limit = limit(rules.config.max_message_size);
         if size > message_limit {

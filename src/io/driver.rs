@@ -1,6 +1,9 @@
 //! The one loop that moves bytes between a stream and the core.
 
-use super::{Error, Io, Outgoing, Parts, ReadBuffer, adapter_config, pool};
+use super::{
+    Error, Io, Outgoing, Parts, ReadBuffer, adapter_config, pool,
+    wakers::{Caller, Wakers},
+};
 use crate::{
     CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage, Message,
     Role, SendErrorReason, Time, Transport, frame::ControlPayload,
@@ -9,7 +12,7 @@ use alloc::sync::Arc;
 use bytes::Buf;
 use core::{
     ops::ControlFlow,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 use std::io;
 
@@ -20,6 +23,8 @@ pub(crate) struct Driver<T> {
     input: ReadBuffer,
     /// Whether bytes were written that the stream itself may still hold.
     unflushed: bool,
+    /// Reads since deadlines were looked at.
+    reads: u32,
     end: End,
     wakers: Wakers,
 }
@@ -29,29 +34,6 @@ enum End {
     /// Not yet; with the error that broke the stream, if it is broken.
     Unreported(Option<io::Error>),
     Reported,
-}
-
-/// A stream keeps one waker for reading and one for writing. Where a receiving and a sending task
-/// share the connection, both write, so whoever makes progress wakes the other.
-#[derive(Default)]
-struct Wakers {
-    receiving: Option<Waker>,
-    sending: Option<Waker>,
-}
-
-impl Wakers {
-    fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
-        match slot {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *slot = Some(cx.waker().clone()),
-        }
-    }
-
-    fn wake(slot: &mut Option<Waker>) {
-        if let Some(waker) = slot.take() {
-            waker.wake();
-        }
-    }
 }
 
 /// Lets what is queued go into a buffer of the thread's.
@@ -81,7 +63,7 @@ impl<T: Io> Driver<T> {
             Role::Server => Connection::server(config),
         };
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        Self { io, connection, input: unread, unflushed: false, end, wakers }
+        Self { io, connection, input: unread, unflushed: false, reads: 0, end, wakers }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -94,7 +76,9 @@ impl<T: Io> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Event<'static>>, Error>> {
-        self.poll_events(cx, Pace::Any, |event, _| ControlFlow::Break(event.into_owned()))
+        self.poll_events(cx, (Caller::Receiving, Pace::Any), |event, _| {
+            ControlFlow::Break(event.into_owned())
+        })
     }
 
     /// Calls `handle` with each message until a clean close, or until it fails.
@@ -103,14 +87,18 @@ impl<T: Io> Driver<T> {
         cx: &mut Context<'_>,
         handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
     ) -> Poll<Result<(), Error>> {
-        let failed = ready!(self.poll_events(cx, Pace::WhileReady, |event, connection| {
-            if let Event::Message(message) = event {
-                if let Err(error) = handle(message, &mut Outgoing::new(connection)) {
-                    return ControlFlow::Break(error);
+        let failed = ready!(self.poll_events(
+            cx,
+            (Caller::Receiving, Pace::WhileReady),
+            |event, connection| {
+                if let Event::Message(message) = event {
+                    if let Err(error) = handle(message, &mut Outgoing::new(connection)) {
+                        return ControlFlow::Break(error);
+                    }
                 }
+                ControlFlow::Continue(())
             }
-            ControlFlow::Continue(())
-        }))?;
+        ))?;
         Poll::Ready(failed.map_or(Ok(()), |error| Err(error.into())))
     }
 
@@ -119,7 +107,7 @@ impl<T: Io> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
-        self.poll_events(cx, Pace::Any, |event, _| match event {
+        self.poll_events(cx, (Caller::Receiving, Pace::Any), |event, _| match event {
             Event::Message(message) => ControlFlow::Break(message.into_owned()),
             _ => ControlFlow::Continue(()),
         })
@@ -132,21 +120,29 @@ impl<T: Io> Driver<T> {
     fn poll_events<B>(
         &mut self,
         cx: &mut Context<'_>,
-        pace: Pace,
+        (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
+        let joint = self.wakers.joint(caller, cx);
+        let caller_cx = cx;
+        let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
         loop {
             let held = pace == Pace::WhileReady
                 && self.connection.is_open()
                 && !self.connection.is_ready();
             if !held {
                 if let Some(output) = self.deliver(pace, &mut on_event) {
+                    // The last event may be the last that the caller wants: answer it.
+                    if !self.connection.is_open() {
+                        let _ = self.poll_write(cx);
+                    }
                     return Poll::Ready(Ok(Some(output)));
                 }
             }
-            let written = self.poll_write(cx)?;
-            if written.is_ready() || (held && self.connection.is_ready()) {
-                Wakers::wake(&mut self.wakers.sending);
+            let before = (self.unflushed, self.connection.outbox().total_written());
+            let written = self.poll_write(cx);
+            if before != (self.unflushed, self.connection.outbox().total_written()) {
+                self.wakers.wake_sending();
             }
             if held && self.connection.is_ready() {
                 continue;
@@ -155,28 +151,49 @@ impl<T: Io> Driver<T> {
             match transport {
                 Transport::Closed => {
                     self.input.release();
+                    self.wakers.wake_all();
                     return Poll::Ready(self.report_end().map(|()| None));
                 }
-                // A failure shows in the read that follows.
-                Transport::ShutDown if self.io.poll_shutdown(cx).is_ready() => {
-                    self.connection.shutdown_complete();
-                    continue;
-                }
+                Transport::ShutDown if !self.unflushed => match self.io.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => {
+                        self.connection.shutdown_complete();
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => {
+                        self.connection.transport_failed();
+                        continue;
+                    }
+                    Poll::Pending => {}
+                },
                 _ => {}
             }
-            // Something began whose time is to be noted before a wait.
-            let at_once = self.connection.poll_timeout() == Some(Time::EPOCH);
-            if at_once && self.poll_timers(cx)?.is_ready() {
-                continue;
+            let reads = match transport {
+                Transport::WriteOnly => false,
+                // What the stream still holds is ours to lose once the peer is gone.
+                Transport::AwaitEof | Transport::ShutDown => !self.unflushed,
+                _ => !held && self.input.is_empty(),
+            };
+            // A write that would block does not keep us from reading.
+            if !reads {
+                let _ = written?;
             }
-            let reads = !held && self.input.is_empty() && transport != Transport::WriteOnly;
+            // Something began whose time is to be noted before a wait, or reads never wait.
+            let look = self.connection.poll_timeout() == Some(Time::EPOCH)
+                || self.reads >= T::READS_PER_LOOK;
+            if look {
+                self.reads = 0;
+                if self.poll_timers(cx)?.is_ready() {
+                    continue;
+                }
+            }
             if reads && self.poll_fill(cx)?.is_ready() {
+                self.reads += 1;
                 continue;
             }
             if self.poll_timers(cx)?.is_ready() {
                 continue;
             }
-            Wakers::keep(&mut self.wakers.receiving, cx);
+            self.wakers.keep(caller, caller_cx);
             return Poll::Pending;
         }
     }
@@ -318,6 +335,23 @@ impl<T: Io> Driver<T> {
         cx: &mut Context<'_>,
         enough: impl Fn(&Connection) -> bool,
     ) -> Poll<Result<(), Error>> {
+        let result = self.poll_written(cx, &enough);
+        if result.is_ready() {
+            self.wakers.sent();
+            return result;
+        }
+        self.wakers.keep(Caller::Sending, cx);
+        match self.wakers.joint(Caller::Sending, cx) {
+            Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &enough),
+            None => result,
+        }
+    }
+
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        enough: &impl Fn(&Connection) -> bool,
+    ) -> Poll<Result<(), Error>> {
         loop {
             if enough(&self.connection) {
                 return Poll::Ready(Ok(()));
@@ -329,15 +363,15 @@ impl<T: Io> Driver<T> {
             if let Some(Closed::TimedOut(error)) = self.connection.closed() {
                 return Poll::Ready(Err(Error::Timeout(*error)));
             }
+            if self.connection.has_lost() {
+                return Poll::Ready(Err(Error::Unsent));
+            }
             if written.is_ready() {
-                self.wakers.sending = None;
-                Wakers::wake(&mut self.wakers.receiving);
                 return Poll::Ready(Ok(()));
             }
             if enough(&self.connection) || self.poll_timers(cx)?.is_ready() {
                 continue;
             }
-            Wakers::keep(&mut self.wakers.sending, cx);
             return Poll::Pending;
         }
     }
@@ -381,6 +415,6 @@ impl<T: Io> Driver<T> {
             self.connection.close(Some(frame.clone()));
         }
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        self.poll_events(cx, Pace::Any, discard).map_ok(|_| ())
+        self.poll_events(cx, (Caller::Sending, Pace::Any), discard).map_ok(|_| ())
     }
 }

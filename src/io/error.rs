@@ -20,13 +20,13 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// The stream failed. With [`WouldBlock`](io::ErrorKind::WouldBlock), from a stream that the
-    /// caller made non-blocking, nothing is lost and the call can be repeated; any other ends the
-    /// connection.
+    /// caller made non-blocking, nothing is lost: a message that was to be sent is queued, and
+    /// `flush` or a receive goes on. Any other ends the connection.
     Io(io::Error),
     /// The stream ended without a Close frame: code 1006 (RFC 6455 §7.1.5).
     Abnormal,
-    /// The peer closed the connection, and not every message that had been accepted for sending
-    /// could still be written.
+    /// The connection is over, and not every message that had been accepted for sending could
+    /// still be written.
     Unsent,
     /// The peer broke the protocol or a limit. It was told, by a Close frame.
     Protocol(ProtocolError),
@@ -104,7 +104,7 @@ impl fmt::Display for Error {
         match self {
             Self::Io(error) => write!(f, "stream failed: {error}"),
             Self::Abnormal => f.write_str("the connection ended without a Close frame"),
-            Self::Unsent => f.write_str("the peer closed before every message was written"),
+            Self::Unsent => f.write_str("the connection ended before every message was written"),
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Timeout(error) => error.fmt(f),
             Self::Send(error) => write!(f, "message not accepted: {error}"),

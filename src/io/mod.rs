@@ -10,6 +10,7 @@ mod error;
 mod opening;
 mod parts;
 mod pool;
+mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
 pub(crate) use driver::Driver;
@@ -27,6 +28,10 @@ use std::io;
 
 /// A stream and a clock, as the shared code needs them.
 pub(crate) trait Io {
+    /// After how many reads in a row, none of them pending, deadlines are looked at: the price is
+    /// a clock read.
+    const READS_PER_LOOK: u32;
+
     /// Reads into `buffer`; zero is the end. A blocking stream waits until `deadline` at most and
     /// then returns `Pending`.
     fn poll_read(

@@ -128,6 +128,7 @@ impl<T: Io> Opening<T> {
     pub(crate) async fn reject(&mut self, response: &Response) -> Result<(), Error> {
         self.deadline = self.deadline.max(self.io.now() + DISCARD_TIME);
         if self.write(&response.to_bytes()?).await?.is_some() {
+            self.deadline = self.io.now() + DISCARD_TIME;
             self.drain().await;
         }
         Ok(())
@@ -154,6 +155,10 @@ impl<T: Io> Opening<T> {
     /// Reads something; `None` when the time is up.
     async fn read(&mut self) -> Result<Option<usize>, Error> {
         let Self { io, unread, deadline, .. } = self;
+        // A stream that always has a byte to read never lets us wait for the deadline.
+        if io.now() >= *deadline {
+            return Ok(None);
+        }
         poll_fn(|cx| {
             let read = unread.fill(|buffer| match io.poll_read(cx, buffer, Some(*deadline)) {
                 Poll::Ready(Ok(read)) => (read.min(buffer.len()), Poll::Ready(Ok(read))),
@@ -196,10 +201,14 @@ impl<T: Io> Opening<T> {
         let mut left = MAX_DISCARDED;
         let mut scratch = ReadBuffer::default();
         poll_fn(|cx| {
-            if !shut && io.poll_shutdown(cx).is_ready() {
-                shut = true;
+            if !shut {
+                match io.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
             }
-            loop {
+            while io.now() < *deadline {
                 let read = scratch.fill(|buffer| (0, io.poll_read(cx, buffer, Some(*deadline))));
                 match read {
                     Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
@@ -207,6 +216,7 @@ impl<T: Io> Opening<T> {
                     Poll::Pending => return io.poll_deadline(cx, *deadline).map(|_| ()),
                 }
             }
+            Poll::Ready(())
         })
         .await;
     }

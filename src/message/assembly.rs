@@ -9,6 +9,9 @@ use alloc::{string::String, vec::Vec};
 /// How far the buffer may grow ahead of the bytes that came, in bytes.
 const AHEAD: usize = 1 << 20;
 
+/// How far at first: what a peer gets for a head and a single byte.
+const AHEAD_AT_FIRST: usize = 64 << 10;
+
 /// The payload of a message that is under way, as far as it came.
 pub(crate) struct Assembly {
     payload: Payload,
@@ -66,13 +69,14 @@ impl Assembly {
     }
 }
 
-/// How much to reserve so that `piece` bytes fit: what its frame announced or twice what there
-/// is, whichever is more, but never more than [`AHEAD`] beyond the piece.
+/// How much to reserve so that `piece` bytes fit: beyond them what the frame announced, at first
+/// little of it, or as much as there is already, so that tiny pieces do not grow it one by one;
+/// never more than [`AHEAD`].
 fn ahead(len: usize, capacity: usize, piece: usize, announced: usize) -> usize {
     if piece <= capacity - len {
         return 0;
     }
-    piece + announced.max(len).min(AHEAD)
+    piece + announced.min(AHEAD_AT_FIRST).max(len).min(AHEAD)
 }
 
 #[cfg(test)]

@@ -129,6 +129,8 @@ fn timer(at: Instant) -> io::Result<Pin<Box<Sleep>>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
+    const READS_PER_LOOK: u32 = 32;
+
     #[inline]
     fn poll_read(
         &mut self,
