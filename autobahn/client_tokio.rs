@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     for case in 1..=count {
         // Most cases end in an error, as they should: the suite is the judge.
         let mut ws = connect(format!("{url}/runCase?case={case}&agent={agent}")).await?;
-        let _ = ws.for_each(|message, out| out.feed(message)).await;
+        let _ = ws.run(|message, out| out.feed(message)).await;
     }
     let mut ws = connect(format!("{url}/updateReports?agent={agent}")).await?;
     while ws.recv().await?.is_some() {}

@@ -46,7 +46,7 @@ async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
     let ws = fullduplex::tokio::connect(url).await?;
     let (mut sink, mut stream) = ws.split();
     let mut lines = stdin_lines();
-    let (mut answers, mut last) = (0, None);
+    let (mut answers, mut last, mut server_closed) = (0, None, false);
     {
         let mut sending = pin!(async {
             let mut sent = 0;
@@ -69,14 +69,24 @@ async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
                         print(&message?)?;
                         answers += 1;
                     }
-                    None => return Ok(()),
+                    None => {
+                        server_closed = true;
+                        break;
+                    }
                 },
                 () = time::sleep_until(patience), if last.is_some() => break,
             }
         }
     }
     let mut ws = stream.reunite(sink)?;
-    Ok(ws.close(CloseCode::NORMAL, "").await?)
+    ws.close(CloseCode::NORMAL, "").await?;
+    match ws.closed() {
+        // Done, or going away.
+        Some(closed) if server_closed && !matches!(closed.code(), 1000 | 1001 | 1005) => {
+            Err(format!("the server closed with {} {}", closed.code(), closed.reason()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Standard input cannot be waited for and given up, so a thread of its own reads it.

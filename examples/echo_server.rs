@@ -41,7 +41,7 @@ async fn main() -> Result<(), String> {
 async fn echo(stream: TcpStream) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut ws = fullduplex::tokio::accept(stream).await?;
-    ws.for_each(|message, out| out.feed(message)).await
+    ws.run(|message, out| out.feed(message)).await
 }
 
 fn arguments() -> Result<(String, usize), String> {

@@ -46,7 +46,7 @@ fn main() -> Result<(), String> {
 fn echo(stream: TcpStream) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut ws = blocking::accept(stream)?;
-    ws.for_each(|message, out| out.feed(message))
+    ws.run(|message, out| out.feed(message))
 }
 
 struct Place(SyncSender<()>);

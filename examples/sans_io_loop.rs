@@ -3,7 +3,6 @@
 //!
 //! `sans_io_loop`
 
-use bytes::Buf;
 use fullduplex::{
     CloseCode, Config, Connection, Event, Input, Transport,
     handshake::{Acceptor, ClientHandshake, HeadLimits, Request, ServerHandshake},

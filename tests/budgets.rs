@@ -132,9 +132,11 @@ fn about_one_allocation_per_straddling_message() {
                     let _: Message = message.into_owned();
                 });
                 println!("{role:?}, straddling {kind} of {size}: {seen:?}, owned {kept:?}");
-                assert_eq!(seen.calls, 1);
-                assert!(kept.calls <= 2);
-                assert!(kept.peak <= size + 64);
+                // A large one grows: little is reserved on the word of a head alone.
+                let steps = if size <= 64 << 10 { 1 } else { 4 };
+                assert!(seen.calls <= steps);
+                assert!(kept.calls <= steps + 1);
+                assert!(kept.peak <= size + size / 2 + 64);
             }
         }
     }

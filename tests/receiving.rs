@@ -618,7 +618,7 @@ fn section_6_1_send_only_while_open() {
             let queued = connection.outbox().remaining();
             let error = connection.send("late").unwrap_err();
             assert_eq!(error.reason, SendErrorReason::Closed, "{name}");
-            assert_eq!(error.message, "late".into());
+            assert_eq!(error.message, "late");
             assert_eq!(connection.outbox().remaining(), queued, "{name}");
         }
     }

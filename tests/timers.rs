@@ -3,7 +3,6 @@
 
 mod common;
 
-use bytes::Buf;
 use common::{
     BOTH, Random, Seen, close_codes, connection, drain, frame, frames, head, pair::Pair, receive,
     seconds, sent, watch,

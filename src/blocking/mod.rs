@@ -34,7 +34,7 @@ use crate::{
     handshake::{Acceptor, Request, UpgradeRequest},
     io::{Opening, block_on, dial_target},
 };
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use std::{
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
@@ -45,7 +45,8 @@ use stream::BlockingIo;
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. For other settings see [`connect_with`].
+/// the URL become an `Authorization` header. The addresses of a name are tried in order. For other
+/// settings see [`connect_with`].
 ///
 /// # Errors
 /// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
@@ -68,12 +69,15 @@ pub fn connect_with(
     let url = dial_target(&request)?;
     let start = Instant::now();
     let mut last = None;
-    for address in (url.host(), url.port()).to_socket_addrs()? {
+    let addresses = (url.host(), url.port()).to_socket_addrs()?.collect::<Vec<_>>();
+    for (i, address) in addresses.iter().enumerate() {
+        // An address that does not answer must not use up the time of those behind it.
         let left = config.handshake_timeout.saturating_sub(start.elapsed());
-        if left.is_zero() {
+        let share = left / (addresses.len() - i) as u32;
+        if share.is_zero() {
             return Err(TimeoutError::Handshake.into());
         }
-        match TcpStream::connect_timeout(&address, left) {
+        match TcpStream::connect_timeout(address, share) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 let io = BlockingIo::starting(ClientStream::Tcp(stream), start);
@@ -142,7 +146,7 @@ pub fn upgrade<S: Read + Write + Timeouts>(
 pub fn upgrade_parsed<S: Read + Write + Timeouts>(
     stream: S,
     request: UpgradeRequest,
-    unread: impl Into<alloc::vec::Vec<u8>>,
+    unread: impl Into<Vec<u8>>,
     config: impl Into<Arc<Config>>,
 ) -> Upgrade<S> {
     let opening = Opening::new(BlockingIo::new(stream), config.into()).with_unread(unread.into());

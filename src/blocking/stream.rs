@@ -1,6 +1,7 @@
 //! Blocking streams with deadlines.
 
 use crate::{Time, io::Io};
+use alloc::boxed::Box;
 use bytes::Buf;
 use core::{
     task::{Context, Poll},
@@ -66,6 +67,30 @@ macro_rules! socket {
 socket!(TcpStream, &TcpStream);
 #[cfg(unix)]
 socket!(std::os::unix::net::UnixStream, &std::os::unix::net::UnixStream);
+
+macro_rules! forward {
+    ($($type:ty),*) => {$(
+        impl<S: Timeouts + ?Sized> Timeouts for $type {
+            fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                (**self).set_read_timeout(timeout)
+            }
+
+            fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                (**self).set_write_timeout(timeout)
+            }
+
+            fn shutdown_write(&self) -> io::Result<()> {
+                (**self).shutdown_write()
+            }
+
+            fn has_timeouts(&self) -> bool {
+                (**self).has_timeouts()
+            }
+        }
+    )*};
+}
+
+forward!(Box<S>, &mut S);
 
 /// Any stream, without timeouts: deadlines are checked between one read or write and the next.
 #[derive(Clone, Copy, Debug)]
@@ -202,8 +227,11 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
             Ok(value) => return Some(Poll::Ready(Ok(value))),
             Err(error) => error,
         };
+        // From the operating system, on Unix, this is TCP giving up, not a timeout of ours.
+        let fatal = cfg!(unix) && error.kind() == TimedOut && error.raw_os_error().is_some();
         match (error.kind(), timeout) {
             (Interrupted, _) => None,
+            _ if fatal => Some(Poll::Ready(Err(error))),
             (WouldBlock | TimedOut, Some(timeout)) if self.stream.has_timeouts() => {
                 let waited = self.now().saturating_since(start);
                 if waited * 2 >= Duration::from_millis(timeout) {

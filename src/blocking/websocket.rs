@@ -41,7 +41,8 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         Self { driver, subprotocol: None, response: None }
     }
 
-    /// Takes the connection apart.
+    /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
+    /// with this one by hand, through [`Parts::connection`].
     pub fn into_parts(self) -> Parts<S> {
         self.driver.into_parts(BlockingIo::into_stream)
     }
@@ -91,18 +92,18 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// # fn main() -> Result<(), fullduplex::Error> {
     /// # let (stream, _) = TcpListener::bind("127.0.0.1:0")?.accept()?;
     /// let mut ws = fullduplex::blocking::accept(stream)?;
-    /// ws.for_each(|message, out| out.feed(message))?;
+    /// ws.run(|message, out| out.feed(message))?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// As [`recv`](Self::recv); and the first error of `handle`, after which the connection is
-    /// still there.
-    pub fn for_each<E: Into<Error>>(
+    /// As [`recv`](Self::recv); and the first error of `handle`, which may be one of its own
+    /// ([`Error::other`]), after which the connection is still there.
+    pub fn run(
         &mut self,
-        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.block(|driver, cx| driver.poll_for_each(cx, &mut handle))
+        self.block(|driver, cx| driver.poll_run(cx, &mut handle))
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -167,6 +168,16 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(|driver, cx| driver.poll_close(cx, &frame))
     }
 
+    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    pub fn is_open(&self) -> bool {
+        self.driver.connection.is_open()
+    }
+
+    /// Whether a message would be accepted now.
+    pub fn is_ready(&self) -> bool {
+        self.driver.connection.is_ready()
+    }
+
     /// How the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
         self.driver.connection.closed()
@@ -187,7 +198,8 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.connection.role()
     }
 
-    /// The stream, for its addresses and options. Do not read from it or write to it.
+    /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
+    /// timeouts alone.
     pub fn get_ref(&self) -> &S {
         &self.driver.io.stream
     }

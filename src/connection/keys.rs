@@ -40,11 +40,7 @@ impl Keys {
     #[inline]
     pub(super) fn next(&mut self) -> Option<[u8; 4]> {
         match self {
-            Self::Client(keys) => {
-                let mut key = [0; 4];
-                keys.fill_bytes(&mut key);
-                Some(key)
-            }
+            Self::Client(keys) => Some(keys.next_u32().to_ne_bytes()),
             Self::Server => None,
         }
     }

@@ -19,12 +19,11 @@ pub use receive::Event;
 pub use time::Time;
 
 use crate::{
-    Input,
+    Incoming, Input,
     frame::{CloseFrame, ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
-use alloc::{boxed::Box, sync::Arc};
-use bytes::Buf;
+use alloc::{borrow::Cow, boxed::Box, sync::Arc};
 use close::{Deadline, State};
 use core::fmt;
 use keepalive::{Due, Idle, Pinger};
@@ -47,7 +46,6 @@ pub enum Role {
 ///
 /// # The loop
 /// ```
-/// use bytes::Buf;
 /// use fullduplex::{Config, Connection, Event, Input, Transport};
 /// # fn read(buffer: &mut [u8]) -> usize { buffer[..6].copy_from_slice(b"\x88\x80abcd"); 6 }
 /// # fn write(bytes: &[u8]) -> usize { bytes.len() }
@@ -148,7 +146,8 @@ impl Connection {
     }
 
     /// Limits and times.
-    pub fn config(&self) -> &Config {
+    #[cfg(feature = "std")]
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
@@ -177,17 +176,28 @@ impl Connection {
             pinger.interrupt();
         }
         let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
-        match self.receiver.next(input, &rules) {
-            Ok(Some(Event::Message(message))) => Ok(Some(Event::Message(message))),
-            Ok(Some(event)) => Ok(Some(self.control(event))),
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.fail(error)),
+        // Common events are taken apart and put together again: moving them as a whole, just after
+        // their parts were written, makes the processor wait (a third of an echo's time).
+        let result = match self.receiver.next(input, &rules) {
+            Ok(Some(Event::Message(Incoming::Binary(Cow::Borrowed(bytes))))) => {
+                return Ok(Some(Event::Message(Incoming::Binary(Cow::Borrowed(bytes)))));
+            }
+            Ok(Some(Event::Message(Incoming::Text(Cow::Borrowed(text))))) => {
+                return Ok(Some(Event::Message(Incoming::Text(Cow::Borrowed(text)))));
+            }
+            result => result,
+        };
+        match &result {
+            Ok(None | Some(Event::Message(_))) => {}
+            Ok(Some(event)) => self.control(event),
+            Err(error) => self.fail(*error),
         }
+        result
     }
 
     /// Answers a control frame (§5.5).
-    fn control<'i>(&mut self, event: Event<'i>) -> Event<'i> {
-        match &event {
+    fn control(&mut self, event: &Event<'_>) {
+        match event {
             // §5.5.2: answered unless a Close has been received, so also after our own Close.
             Event::Ping(payload) => {
                 if !matches!(self.state, State::Unwritable { .. }) {
@@ -210,11 +220,10 @@ impl Connection {
             }
             Event::Message(_) => {}
         }
-        event
     }
 
     #[cold]
-    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    fn fail(&mut self, error: ProtocolError) {
         if matches!(self.state, State::Open) {
             let reason = alloc::format!("{}", error.kind);
             let frame = CloseFrame::new(error.close_code(), &reason)
@@ -223,7 +232,6 @@ impl Connection {
         }
         self.state.fail(Closed::Failed(error));
         self.settle();
-        error
     }
 
     #[cold]
@@ -306,7 +314,7 @@ impl Connection {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
-        if self.outbox.remaining() >= self.config.max_unsent.max(1) {
+        if self.outbox.len() >= self.config.max_unsent.max(1) {
             return Err(SendErrorReason::Full);
         }
         Ok(())

@@ -27,8 +27,9 @@ const MASK_STRIDE: usize = 8 * 1024;
 
 /// The bytes that a connection wants written, in order.
 ///
-/// It is a [`Buf`]: write what [`chunk`](Buf::chunk) or [`chunks_vectored`](Buf::chunks_vectored)
-/// give and [`advance`](Buf::advance) by what was written.
+/// Write what [`chunk`](Self::chunk) gives and [`advance`](Self::advance) by what was written. It is
+/// a [`Buf`] as well, for transports that take one, and for
+/// [`chunks_vectored`](Buf::chunks_vectored).
 #[derive(Default)]
 pub struct Outbox {
     /// Frame heads and the payloads that were copied; the first `written` bytes are done with.
@@ -59,12 +60,66 @@ impl Outbox {
     /// Whether nothing waits to be written.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.remaining() == 0
+        self.len() == 0
+    }
+
+    /// How many bytes wait to be written.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.copied.len() - self.written + self.shared_len
+    }
+
+    /// The first bytes to be written, as many as lie together; empty only if nothing waits.
+    #[inline]
+    pub fn chunk(&self) -> &[u8] {
+        match self.shared.front() {
+            Some((place, bytes)) if *place == self.written => bytes,
+            Some((place, _)) => &self.copied[self.written..*place],
+            None => &self.copied[self.written..],
+        }
+    }
+
+    /// Says that the first `written` bytes were written.
+    ///
+    /// # Panics
+    /// When `written` is more than [`len`](Self::len).
+    pub fn advance(&mut self, mut written: usize) {
+        assert!(written <= self.len(), "advanced past the end of the outbox");
+        while written > 0 {
+            match self.shared.front_mut() {
+                Some((place, bytes)) if *place == self.written => {
+                    let step = written.min(bytes.len());
+                    bytes.advance(step);
+                    self.shared_len -= step;
+                    written -= step;
+                    if bytes.is_empty() {
+                        self.shared.pop_front();
+                    }
+                }
+                next => {
+                    let end = next.map_or(self.copied.len(), |(place, _)| *place);
+                    let step = written.min(end - self.written);
+                    self.written += step;
+                    written -= step;
+                }
+            }
+        }
+        if self.is_empty() {
+            self.copied.clear();
+            self.written = 0;
+            if self.copied.capacity() > KEEP {
+                self.copied = Vec::new();
+            }
+        }
+        if self.pongs.queued > 0 && self.total_written() >= self.pongs.end {
+            self.pongs.queued = 0;
+            self.release_newest_pong();
+        }
     }
 
     /// All bytes that were ever written.
     pub(crate) fn total_written(&self) -> u64 {
-        self.total - self.remaining() as u64
+        self.total - self.len() as u64
     }
 
     /// All bytes that were ever queued.
@@ -197,16 +252,12 @@ fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
 impl Buf for Outbox {
     #[inline]
     fn remaining(&self) -> usize {
-        self.copied.len() - self.written + self.shared_len
+        self.len()
     }
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        match self.shared.front() {
-            Some((place, bytes)) if *place == self.written => bytes,
-            Some((place, _)) => &self.copied[self.written..*place],
-            None => &self.copied[self.written..],
-        }
+        self.chunk()
     }
 
     #[cfg(feature = "std")]
@@ -236,39 +287,9 @@ impl Buf for Outbox {
     }
 
     /// # Panics
-    /// When `written` is more than [`remaining`](Buf::remaining).
-    fn advance(&mut self, mut written: usize) {
-        assert!(written <= self.remaining(), "advanced past the end of the outbox");
-        while written > 0 {
-            match self.shared.front_mut() {
-                Some((place, bytes)) if *place == self.written => {
-                    let step = written.min(bytes.len());
-                    bytes.advance(step);
-                    self.shared_len -= step;
-                    written -= step;
-                    if bytes.is_empty() {
-                        self.shared.pop_front();
-                    }
-                }
-                next => {
-                    let end = next.map_or(self.copied.len(), |(place, _)| *place);
-                    let step = written.min(end - self.written);
-                    self.written += step;
-                    written -= step;
-                }
-            }
-        }
-        if self.is_empty() {
-            self.copied.clear();
-            self.written = 0;
-            if self.copied.capacity() > KEEP {
-                self.copied = Vec::new();
-            }
-        }
-        if self.pongs.queued > 0 && self.total_written() >= self.pongs.end {
-            self.pongs.queued = 0;
-            self.release_newest_pong();
-        }
+    /// As [`Outbox::advance`].
+    fn advance(&mut self, written: usize) {
+        self.advance(written);
     }
 }
 

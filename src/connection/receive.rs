@@ -136,21 +136,12 @@ impl Receiver {
     /// The next event, or `None` once all input is consumed.
     ///
     /// After an error the receiver must not be used again.
-    #[inline]
+    #[inline(always)] // into `Connection::receive`, so that an event is not moved
     pub(super) fn next<'i>(
         &mut self,
         input: &mut Input<'i>,
         rules: &Rules<'_>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
-        self.next_kind(input, rules)
-            .map_err(|kind| ProtocolError { kind, offset: self.frame_start })
-    }
-
-    fn next_kind<'i>(
-        &mut self,
-        input: &mut Input<'i>,
-        rules: &Rules<'_>,
-    ) -> Result<Option<Event<'i>>, Kind> {
         loop {
             match &mut self.state {
                 State::Head(partial) => {
@@ -158,13 +149,17 @@ impl Receiver {
                         return Ok(None);
                     }
                     self.frame_start = self.frame_end;
-                    let Some((header, length)) = partial.decode(input).map_err(Kind::Header)?
+                    let decoded = partial.decode(input);
+                    let Some((header, length)) =
+                        decoded.map_err(|error| self.error(Kind::Header(error)))?
                     else {
                         return Ok(None);
                     };
                     self.frame_end += length as u64 + header.payload_len;
-                    self.check(&header, rules)?;
-                    if let Some(event) = self.start(header, input)? {
+                    self.check(&header, rules).map_err(|kind| self.error(kind))?;
+                    if let Some(event) =
+                        self.start(header, input).map_err(|kind| self.error(kind))?
+                    {
                         return Ok(Some(event));
                     }
                 }
@@ -180,7 +175,9 @@ impl Receiver {
                     if missing == 0 {
                         self.state = State::START;
                     }
-                    if let Some(message) = self.assemble(piece, missing, fin)? {
+                    if let Some(message) =
+                        self.assemble(piece, missing, fin).map_err(|kind| self.error(kind))?
+                    {
                         return Ok(Some(Event::Message(message)));
                     }
                 }
@@ -192,12 +189,18 @@ impl Receiver {
                     if payload.as_bytes().len() < usize::from(*len) {
                         return Ok(None);
                     }
-                    let event = control(*opcode, payload.as_bytes().to_vec().into())?;
+                    let event = control(*opcode, payload.as_bytes().to_vec().into());
+                    let event = event.map_err(|kind| self.error(kind))?;
                     self.state = State::START;
                     return Ok(Some(event));
                 }
             }
         }
+    }
+
+    #[cold]
+    fn error(&self, kind: Kind) -> ProtocolError {
+        ProtocolError { kind, offset: self.frame_start }
     }
 
     /// Judges a head by what depends on the connection, before any of its payload is awaited or
@@ -215,17 +218,9 @@ impl Receiver {
         if header.opcode.is_control() {
             return Ok(());
         }
-        let mut size = header.payload_len;
-        match (&mut self.message, header.opcode) {
+        match (&self.message, header.opcode) {
             (None, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
-            (None, _) => {}
-            (Some(message), OpCode::Continuation) => {
-                size = size.saturating_add(message.len() as u64);
-                if message.fragments >= rules.config.max_fragments {
-                    return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
-                }
-                message.fragments += 1;
-            }
+            (None, _) | (Some(_), OpCode::Continuation) => {}
             (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
         // §10.4. Limits are compared as u64, before any conversion, and never pass what a buffer
@@ -234,6 +229,14 @@ impl Receiver {
         let frame_limit = limit(rules.config.max_frame_size);
         if header.payload_len > frame_limit {
             return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
+        }
+        let mut size = header.payload_len;
+        if let Some(message) = &mut self.message {
+            if message.fragments >= rules.config.max_fragments {
+                return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
+            }
+            message.fragments += 1;
+            size = size.saturating_add(message.len() as u64);
         }
         let message_limit = limit(rules.config.max_message_size);
         if size > message_limit {

@@ -223,8 +223,12 @@ impl fmt::Display for CloseFrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("Close frame with a body of one byte"),
-            Self::Code(_) => f.write_str("Close frame with a code that may not be sent"),
-            Self::Reason(_) => f.write_str("Close frame with a reason that is not UTF-8"),
+            Self::Code(InvalidCloseCode(code)) => {
+                write!(f, "Close frame with code {code}, which may not be sent")
+            }
+            Self::Reason(error) => {
+                write!(f, "Close frame with a reason that is not UTF-8: {error}")
+            }
         }
     }
 }

@@ -129,8 +129,8 @@ impl Header {
     /// when `input` ends inside it.
     ///
     /// # Errors
-    /// [`HeaderError`] as soon as the bytes at hand show that no head can start like this, so a
-    /// bad head is refused before its payload is waited for.
+    /// [`HeaderError`] when no head can start like this; a bad head is refused before its payload
+    /// is waited for.
     #[inline]
     pub fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, HeaderError> {
         let &[first, ref rest @ ..] = input else { return Ok(None) };

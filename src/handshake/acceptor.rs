@@ -196,11 +196,11 @@ impl fmt::Display for InvalidAcceptance {
             Self::SubprotocolNotOffered(name) => {
                 write!(f, "the client did not offer subprotocol {name:?}")
             }
-            Self::Subprotocol(_) => f.write_str("invalid subprotocol in an answer"),
+            Self::Subprotocol(error) => error.fmt(f),
             Self::ExtensionNotOffered(name) => {
                 write!(f, "the client did not offer extension {name:?}")
             }
-            Self::Header(_) => f.write_str("invalid header in an answer"),
+            Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
         }
     }

@@ -287,7 +287,7 @@ impl fmt::Display for ClientHandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(response) => write!(f, "the server answered {response}, not 101"),
-            Self::Head(_) => f.write_str("the server did not answer with a valid HTTP response"),
+            Self::Head(error) => write!(f, "no valid HTTP response: {error}"),
             Self::Eof { received: 0 } => f.write_str("the connection ended without a response"),
             Self::Eof { received } => {
                 write!(f, "the connection ended {received} bytes into the response's head")
@@ -308,7 +308,7 @@ impl fmt::Display for ClientHandshakeError {
             }
             Self::RepeatedSubprotocol => f.write_str("the server chose two subprotocols"),
             Self::NoSubprotocol => f.write_str("the server chose none of the subprotocols"),
-            Self::Extensions(_) => f.write_str("Sec-WebSocket-Extensions is malformed"),
+            Self::Extensions(error) => write!(f, "Sec-WebSocket-Extensions is malformed: {error}"),
             Self::ExtensionNotOffered(name) => {
                 write!(f, "the server chose extension {name:?}, which was not offered")
             }

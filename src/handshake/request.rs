@@ -221,11 +221,11 @@ pub enum InvalidRequest {
 impl fmt::Display for InvalidRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(_) => f.write_str("invalid URL in a request"),
-            Self::Header(_) => f.write_str("invalid header in a request"),
+            Self::Url(error) => error.fmt(f),
+            Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
             Self::Repeated(name) => write!(f, "header {name:?} is given twice"),
-            Self::Subprotocol(_) => f.write_str("invalid subprotocol in a request"),
+            Self::Subprotocol(error) => error.fmt(f),
         }
     }
 }

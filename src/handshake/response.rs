@@ -255,7 +255,7 @@ impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "{status} is not a status that refuses an upgrade"),
-            Self::Header(_) => f.write_str("invalid header in a response"),
+            Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
             Self::Body(status) => write!(f, "a response with status {status} has no body"),
         }

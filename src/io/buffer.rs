@@ -36,7 +36,7 @@ impl ReadBuffer {
     /// Lets `read` fill the buffer, which is empty; it says how many bytes came.
     ///
     /// The memory is taken from the thread's pool and goes back unless something came, so nothing
-    /// is held while a read waits.
+    /// is held by a connection whose read is pending.
     #[inline]
     pub(crate) fn fill<T>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
         debug_assert!(self.is_empty(), "only an empty buffer is filled");

@@ -23,8 +23,6 @@ pub(crate) struct Driver<T> {
     input: ReadBuffer,
     /// Whether bytes were written that the stream itself may still hold.
     unflushed: bool,
-    /// Reads since deadlines were looked at.
-    reads: u32,
     end: End,
     wakers: Wakers,
 }
@@ -63,7 +61,7 @@ impl<T: Io> Driver<T> {
             Role::Server => Connection::server(config),
         };
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        Self { io, connection, input: unread, unflushed: false, reads: 0, end, wakers }
+        Self { io, connection, input: unread, unflushed: false, end, wakers }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -82,10 +80,10 @@ impl<T: Io> Driver<T> {
     }
 
     /// Calls `handle` with each message until a clean close, or until it fails.
-    pub(crate) fn poll_for_each<E: Into<Error>>(
+    pub(crate) fn poll_run(
         &mut self,
         cx: &mut Context<'_>,
-        handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+        handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         let failed = ready!(self.poll_events(
             cx,
@@ -99,7 +97,7 @@ impl<T: Io> Driver<T> {
                 ControlFlow::Continue(())
             }
         ))?;
-        Poll::Ready(failed.map_or(Ok(()), |error| Err(error.into())))
+        Poll::Ready(failed.map_or(Ok(()), Err))
     }
 
     /// The next message; `None` after a clean close.
@@ -123,6 +121,7 @@ impl<T: Io> Driver<T> {
         (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
+        let (mut fills, mut looked) = (0, 0);
         let joint = self.wakers.joint(caller, cx);
         let caller_cx = cx;
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
@@ -150,6 +149,11 @@ impl<T: Io> Driver<T> {
             let transport = self.connection.transport();
             match transport {
                 Transport::Closed => {
+                    // A peer that waits for the end of the stream need not wait for our drop.
+                    let client = self.connection.role() == Role::Client;
+                    if client && matches!(self.end, End::Unreported(_)) {
+                        let _ = self.io.poll_shutdown(cx);
+                    }
                     self.input.release();
                     self.wakers.wake_all();
                     return Poll::Ready(self.report_end().map(|()| None));
@@ -177,17 +181,19 @@ impl<T: Io> Driver<T> {
             if !reads {
                 let _ = written?;
             }
-            // Something began whose time is to be noted before a wait, or reads never wait.
-            let look = self.connection.poll_timeout() == Some(Time::EPOCH)
-                || self.reads >= T::READS_PER_LOOK;
-            if look {
-                self.reads = 0;
+            // Something began whose time is to be noted before a wait; or reads never wait. While
+            // the connection is open what has arrived is read before a deadline counts: the pong
+            // may be there.
+            let at_once = self.connection.poll_timeout() == Some(Time::EPOCH);
+            let many = !self.connection.is_open() && looked + T::READS_PER_LOOK <= fills;
+            if at_once || many {
+                looked = fills;
                 if self.poll_timers(cx)?.is_ready() {
                     continue;
                 }
             }
             if reads && self.poll_fill(cx)?.is_ready() {
-                self.reads += 1;
+                fills += 1;
                 continue;
             }
             if self.poll_timers(cx)?.is_ready() {
@@ -209,9 +215,10 @@ impl<T: Io> Driver<T> {
             return None;
         }
         lend(connection);
-        input.consume(|input| {
-            // An error shows again in how the connection ends; what follows it is discarded.
-            while let Ok(Some(event)) = connection.receive(input) {
+        let output = input.consume(|input| {
+            while !input.is_empty() {
+                // An error shows again in how the connection ends; what follows it is discarded.
+                let Ok(Some(event)) = connection.receive(input) else { continue };
                 if let ControlFlow::Break(output) = on_event(event, connection) {
                     return Some(output);
                 }
@@ -220,7 +227,11 @@ impl<T: Io> Driver<T> {
                 }
             }
             None
-        })
+        });
+        if output.is_some() {
+            input.release(); // the caller may not be back for long
+        }
+        output
     }
 
     /// Reads once into the empty buffer: ready when the state of the connection changed.

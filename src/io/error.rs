@@ -14,8 +14,10 @@ use std::io;
 
 /// Why a call of an adapter failed.
 ///
-/// A clean close is not an error. Every error that ends a connection is reported once; after it,
-/// receiving gives `None`.
+/// A clean close is not an error. An error that ends a connection is reported once to whoever
+/// receives, and after it receiving gives `None`; whoever sends may be told as well.
+///
+/// `Display` says all in one line, causes included; `source` gives the cause by its type.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,7 +34,7 @@ pub enum Error {
     Protocol(ProtocolError),
     /// A deadline passed.
     Timeout(TimeoutError),
-    /// The message was not accepted; nothing changed.
+    /// The message was not accepted because too many bytes wait to be written; nothing changed.
     Send(SendError),
     /// The connection is closing or closed, so nothing can be sent.
     Closed,
@@ -52,13 +54,21 @@ pub enum Error {
     Reason(ReasonTooLong),
     /// The payload of a ping is too long; nothing changed.
     Ping(ControlPayloadTooLong),
+    /// An error of the handler's own: see [`Error::other`].
+    Other(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
+    /// An error of a handler's own, to end [`run`](crate::blocking::WebSocket::run) with.
+    pub fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
     /// Whether a deadline passed.
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::Timeout(_) | Self::Handshake(ClientHandshakeError::TimedOut { .. }) => true,
+            Self::Io(error) => error.kind() == io::ErrorKind::TimedOut,
             Self::Rejected(rejection) => rejection.reason() == RejectionReason::TimedOut,
             _ => false,
         }
@@ -81,7 +91,6 @@ impl Error {
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Io(error) => error.kind() != io::ErrorKind::WouldBlock,
-            Self::Send(error) => error.reason == SendErrorReason::Closed,
             Self::Abnormal | Self::Unsent | Self::Closed => true,
             Self::Handshake(error) => matches!(error, ClientHandshakeError::Eof { .. }),
             Self::Rejected(rejection) => rejection.is_eof(),
@@ -117,6 +126,7 @@ impl fmt::Display for Error {
             Self::Response(error) => write!(f, "invalid answer to a handshake: {error}"),
             Self::Reason(error) => error.fmt(f),
             Self::Ping(error) => error.fmt(f),
+            Self::Other(error) => error.fmt(f),
         }
     }
 }
@@ -135,6 +145,7 @@ impl StdError for Error {
             Self::Response(error) => Some(error),
             Self::Reason(error) => Some(error),
             Self::Ping(error) => Some(error),
+            Self::Other(error) => Some(error.as_ref()),
             Self::Abnormal | Self::Unsent | Self::Closed | Self::TlsUnavailable => None,
         }
     }
@@ -154,13 +165,21 @@ from! {
     io::Error => Io,
     ProtocolError => Protocol,
     TimeoutError => Timeout,
-    SendError => Send,
     InvalidRequest => Request,
     ClientHandshakeError => Handshake,
     InvalidAcceptance => Acceptance,
     InvalidResponse => Response,
     ReasonTooLong => Reason,
     ControlPayloadTooLong => Ping,
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error.reason {
+            SendErrorReason::Closed => Self::Closed,
+            SendErrorReason::Full => Self::Send(error),
+        }
+    }
 }
 
 impl From<Rejection> for Error {

@@ -1,6 +1,6 @@
 //! What a connection is made of, and what a handler may do with it.
 
-use crate::{CloseFrame, Connection, Error, IntoMessage, SendError};
+use crate::{CloseFrame, Connection, Error, IntoMessage};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -45,13 +45,13 @@ impl<'c> Outgoing<'c> {
     /// handler is not called while the backlog is over [`Config::max_unsent`].
     ///
     /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing, or this handler has fed
-    /// beyond the mark.
+    /// [`Error::Closed`] if the connection is closing; [`Error::Send`], which hands the message
+    /// back, if this handler has fed beyond the mark.
     ///
     /// [`Config::max_unsent`]: crate::Config::max_unsent
     #[inline]
-    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.connection.send(message)
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        Ok(self.connection.send(message)?)
     }
 
     /// Whether a message would be accepted.

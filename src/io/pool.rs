@@ -1,7 +1,8 @@
 //! Buffers that the connections of a thread share, so that an idle one holds none.
 //!
 //! A buffer is taken *out* while it is in use: a handler may drive another connection, or a stream
-//! be a WebSocket itself, without two of them ever meeting in one buffer.
+//! be a WebSocket itself, without two of them ever meeting in one buffer. What an earlier read left in
+//! a buffer is still there: a stream that claims to have read more than it wrote delivers it.
 
 use alloc::{vec, vec::Vec};
 use core::{cell::RefCell, mem};

@@ -59,6 +59,17 @@ impl Message {
         }
     }
 
+    /// The text, without a copy, or the message itself if it is binary.
+    ///
+    /// # Errors
+    /// The message, if it is not text.
+    pub fn into_text(self) -> Result<Text, Self> {
+        match self {
+            Self::Text(text) => Ok(text),
+            binary @ Self::Binary(_) => Err(binary),
+        }
+    }
+
     /// Whether this is a text message.
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
@@ -151,6 +162,32 @@ impl fmt::Debug for Incoming<'_> {
 impl From<Incoming<'_>> for Message {
     fn from(incoming: Incoming<'_>) -> Self {
         incoming.into_owned()
+    }
+}
+
+/// Equal to a text message with this text.
+impl PartialEq<str> for Message {
+    fn eq(&self, other: &str) -> bool {
+        self.as_text() == Some(other)
+    }
+}
+
+/// Equal to a text message with this text.
+impl PartialEq<&str> for Message {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes[..].into()
+    }
+}
+
+impl From<&String> for Message {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
     }
 }
 

@@ -35,8 +35,8 @@ impl fmt::Debug for MessageRef<'_> {
     }
 }
 
-/// What a `send` takes: text as `&str`, `String`, [`Text`]; binary as `&[u8]`, `&[u8; N]`,
-/// `Vec<u8>`, [`Bytes`]; either as [`Message`], [`Incoming`], [`MessageRef`]; and references to
+/// What a `send` takes: text as `&str`, `String`, `Cow<str>`, [`Text`]; binary as `&[u8]`,
+/// `&[u8; N]`, `Vec<u8>`, `Cow<[u8]>`, [`Bytes`]; either as [`Message`], [`Incoming`], [`MessageRef`]; and references to
 /// these.
 ///
 /// Nothing is converted on the way: a small payload is copied straight into the outgoing buffer,
@@ -61,7 +61,7 @@ mod sealed {
 
 macro_rules! outgoing {
     ($(($($generics:tt)*) $type:ty:
-        |$this:ident| $as_message:expr, $into_message:expr, $shareable:literal;)*) => {$(
+        |$this:ident| $as_message:expr, $into_message:expr, $shareable:expr;)*) => {$(
         impl<$($generics)*> sealed::Sealed for $type {}
 
         impl<$($generics)*> IntoMessage for $type {
@@ -73,6 +73,8 @@ macro_rules! outgoing {
 
             #[inline]
             fn is_shareable(&self) -> bool {
+                #[allow(unused_variables, reason = "most types need not look")]
+                let $this = self;
                 $shareable
             }
 
@@ -97,6 +99,10 @@ outgoing! {
     () &String: |text| MessageRef::Text(text), text.as_str().into(), false;
     () String: |text| MessageRef::Text(text), text.into(), true;
     () Text: |text| MessageRef::Text(text), text.into(), true;
+    () Cow<'_, str>: |text| MessageRef::Text(text), text.into_owned().into(),
+        matches!(text, Cow::Owned(_));
+    () Cow<'_, [u8]>: |bytes| MessageRef::Binary(bytes), bytes.into_owned().into(),
+        matches!(bytes, Cow::Owned(_));
     () &Text: |text| MessageRef::Text(text), text.clone().into(), true;
     () &[u8]: |bytes| MessageRef::Binary(bytes), bytes.into(), false;
     (const N: usize) &[u8; N]: |bytes| MessageRef::Binary(&bytes[..]), bytes[..].into(), false;

@@ -2,7 +2,7 @@
 
 use alloc::{string::String, sync::Arc};
 use bytes::Bytes;
-use core::{borrow::Borrow, fmt, hash, ops::Deref};
+use core::{borrow::Borrow, cmp::Ordering, fmt, hash, ops::Deref};
 
 /// The payload of a text message: UTF-8 by construction, shared by its clones.
 ///
@@ -128,6 +128,36 @@ impl PartialEq<str> for Text {
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
         self.as_str() == *other
+    }
+}
+
+impl PartialEq<String> for Text {
+    fn eq(&self, other: &String) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<Text> for str {
+    fn eq(&self, other: &Text) -> bool {
+        self == other.as_str()
+    }
+}
+
+impl PartialEq<Text> for &str {
+    fn eq(&self, other: &Text) -> bool {
+        *self == other.as_str()
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other)
     }
 }
 

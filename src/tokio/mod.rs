@@ -14,17 +14,24 @@
 //! # Deadlines
 //! There is no background task: keepalive, the idle timeout and the closing deadline run while a
 //! call is polled, and a connection that nobody polls does nothing. Keep one task in
-//! [`WebSocket::recv`] or [`WebSocket::for_each`]. Calls need a runtime with timers
-//! (`enable_time` or `enable_all`); without them, opening a connection fails with a clear error.
+//! [`WebSocket::recv`] or [`WebSocket::run`]. Calls need a runtime with timers
+//! (`enable_time` or `enable_all`); without them, opening a connection fails with a clear error
+//! (tokio's own panic is caught for that, so its message is printed, and with `panic = "abort"` it
+//! ends the program).
 //!
 //! # Cancel safety
 //! Each method says what happens when its future is dropped, in `select!` for instance. In short:
 //! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
 //! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
 //!
+//! # Two tasks
+//! A [`WebSocket`] is a `Stream` and a `Sink`, so `futures_util::StreamExt::split` lets one task
+//! receive while another sends. Either may be dropped or cancelled without the other being left
+//! asleep; pings are answered by whichever runs.
+//!
 //! # One write per message, or one per batch
 //! [`WebSocket::send`] writes at once: when it returns, the operating system has the message. A
-//! handler that answers what it receives is faster with [`WebSocket::for_each`], with
+//! handler that answers what it receives is faster with [`WebSocket::run`], with
 //! [`WebSocket::feed`], which is written before the next receive waits, or with
 //! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
 //!
@@ -53,7 +60,8 @@ use tokio::{
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. For other settings see [`connect_with`].
+/// the URL become an `Authorization` header. The addresses of a name are tried in order. For other
+/// settings see [`connect_with`].
 ///
 /// # Errors
 /// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if

@@ -47,7 +47,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self { driver, subprotocol: None, response: None }
     }
 
-    /// Takes the connection apart.
+    /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
+    /// with this one by hand, through [`Parts::connection`].
     pub fn into_parts(self) -> Parts<S> {
         self.driver.into_parts(|io| io.stream)
     }
@@ -103,22 +104,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// ```no_run
     /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
     /// let mut ws = fullduplex::tokio::accept(stream).await?;
-    /// ws.for_each(|message, out| out.feed(message)).await?;
+    /// ws.run(|message, out| out.feed(message)).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// As [`recv`](Self::recv); and the first error of `handle`, after which the connection is
-    /// still there.
+    /// As [`recv`](Self::recv); and the first error of `handle`, which may be one of its own
+    /// ([`Error::other`]), after which the connection is still there.
     ///
     /// # Cancel safety
     /// Safe at any byte: if it is dropped, every message that was read was either handled or is
     /// still there for the next receive.
-    pub async fn for_each<E: Into<Error>>(
+    pub async fn run(
         &mut self,
-        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), E>,
+        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.drive(|driver, cx| driver.poll_for_each(cx, &mut handle)).await
+        self.drive(|driver, cx| driver.poll_run(cx, &mut handle)).await
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -201,6 +202,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.drive(|driver, cx| driver.poll_close(cx, &frame)).await
     }
 
+    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    pub fn is_open(&self) -> bool {
+        self.driver.connection.is_open()
+    }
+
+    /// Whether a message would be accepted now.
+    pub fn is_ready(&self) -> bool {
+        self.driver.connection.is_ready()
+    }
+
     /// How the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
         self.driver.connection.closed()
@@ -221,7 +232,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.driver.connection.role()
     }
 
-    /// The stream, for its addresses and options. Do not read from it or write to it.
+    /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
+    /// timeouts alone.
     pub fn get_ref(&self) -> &S {
         &self.driver.io.stream
     }

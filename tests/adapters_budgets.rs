@@ -1,0 +1,270 @@
+//! What a connection costs through the adapters: allocations per message, the heap of an idle
+//! connection, the size of the types. `cargo test --features tokio --test adapters_budgets --
+//! --nocapture` prints the figures.
+#![cfg(feature = "tokio")]
+
+mod common;
+#[path = "common/heap.rs"]
+mod heap;
+mod support;
+
+use common::{BOTH, frame};
+use fullduplex::{Config, Error, FlushPolicy, Message, Role, blocking};
+use heap::measure;
+use std::{
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use support::{paused, poll_times, quiet, run};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream that gives the same bytes at each read, some times, and swallows what is written. It
+/// allocates nothing.
+struct Loop<'b> {
+    bytes: &'b [u8],
+    reads: usize,
+    /// What follows them: the end, or a wait.
+    ends: bool,
+}
+
+impl<'b> Loop<'b> {
+    fn new(bytes: &'b [u8], reads: usize) -> Self {
+        Self { bytes, reads, ends: true }
+    }
+}
+
+impl Read for Loop<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reads == 0 {
+            return if self.ends { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        self.reads -= 1;
+        buffer[..self.bytes.len()].copy_from_slice(self.bytes);
+        Ok(self.bytes.len())
+    }
+}
+
+impl Write for Loop<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Loop<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.read(buffer.initialize_unfilled()) {
+            Ok(read) => buffer.advance(read),
+            Err(_) => return Poll::Pending,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Loop<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn on_blocking(stream: Loop<'_>, role: Role) -> blocking::WebSocket<blocking::Plain<Loop<'_>>> {
+    blocking::WebSocket::from_parts(blocking::Plain(stream), role, Config::default(), [])
+}
+
+fn on_tokio(stream: Loop<'_>, role: Role) -> fullduplex::tokio::WebSocket<Loop<'_>> {
+    fullduplex::tokio::WebSocket::from_parts(stream, role, Config::default(), [])
+}
+
+const READS: usize = 200;
+const BATCH: usize = 50;
+
+/// An echo of borrowed messages allocates nothing for a message, and next to nothing at all.
+#[test]
+fn an_echo_allocates_nothing_per_message() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let batch = [frame(role, 0x82, &[7; 125]), frame(role, 0x81, b"text")].concat();
+        let batch = batch.repeat(BATCH / 2);
+        let mut handled = 0;
+        let (end, sync) = measure(|| {
+            on_blocking(Loop::new(&batch, READS), role).run(|message, out| {
+                handled += 1;
+                out.feed(message)
+            })
+        });
+        assert!(matches!(end, Err(Error::Abnormal)));
+        let (end, asynchronous) = measure(|| {
+            run(on_tokio(Loop::new(&batch, READS), role).run(|message, out| {
+                handled += 1;
+                out.feed(message)
+            }))
+        });
+        assert!(matches!(end, Err(Error::Abnormal)));
+        assert_eq!(handled, 2 * READS * BATCH);
+        for (adapter, heap) in [("blocking", sync), ("tokio", asynchronous)] {
+            println!("{adapter} {role:?}: echo of {} messages: {heap:?}", READS * BATCH);
+            // The read buffer, the outbox, the configuration, the keys, the timer.
+            assert!(heap.calls <= 40, "{adapter} {role:?}: {heap:?}");
+            assert!(heap.peak <= 150_000, "{adapter} {role:?}: {heap:?}");
+        }
+    }
+}
+
+/// `recv` gives owned messages: one allocation for each that is not empty, and `send` of one adds
+/// none.
+#[test]
+fn an_owned_message_is_one_allocation() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let batch = frame(role, 0x82, &[7; 125]).repeat(BATCH);
+        let config = || quiet().flush_policy(FlushPolicy::BeforeWait);
+        let (count, heap) = measure(|| {
+            let stream = Loop::new(&batch, READS);
+            let mut ws = fullduplex::tokio::WebSocket::from_parts(stream, role, config(), []);
+            run(async {
+                let mut count = 0;
+                while let Ok(Some(message)) = ws.recv().await {
+                    ws.send(message).await.unwrap();
+                    count += 1;
+                }
+                count
+            })
+        });
+        println!("{role:?}: recv and send of {count} messages: {heap:?}");
+        assert_eq!(count, READS * BATCH);
+        assert!((count..=count + 40).contains(&heap.calls), "{heap:?}");
+    }
+}
+
+/// An idle connection holds no read buffer and no outbox, neither while it waits nor after a
+/// message was taken.
+#[test]
+fn an_idle_connection_holds_no_buffers() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let batch = frame(role, 0x82, &[7; 1_000]).repeat(BATCH);
+        // What the thread keeps for all connections is there before.
+        let pool = |stream| run(on_tokio(stream, role).run(|message, out| out.feed(message)));
+        let _ = pool(Loop::new(&batch, 1));
+        let stream = || Loop { ends: false, ..Loop::new(&batch, 3) };
+
+        let (mut ws, new) = measure(|| on_tokio(stream(), role));
+        let ((), waiting) = measure(|| {
+            let echo = ws.run(|message, out| out.feed(message));
+            assert!(poll_times(echo, 1).is_none());
+        });
+        let total = new.kept + waiting.kept;
+        println!("tokio {role:?}: new {} bytes, waiting {total} bytes on the heap", new.kept);
+        // Keepalive has a timer; its state and the configuration are all the rest.
+        assert!(total <= 1_024, "{role:?}: {new:?} {waiting:?}");
+
+        let (mut ws, new) = measure(|| on_blocking(stream(), role));
+        let ((), waiting) = measure(|| {
+            let end = ws.run(|message, out| out.feed(message));
+            assert!(matches!(end, Err(Error::Io(_))), "{end:?}");
+        });
+        let total = new.kept + waiting.kept;
+        println!("blocking {role:?}: new {} bytes, waiting {total} bytes on the heap", new.kept);
+        assert!(total <= 1_024, "{role:?}: {new:?} {waiting:?}");
+
+        // One configuration can serve all connections.
+        let shared = std::sync::Arc::new(quiet());
+        let (_, shared) = measure(|| {
+            let stream = stream();
+            std::mem::forget(fullduplex::tokio::WebSocket::from_parts(
+                stream,
+                role,
+                shared.clone(),
+                [],
+            ));
+        });
+        println!("tokio {role:?}: new, with a shared configuration: {} bytes", shared.kept);
+        assert!(shared.kept <= 64, "{shared:?}");
+    }
+}
+
+/// The buffer of a batch goes back when the last message of it was taken, though the caller does
+/// something else before it receives again.
+#[test]
+fn a_drained_batch_holds_no_buffer() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let batch = frame(Role::Server, 0x82, &[7; 16]);
+    let mut ws = on_tokio(Loop { ends: false, ..Loop::new(&batch, 1) }, Role::Server);
+    let (message, heap) = measure(|| run(ws.recv()).unwrap());
+    assert_eq!(message, Some(Message::from(vec![7; 16])));
+    // The first read of a thread makes the buffer; in the end the pool has it and not we.
+    let (_, heap_of_another) = measure(|| {
+        let mut other = on_tokio(Loop { ends: false, ..Loop::new(&batch, 1) }, Role::Server);
+        run(other.recv()).unwrap();
+        drop(other);
+    });
+    println!("first {heap:?}, another {heap_of_another:?}");
+    assert!(heap_of_another.peak < 60_000, "the buffer is with the first: {heap_of_another:?}");
+}
+
+/// A thousand connections that wait share what they read into.
+#[test]
+fn a_thousand_idle_connections() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let batch = frame(Role::Server, 0x82, &[7; 100]).repeat(BATCH);
+    let config = std::sync::Arc::new(Config::default().keepalive(fullduplex::Keepalive::default()));
+    let (connections, heap) = measure(|| {
+        let mut connections = Vec::with_capacity(1_000);
+        for _ in 0..1_000 {
+            let stream = Loop { ends: false, ..Loop::new(&batch, 2) };
+            let config = config.clone();
+            let mut ws = fullduplex::tokio::WebSocket::from_parts(stream, Role::Server, config, []);
+            assert!(poll_times(ws.run(|message, out| out.feed(message)), 1).is_none());
+            connections.push(ws);
+        }
+        connections
+    });
+    let inline = size_of_val(&connections[..]) as isize;
+    let each = (heap.kept - inline) / 1_000;
+    println!("a thousand idle servers: {each} bytes of heap each, beside {inline} of them");
+    assert!(each <= 512, "{heap:?}");
+}
+
+/// What a task or a thread has to hold.
+#[test]
+fn sizes_of_types() {
+    let sync = size_of::<blocking::WebSocket<std::net::TcpStream>>();
+    let asynchronous = size_of::<fullduplex::tokio::WebSocket<tokio::net::TcpStream>>();
+    let error = size_of::<Error>();
+    let message = size_of::<Message>();
+    println!("WebSocket<TcpStream>: blocking {sync}, tokio {asynchronous} bytes");
+    println!("Error {error}, Message {message} bytes");
+    assert!(sync <= 768 && asynchronous <= 768);
+    assert!(error <= 128 && message <= 40);
+    // A handler's future is a reference and what it polls with, not a copy of the connection.
+    let batch = [];
+    let mut ws = on_tokio(Loop::new(&batch, 0), Role::Server);
+    let future = size_of_val(&ws.recv());
+    println!("future of recv: {future} bytes");
+    assert!(future <= 128);
+}

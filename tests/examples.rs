@@ -1,0 +1,237 @@
+//! The examples, run as a user runs them: the programs that `cargo test` has built.
+#![cfg(feature = "tokio")]
+
+mod support;
+
+use fullduplex::{CloseCode, blocking};
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread,
+};
+use support::{REQUEST, read_all, read_head, response_to, watchdog};
+
+/// A program that ends with the test.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn program(name: &str) -> PathBuf {
+    let mut path = env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.extend(["examples", name]);
+    path.set_extension(env::consts::EXE_EXTENSION);
+    assert!(
+        path.exists(),
+        "{name} is not built: run `cargo test` whole, or `cargo build --examples`"
+    );
+    path
+}
+
+/// Starts a server on a free port: its address.
+fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
+    let mut server = Command::new(program(name))
+        .args(["--addr", "127.0.0.1:0"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
+    (Program(server), url.to_string())
+}
+
+const SERVERS: [&str; 2] = ["echo_server", "echo_server_blocking"];
+
+/// Runs the client with this input to its end.
+fn client(url: &str, input: &[u8]) -> Output {
+    let mut client = Command::new(program("client"))
+        .arg(url)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A client that has failed does not take it.
+    let _ = client.stdin.take().unwrap().write_all(input);
+    client.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn fails(output: &Output, says: &str) {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains(says), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+fn tcp(url: &str) -> TcpStream {
+    TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/')).unwrap()
+}
+
+fn echo_works(url: &str) {
+    let mut ws = blocking::connect(url).unwrap();
+    ws.send("hello").unwrap();
+    assert_eq!(ws.recv().unwrap(), Some("hello".into()));
+    ws.close(CloseCode::NORMAL, "").unwrap();
+}
+
+#[test]
+fn client_and_servers_end_to_end() {
+    let _watchdog = watchdog();
+    for name in SERVERS {
+        let (_server, url) = serve(name, &[]);
+        let lines: String = (0..2_000).map(|i| format!("line {i} é\n")).collect();
+        let output = client(&url, lines.as_bytes());
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), lines, "{name}");
+        assert_eq!(output.stderr, b"", "{name}");
+        // Nothing to send is fine, too.
+        let output = client(&url, b"");
+        assert!(output.status.success() && output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn client_without_a_url_or_with_a_bad_one() {
+    let _watchdog = watchdog();
+    let output = Command::new(program("client")).stdin(Stdio::null()).output().unwrap();
+    fails(&output, "usage: client URL");
+    fails(&client("wss://127.0.0.1:1/", b""), "TLS");
+    fails(&client("http//nonsense", b""), "invalid request");
+}
+
+#[test]
+fn client_to_a_port_that_nobody_listens_at() {
+    let _watchdog = watchdog();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fails(&client(&format!("ws://127.0.0.1:{port}/"), b"x\n"), "refused");
+}
+
+#[test]
+fn client_whose_input_is_not_utf_8() {
+    let _watchdog = watchdog();
+    let (_server, url) = serve("echo_server", &[]);
+    fails(&client(&url, b"\xff\xfe\n"), "UTF-8");
+}
+
+#[test]
+fn client_of_a_server_that_refuses() {
+    let _watchdog = watchdog();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_head(&stream);
+            stream.write_all(b"HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        fails(&client(&support::url(&listener), b""), "503 Service Unavailable");
+    });
+}
+
+#[test]
+fn client_of_a_server_that_drops_the_connection() {
+    let _watchdog = watchdog();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = read_head(&stream);
+            stream.write_all(response_to(&head, "").as_bytes()).unwrap();
+            // One whole message is taken, so that nothing unread resets the connection.
+            stream.read_exact(&mut [0; 7]).unwrap();
+            stream.write_all(b"\x81\x01!").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = read_all(&stream);
+        });
+        let output = client(&support::url(&listener), b"x\n");
+        // Its answer came, so whether the client got to the end before it closed is open.
+        assert_eq!(output.stdout, b"!\n");
+        fails(&output, "without a Close frame");
+    });
+}
+
+/// Clients that speak anything but WebSocket, or break it, or just go away.
+#[test]
+fn servers_survive_garbage() {
+    let _watchdog = watchdog();
+    for name in SERVERS {
+        let (_server, url) = serve(name, &[]);
+        let after_the_head = |bytes: &[u8]| [REQUEST.as_bytes(), bytes].concat();
+        let garbage: Vec<Vec<u8>> = vec![
+            Vec::new(),
+            b"\0".to_vec(),
+            b"\x16\x03\x01\x02\x00\x01\x00".to_vec(),
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            vec![b'x'; 100_000],
+            after_the_head(b"\xff\xff\xff\xff"),
+            after_the_head(b"\x81\x01x"),
+            after_the_head(b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"),
+            after_the_head(b"\x88"),
+        ];
+        for (number, bytes) in garbage.iter().enumerate() {
+            let mut stream = tcp(&url);
+            stream.write_all(bytes).unwrap();
+            match number % 3 {
+                0 => drop(stream),
+                1 => {
+                    stream.shutdown(Shutdown::Write).unwrap();
+                    let _ = read_all(&stream);
+                }
+                _ => {
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+            }
+            echo_works(&url);
+        }
+    }
+}
+
+/// One client at a time: the second is served when the first is gone, and not before.
+#[test]
+fn max_clients_is_a_cap() {
+    let _watchdog = watchdog();
+    for name in SERVERS {
+        let (_server, url) = serve(name, &["--max-clients", "1"]);
+        let mut first = blocking::connect(url.as_str()).unwrap();
+        let mut second = tcp(&url);
+        second.write_all(REQUEST.as_bytes()).unwrap();
+        // Several round trips of the first one, and still no answer to the second.
+        for _ in 0..100 {
+            first.send("still here").unwrap();
+            first.recv().unwrap().unwrap();
+        }
+        second.set_nonblocking(true).unwrap();
+        assert!(second.read(&mut [0]).is_err(), "{name} serves two");
+        second.set_nonblocking(false).unwrap();
+        first.close(CloseCode::NORMAL, "").unwrap();
+        drop(first);
+        assert!(read_head(&second).starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[test]
+fn servers_with_bad_arguments() {
+    let _watchdog = watchdog();
+    for name in SERVERS {
+        for arguments in
+            [&["--addr"][..], &["--what", "x"], &["--max-clients", "x"], &["--addr", "nowhere"]]
+        {
+            let output = Command::new(program(name)).args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}");
+            assert!(!output.stderr.is_empty());
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What the tests of the adapters share: a stream that follows a script, both adapters behind one
+//! trait, an executor that notices a lost wakeup, and an end to everything that hangs.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+
+pub(crate) mod script;
+
+pub(crate) use script::{Script, Step};
+
+use core::time::Duration;
+use fullduplex::{
+    CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
+    SendError, blocking,
+};
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process,
+    sync::mpsc,
+    thread,
+};
+
+/// No timers but the closing ones.
+pub(crate) fn quiet() -> Config {
+    Config::default().no_keepalive()
+}
+
+/// Ends the test process if this is not dropped in time: nothing may hang for ever.
+pub(crate) struct Watchdog(#[allow(dead_code)] mpsc::Sender<()>);
+
+#[must_use]
+pub(crate) fn watchdog() -> Watchdog {
+    let (sender, receiver) = mpsc::channel();
+    let test = thread::current().name().unwrap_or("a test").to_string();
+    thread::spawn(move || {
+        if receiver.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("{test} hangs");
+            process::abort();
+        }
+    });
+    Watchdog(sender)
+}
+
+/// Two ends of a TCP connection.
+pub(crate) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let server = listener.accept().unwrap().0;
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    (server, client)
+}
+
+/// A `ws` URL for a listener.
+pub(crate) fn url(listener: &TcpListener) -> String {
+    format!("ws://{}/", listener.local_addr().unwrap())
+}
+
+/// Reads to the end; an error counts as one, after what came before it.
+pub(crate) fn read_all(mut stream: &TcpStream) -> (Vec<u8>, io::Result<()>) {
+    let mut bytes = Vec::new();
+    let result = stream.read_to_end(&mut bytes).map(|_| ());
+    (bytes, result)
+}
+
+/// Reads a whole HTTP head, byte by byte, and nothing behind it.
+pub(crate) fn read_head(mut stream: impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// The value of a header in a head.
+pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// A good request, as bytes.
+pub(crate) const REQUEST: &str = "GET /chat?x=1 HTTP/1.1\r\nHost: example.com\r\n\
+    Upgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// The 101 that answers `request`, with further header lines.
+pub(crate) fn response_to(request: &str, lines: &str) -> String {
+    let key = header(request, "Sec-WebSocket-Key").expect("a key");
+    let accept = fullduplex::handshake::accept_key(key);
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{lines}\r\n"
+    )
+}
+
+pub(crate) type Handler<'h> =
+    &'h mut dyn FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>;
+
+/// Either adapter, driven from outside of any task.
+pub(crate) trait Ws {
+    fn recv(&mut self) -> Result<Option<Message>, Error>;
+    fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error>;
+    fn run(&mut self, handle: Handler<'_>) -> Result<(), Error>;
+    fn send(&mut self, message: Message) -> Result<(), Error>;
+    fn feed(&mut self, message: Message) -> Result<(), SendError>;
+    fn flush(&mut self) -> Result<(), Error>;
+    fn ready(&mut self) -> Result<(), Error>;
+    fn ping(&mut self, payload: &[u8]) -> Result<(), Error>;
+    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
+    fn closed(&self) -> Option<&Closed>;
+
+    /// What comes until the end, and how that was reported.
+    fn recv_all(&mut self) -> (Vec<Message>, Result<(), Error>) {
+        let mut messages = Vec::new();
+        loop {
+            match self.recv() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => return (messages, Ok(())),
+                Err(error) => return (messages, Err(error)),
+            }
+        }
+    }
+
+    /// Sends back what comes, until the end.
+    fn echo(&mut self) -> Result<(), Error> {
+        self.run(&mut |message, out| out.feed(message))
+    }
+}
+
+impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
+    fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.recv()
+    }
+
+    fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.recv_event()
+    }
+
+    fn run(&mut self, handle: Handler<'_>) -> Result<(), Error> {
+        self.run(|message, out| handle(message, out))
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), Error> {
+        self.send(message)
+    }
+
+    fn feed(&mut self, message: Message) -> Result<(), SendError> {
+        self.feed(message)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.flush()
+    }
+
+    fn ready(&mut self) -> Result<(), Error> {
+        self.ready()
+    }
+
+    fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.ping(payload)
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.close(code, reason)
+    }
+
+    fn closed(&self) -> Option<&Closed> {
+        self.closed()
+    }
+}
+
+#[cfg(feature = "tokio")]
+pub(crate) use on_tokio::*;
+
+#[cfg(feature = "tokio")]
+mod on_tokio {
+    use super::*;
+    use core::{
+        pin::{Pin, pin},
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Poll, Waker},
+    };
+    use std::{sync::Arc, task::Wake};
+    use tokio::{
+        io::{AsyncRead, AsyncWrite},
+        runtime::{Builder, Runtime},
+    };
+
+    /// A runtime with timers and sockets, in this thread.
+    pub(crate) fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    /// A runtime whose clock stands still and jumps to the next deadline when nothing else is to
+    /// be done.
+    pub(crate) fn paused() -> Runtime {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// A waker that counts.
+    #[derive(Default)]
+    pub(crate) struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Woken {
+        pub(crate) fn new() -> (Arc<Self>, Waker) {
+            let woken = Arc::new(Self::default());
+            (woken.clone(), Waker::from(woken))
+        }
+
+        /// How often since the last time that this was asked.
+        pub(crate) fn take(&self) -> usize {
+            self.0.swap(0, Ordering::SeqCst)
+        }
+    }
+
+    /// Polls `future` at most `polls` times, each after the first only if it was woken: `None` if
+    /// it was not ready by then. It is dropped in any case.
+    pub(crate) fn poll_times<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let (woken, waker) = Woken::new();
+        for poll in 0..polls {
+            if poll > 0 && woken.take() == 0 {
+                return None;
+            }
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(output);
+            }
+        }
+        None
+    }
+
+    /// Runs `future` to its end.
+    ///
+    /// # Panics
+    /// When it waits and nothing will ever wake it, and when it takes too many steps.
+    #[track_caller]
+    pub(crate) fn run<F: Future>(future: F) -> F::Output {
+        poll_times(future, 1_000_000).expect("it waits for ever: a lost wakeup")
+    }
+
+    enum Executor {
+        Steps,
+        Runtime(Runtime),
+    }
+
+    /// The tokio adapter from outside of any task.
+    pub(crate) struct OnTokio<S> {
+        pub(crate) ws: fullduplex::tokio::WebSocket<S>,
+        executor: Executor,
+    }
+
+    impl<S: AsyncRead + AsyncWrite + Unpin> OnTokio<S> {
+        pub(crate) fn stepping(ws: fullduplex::tokio::WebSocket<S>) -> Self {
+            Self { ws, executor: Executor::Steps }
+        }
+
+        pub(crate) fn running(runtime: Runtime, ws: fullduplex::tokio::WebSocket<S>) -> Self {
+            Self { ws, executor: Executor::Runtime(runtime) }
+        }
+
+        fn block<R>(
+            &mut self,
+            work: impl AsyncFnOnce(&mut fullduplex::tokio::WebSocket<S>) -> R,
+        ) -> R {
+            match &self.executor {
+                Executor::Steps => run(work(&mut self.ws)),
+                Executor::Runtime(runtime) => runtime.block_on(work(&mut self.ws)),
+            }
+        }
+    }
+
+    impl<S: AsyncRead + AsyncWrite + Unpin> Ws for OnTokio<S> {
+        fn recv(&mut self) -> Result<Option<Message>, Error> {
+            self.block(async |ws| ws.recv().await)
+        }
+
+        fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+            self.block(async |ws| ws.recv_event().await)
+        }
+
+        fn run(&mut self, handle: Handler<'_>) -> Result<(), Error> {
+            self.block(async |ws| ws.run(|message, out| handle(message, out)).await)
+        }
+
+        fn send(&mut self, message: Message) -> Result<(), Error> {
+            self.block(async |ws| ws.send(message).await)
+        }
+
+        fn feed(&mut self, message: Message) -> Result<(), SendError> {
+            self.ws.feed(message)
+        }
+
+        fn flush(&mut self) -> Result<(), Error> {
+            self.block(async |ws| ws.flush().await)
+        }
+
+        fn ready(&mut self) -> Result<(), Error> {
+            self.block(async |ws| ws.ready().await)
+        }
+
+        fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+            self.block(async |ws| ws.ping(payload).await)
+        }
+
+        fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+            self.block(async |ws| ws.close(code, reason).await)
+        }
+
+        fn closed(&self) -> Option<&Closed> {
+            self.ws.closed()
+        }
+    }
+
+    /// Runs `test` on both adapters over a script that `script` makes.
+    pub(crate) fn on_both(
+        role: Role,
+        config: &Config,
+        script: impl Fn() -> Script,
+        mut test: impl FnMut(&mut dyn Ws, &Script),
+    ) {
+        let _watchdog = watchdog();
+        let stream = script();
+        stream.state().blocking = true;
+        let mut ws =
+            blocking::WebSocket::from_parts(stream.clone(), role, config.clone(), Vec::new());
+        test(&mut ws, &stream);
+        let stream = script();
+        let ws = fullduplex::tokio::WebSocket::from_parts(
+            stream.clone(),
+            role,
+            config.clone(),
+            Vec::new(),
+        );
+        let runtime = paused();
+        let _time = runtime.enter();
+        test(&mut OnTokio::stepping(ws), &stream);
+    }
+
+    /// Runs `test` on both adapters over TCP, with the peer's end of it.
+    pub(crate) fn on_both_over_tcp(
+        role: Role,
+        config: &Config,
+        mut test: impl FnMut(&mut dyn Ws, TcpStream),
+    ) {
+        let _watchdog = watchdog();
+        let (ours, theirs) = tcp_pair();
+        let mut ws = blocking::WebSocket::from_parts(ours, role, config.clone(), Vec::new());
+        test(&mut ws, theirs);
+        let (ours, theirs) = tcp_pair();
+        ours.set_nonblocking(true).unwrap();
+        let runtime = runtime();
+        let ws = {
+            let _reactor = runtime.enter();
+            let ours = tokio::net::TcpStream::from_std(ours).unwrap();
+            fullduplex::tokio::WebSocket::from_parts(ours, role, config.clone(), Vec::new())
+        };
+        test(&mut OnTokio::running(runtime, ws), theirs);
+    }
+}
