@@ -138,7 +138,7 @@ fn a_close_wakes_the_receiving_task() {
         let (receiver, receiver_waker) = Woken::new();
         let (closer, closer_waker) = Woken::new();
         let next = |stream: &mut _, waker| {
-            let stream: &mut futures_util::stream::SplitStream<WebSocket<Script>> = stream;
+            let stream: &mut SplitStream<WebSocket<Script>> = stream;
             stream.poll_next_unpin(&mut Context::from_waker(waker))
         };
         assert!(next(&mut stream, &receiver_waker).is_pending());

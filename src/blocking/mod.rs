@@ -54,7 +54,7 @@ use stream::BlockingIo;
 /// [`Error::Timeout`] after [`Config::handshake_timeout`], which includes dialling but not the
 /// name lookup: the operating system does not let that be interrupted.
 pub fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStream>, Error> {
-    connect_with(request, Config::default())
+    connect_with(request, Config::shared())
 }
 
 /// As [`connect`], with limits and times.
@@ -113,7 +113,7 @@ pub fn client<S: Read + Write + Timeouts>(
 /// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
 /// it earned. After [`Config::handshake_timeout`] that is 408.
 pub fn accept<S: Read + Write + Timeouts>(stream: S) -> Result<WebSocket<S>, Error> {
-    accept_with(stream, &Acceptor::new(), Config::default())
+    accept_with(stream, &Acceptor::new(), Config::shared())
 }
 
 /// As [`accept`], with a policy on origins and subprotocols, and with limits and times.

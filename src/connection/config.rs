@@ -1,6 +1,8 @@
 //! Limits and times of a connection.
 
 use crate::handshake::HeadLimits;
+#[cfg(feature = "std")]
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Limits and times of a connection, with defaults that are safe on the open internet.
@@ -175,19 +177,20 @@ impl Config {
         self
     }
 
-    /// Keepalive as the core sees it: off unless turned on.
-    pub(crate) fn keepalive_setting(&self) -> Option<Keepalive> {
+    /// Keepalive, where `default` is what holds unless something was said.
+    pub(crate) fn keepalive_or(&self, default: Option<Keepalive>) -> Option<Keepalive> {
         match self.keepalive {
+            Setting::Unset => default,
+            Setting::Off => None,
             Setting::On(keepalive) => Some(keepalive),
-            Setting::Unset | Setting::Off => None,
         }
     }
 
-    /// Turns on what is on by default in the adapters; `None` when nothing changes.
+    /// The default, shared by all connections that ask for nothing else.
     #[cfg(feature = "std")]
-    pub(crate) fn for_adapter(&self) -> Option<Self> {
-        matches!(self.keepalive, Setting::Unset)
-            .then(|| self.clone().keepalive(Keepalive::default()))
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: std::sync::OnceLock<Arc<Config>> = std::sync::OnceLock::new();
+        SHARED.get_or_init(Arc::default).clone()
     }
 }
 

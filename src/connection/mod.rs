@@ -126,12 +126,26 @@ impl Connection {
     }
 
     fn new(keys: Keys, config: Arc<Config>) -> Self {
+        Self::with_default(keys, config, None)
+    }
+
+    /// For an adapter, which drives time, so that keepalive is on by default.
+    #[cfg(feature = "std")]
+    pub(crate) fn for_adapter(role: Role, config: Arc<Config>) -> Self {
+        let keys = match role {
+            Role::Client => Keys::Client(Box::new(ThreadKeys)),
+            Role::Server => Keys::Server,
+        };
+        Self::with_default(keys, config, Some(Keepalive::default()))
+    }
+
+    fn with_default(keys: Keys, config: Arc<Config>, keepalive: Option<Keepalive>) -> Self {
         Self {
             keys,
             state: State::Open,
             receiver: Receiver::new(),
             outbox: Outbox::default(),
-            pinger: config.keepalive_setting().map(Pinger::new),
+            pinger: config.keepalive_or(keepalive).map(Pinger::new),
             idle: config.idle_timeout.map(|_| Idle::new()),
             config,
         }

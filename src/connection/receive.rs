@@ -11,10 +11,10 @@ use super::{Config, ProtocolError, ProtocolErrorKind as Kind};
 use crate::{
     Incoming, Input,
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
-    message::Assembly,
+    message::{Assembly, whole_utf8},
 };
 use alloc::borrow::Cow;
-use core::{fmt, str};
+use core::fmt;
 
 /// What came from the peer. It borrows the input, never the connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -262,7 +262,7 @@ impl Receiver {
                 let message = if header.opcode == OpCode::Binary {
                     Incoming::Binary(Cow::Borrowed(payload))
                 } else {
-                    let text = str::from_utf8(payload).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+                    let text = whole_utf8(payload).map_err(|_| Kind::InvalidUtf8)?; // §8.1
                     Incoming::Text(Cow::Borrowed(text))
                 };
                 return Ok(Some(Event::Message(message)));

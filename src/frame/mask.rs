@@ -20,13 +20,29 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
     let turn = (offset % 4) as u32 * 8;
     let key =
         if cfg!(target_endian = "little") { key.rotate_right(turn) } else { key.rotate_left(turn) };
-    xor(payload, key.to_ne_bytes());
+    let key = key.to_ne_bytes();
+    if payload.len() < WIDE_FROM {
+        xor::<32>(payload, key);
+    } else {
+        xor_wide(payload, key);
+    }
 }
 
-/// Chunks of 32 bytes become vector operations; eight bytes at a time take most of what is left.
-fn xor(payload: &mut [u8], key: [u8; 4]) {
-    let wide: [u8; 32] = core::array::from_fn(|i| key[i % 4]);
-    let mut chunks = payload.chunks_exact_mut(32);
+/// From this size on, in bytes, wider vectors are worth asking which there are.
+const WIDE_FROM: usize = 256;
+
+/// With the widest vectors that the processor has and this compiler knows.
+#[cfg_attr(feature = "std", multiversion::multiversion(targets("x86_64+avx2")))]
+fn xor_wide(payload: &mut [u8], key: [u8; 4]) {
+    xor::<128>(payload, key);
+}
+
+/// Chunks of `WIDTH` bytes become vector operations; eight bytes at a time take most of what is
+/// left.
+#[inline(always)]
+fn xor<const WIDTH: usize>(payload: &mut [u8], key: [u8; 4]) {
+    let wide: [u8; WIDTH] = core::array::from_fn(|i| key[i % 4]);
+    let mut chunks = payload.chunks_exact_mut(WIDTH);
     for chunk in &mut chunks {
         for (byte, key) in chunk.iter_mut().zip(wide) {
             *byte ^= key;

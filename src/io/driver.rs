@@ -1,7 +1,7 @@
 //! The one loop that moves bytes between a stream and the core.
 
 use super::{
-    Error, Io, Outgoing, Parts, ReadBuffer, adapter_config, pool,
+    Error, Io, Outgoing, Parts, ReadBuffer, pool,
     wakers::{Caller, Wakers},
 };
 use crate::{
@@ -55,11 +55,7 @@ enum Pace {
 impl<T: Io> Driver<T> {
     /// `unread` are bytes of the stream that came behind the opening handshake.
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
-        let config = adapter_config(config);
-        let connection = match role {
-            Role::Client => Connection::client(config),
-            Role::Server => Connection::server(config),
-        };
+        let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         Self { io, connection, input: unread, unflushed: false, end, wakers }
     }

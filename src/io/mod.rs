@@ -18,8 +18,7 @@ pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 
-use crate::{Config, Time};
-use alloc::sync::Arc;
+use crate::Time;
 use core::{
     pin::pin,
     task::{Context, Poll, Waker},
@@ -70,13 +69,5 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-    }
-}
-
-/// The configuration with what is on by default in the adapters.
-pub(crate) fn adapter_config(config: Arc<Config>) -> Arc<Config> {
-    match config.for_adapter() {
-        Some(config) => Arc::new(config),
-        None => config,
     }
 }

@@ -8,6 +8,7 @@ mod utf8;
 pub(crate) use assembly::Assembly;
 pub use outgoing::{IntoMessage, MessageRef};
 pub use text::Text;
+pub(crate) use utf8::whole as whole_utf8;
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use bytes::Bytes;

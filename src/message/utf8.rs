@@ -7,6 +7,17 @@ use core::str;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidUtf8;
 
+/// Checks that `bytes` are UTF-8 as a whole, fast for text of any kind: `std`'s check is, too, but
+/// only for ASCII.
+#[inline]
+pub(crate) fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
+    #[cfg(feature = "std")]
+    if bytes.len() >= 64 {
+        return simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8);
+    }
+    str::from_utf8(bytes).map_err(|_| InvalidUtf8)
+}
+
 /// The first bytes, at most three, of a code point whose rest has not come yet.
 #[derive(Default)]
 pub(crate) struct Incomplete {
@@ -21,8 +32,8 @@ impl Incomplete {
     /// error, wherever the piece ends.
     pub(crate) fn push(&mut self, text: &mut String, piece: &[u8]) -> Result<(), InvalidUtf8> {
         let piece = self.complete(text, piece)?;
-        let (whole, rest) = piece.split_at(open_at(piece));
-        text.push_str(str::from_utf8(whole).map_err(|_| InvalidUtf8)?);
+        let (front, rest) = piece.split_at(open_at(piece));
+        text.push_str(whole(front)?);
         match str::from_utf8(rest) {
             Ok(rest) => text.push_str(rest),
             Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),

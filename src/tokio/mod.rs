@@ -49,7 +49,7 @@ use crate::{
     handshake::{Acceptor, Request, UpgradeRequest},
     io::{Opening, dial_target},
 };
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{future::poll_fn, pin::pin, task::Poll};
 use stream::TokioIo;
 use tokio::{
@@ -71,7 +71,7 @@ use tokio::{
 /// # Cancel safety
 /// Not safe: if it is dropped, so is the stream.
 pub async fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStream>, Error> {
-    connect_with(request, Config::default()).await
+    connect_with(request, Config::shared()).await
 }
 
 /// As [`connect`], with limits and times.
@@ -130,7 +130,7 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// # Cancel safety
 /// As for [`connect`].
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
-    accept_with(stream, &Acceptor::new(), Config::default()).await
+    accept_with(stream, &Acceptor::new(), Config::shared()).await
 }
 
 /// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
@@ -145,7 +145,9 @@ pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     acceptor: &Acceptor,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
-    upgrade(stream, config).await?.answer(acceptor).await
+    let config = config.into();
+    // In a box of its own: a task that serves the connection afterwards is a third of the size.
+    Box::pin(async { upgrade(stream, config).await?.answer(acceptor).await }).await
 }
 
 /// Reads a client's request and leaves the answer to the caller: see [`Upgrade`].
@@ -160,7 +162,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     config: impl Into<Arc<Config>>,
 ) -> Result<Upgrade<S>, Error> {
     let mut opening = Opening::new(TokioIo::new(stream), config.into());
-    let request = opening.request().await?;
+    let request = Box::pin(opening.request()).await?;
     Ok(Upgrade::new(opening, request))
 }
 

@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         opening: Opening<TokioIo<S>>,
         request: Request,
     ) -> Result<Self, Error> {
-        let (driver, response) = opening.client(request).await?;
+        let (driver, response) = Box::pin(opening.client(request)).await?;
         let subprotocol = response.subprotocol().map(Into::into);
         Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
     }
@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upgrade<S> {
     /// # Cancel safety
     /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
     pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Error> {
-        self.opening.accept(&self.request, acceptance).await.map(WebSocket::accepted)
+        Box::pin(self.opening.accept(&self.request, acceptance)).await.map(WebSocket::accepted)
     }
 
     /// Answers as a policy says.
@@ -327,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upgrade<S> {
     /// # Cancel safety
     /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
     pub async fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<S>, Error> {
-        self.opening.answer(&self.request, acceptor).await.map(WebSocket::accepted)
+        Box::pin(self.opening.answer(&self.request, acceptor)).await.map(WebSocket::accepted)
     }
 
     /// Turns the request down with an HTTP response of any status but 101, and ends the stream.
