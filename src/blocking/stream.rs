@@ -260,6 +260,7 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
 }
 
 impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
+    const WAITS: bool = true;
     const READS_PER_LOOK: u32 = 1;
 
     fn poll_read(

@@ -239,8 +239,11 @@ impl Outbox {
 #[inline]
 fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let (head, length) = header.encode();
-    buffer.reserve(length + payload.len());
-    buffer.extend_from_slice(&head[..length]);
+    buffer.reserve(head.len() + payload.len());
+    // All of it, because a copy of constant length is a few instructions and not a call.
+    let end = buffer.len() + length;
+    buffer.extend_from_slice(&head);
+    buffer.truncate(end);
     let Some(key) = header.mask else { return buffer.extend_from_slice(payload) };
     for piece in payload.chunks(MASK_STRIDE) {
         let start = buffer.len();

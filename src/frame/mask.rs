@@ -37,11 +37,13 @@ fn xor_wide(payload: &mut [u8], key: [u8; 4]) {
     xor::<128>(payload, key);
 }
 
-/// Chunks of `WIDTH` bytes become vector operations; eight bytes at a time take most of what is
-/// left.
+/// Chunks of `WIDTH` bytes become vector operations, then eight bytes go at a time, and the last few
+/// together with bytes in front of them that are XORed with nothing.
 #[inline(always)]
 fn xor<const WIDTH: usize>(payload: &mut [u8], key: [u8; 4]) {
     let wide: [u8; WIDTH] = core::array::from_fn(|i| key[i % 4]);
+    let key: [u8; 8] = core::array::from_fn(|i| key[i % 4]);
+    let key = u64::from_le_bytes(key);
     let mut chunks = payload.chunks_exact_mut(WIDTH);
     for chunk in &mut chunks {
         for (byte, key) in chunk.iter_mut().zip(wide) {
@@ -50,12 +52,24 @@ fn xor<const WIDTH: usize>(payload: &mut [u8], key: [u8; 4]) {
     }
     let mut words = chunks.into_remainder().chunks_exact_mut(8);
     for word in &mut words {
-        for (byte, key) in word.iter_mut().zip(wide) {
-            *byte ^= key;
+        if let Some(word) = word.first_chunk_mut() {
+            *word = (u64::from_le_bytes(*word) ^ key).to_le_bytes();
         }
     }
-    for (byte, key) in words.into_remainder().iter_mut().zip(wide) {
-        *byte ^= key;
+    let rest = words.into_remainder().len();
+    if rest == 0 {
+        return;
+    }
+    match payload.last_chunk_mut::<8>() {
+        Some(last) => {
+            let key = key << (8 * (8 - rest));
+            *last = (u64::from_le_bytes(*last) ^ key).to_le_bytes();
+        }
+        None => {
+            for (byte, key) in payload.iter_mut().zip(wide) {
+                *byte ^= key;
+            }
+        }
     }
 }
 

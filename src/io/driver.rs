@@ -232,7 +232,7 @@ impl<T: Io> Driver<T> {
 
     /// Reads once into the empty buffer: ready when the state of the connection changed.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let deadline = self.connection.poll_timeout();
+        let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
         let Self { input, io, .. } = self;
         let read = input.fill(|buffer| match io.poll_read(cx, buffer, deadline) {
             Poll::Ready(Ok(read)) => (read.min(buffer.len()), Poll::Ready(Ok(read))),
@@ -272,7 +272,7 @@ impl<T: Io> Driver<T> {
                     Poll::Ready(Err(error)) => break error,
                 }
             }
-            let deadline = self.connection.poll_timeout();
+            let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
             let outbox = self.connection.outbox();
             match self.io.poll_write(cx, outbox, deadline) {
                 Poll::Pending => return Ok(Poll::Pending),

@@ -27,6 +27,9 @@ use std::io;
 
 /// A stream and a clock, as the shared code needs them.
 pub(crate) trait Io {
+    /// Whether a call waits by itself, so that it has to be told until when.
+    const WAITS: bool;
+
     /// After how many reads in a row, none of them pending, deadlines are looked at: the price is
     /// a clock read.
     const READS_PER_LOOK: u32;

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use bytes::Buf;
 use core::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 use std::{
     io::{self, IoSlice},
@@ -14,6 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::coop::has_budget_remaining,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -84,16 +85,18 @@ pub(super) struct TokioIo<S> {
     epoch: Instant,
     /// Made at the first wait that has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who `sleep` wakes.
+    sleeper: Option<Waker>,
 }
 
 impl<S> TokioIo<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, epoch: Instant::now(), sleep: None }
+        Self { stream, epoch: Instant::now(), sleep: None, sleeper: None }
     }
 
     /// The same clock with another stream.
     pub(super) fn with_stream<T>(self, stream: T) -> TokioIo<T> {
-        TokioIo { stream, epoch: self.epoch, sleep: self.sleep }
+        TokioIo { stream, epoch: self.epoch, sleep: self.sleep, sleeper: self.sleeper }
     }
 
     pub(super) fn poll_clock(
@@ -101,10 +104,15 @@ impl<S> TokioIo<S> {
         cx: &mut Context<'_>,
         deadline: Time,
     ) -> Poll<io::Result<Time>> {
-        let now = Instant::now();
         // A deadline beyond what the clock can say is never.
         let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
-        if at > now {
+        // Most waits are for a deadline that was waited for before: that costs no clock read.
+        if let (Some(sleep), Some(sleeper)) = (&self.sleep, &self.sleeper) {
+            if sleep.deadline() == at && !sleep.is_elapsed() && sleeper.will_wake(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        if at > Instant::now() {
             let sleep = match &mut self.sleep {
                 Some(sleep) => sleep,
                 None => self.sleep.insert(timer(at)?),
@@ -112,7 +120,15 @@ impl<S> TokioIo<S> {
             if sleep.deadline() != at {
                 sleep.as_mut().reset(at);
             }
-            ready!(sleep.as_mut().poll(cx));
+            // A task that has used up its turn gets no timer, only another turn.
+            let registers = has_budget_remaining();
+            if sleep.as_mut().poll(cx).is_pending() {
+                match &mut self.sleeper {
+                    Some(sleeper) if registers => sleeper.clone_from(cx.waker()),
+                    sleeper => *sleeper = registers.then(|| cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
         }
         Poll::Ready(Ok(Time::since_epoch(Instant::now() - self.epoch)))
     }
@@ -129,6 +145,7 @@ fn timer(at: Instant) -> io::Result<Pin<Box<Sleep>>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
+    const WAITS: bool = false;
     const READS_PER_LOOK: u32 = 32;
 
     #[inline]
