@@ -24,7 +24,7 @@
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `std` | yes | the blocking adapter, mask keys from the thread's generator |
+//! | `std` | yes | the blocking adapter, mask keys from the thread's generator, wide vectors |
 //! | `tokio` | no | the tokio adapter |
 //!
 //! A feature adds to the API and never changes what is there. Without features the crate is the

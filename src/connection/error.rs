@@ -142,6 +142,7 @@ impl fmt::Display for ProtocolErrorKind {
 /// A message was not accepted for sending: nothing changed, and it is handed back (copied if it
 /// was only borrowed, so that this error outlives what it was borrowed from).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SendError {
     /// Why.
     pub reason: SendErrorReason,

@@ -20,9 +20,11 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
     let turn = (offset % 4) as u32 * 8;
     let key =
         if cfg!(target_endian = "little") { key.rotate_right(turn) } else { key.rotate_left(turn) };
-    let key = key.to_ne_bytes();
+    // The same bytes in memory whatever the endianness: the key twice.
+    let [a, b, c, d] = key.to_ne_bytes();
+    let key = u64::from_le_bytes([a, b, c, d, a, b, c, d]);
     if payload.len() < WIDE_FROM {
-        xor::<32>(payload, key);
+        xor(payload, key);
     } else {
         xor_wide(payload, key);
     }
@@ -33,43 +35,31 @@ const WIDE_FROM: usize = 256;
 
 /// With the widest vectors that the processor has and this compiler knows.
 #[cfg_attr(feature = "std", multiversion::multiversion(targets("x86_64+avx2")))]
-fn xor_wide(payload: &mut [u8], key: [u8; 4]) {
-    xor::<128>(payload, key);
+fn xor_wide(payload: &mut [u8], key: u64) {
+    xor(payload, key);
 }
 
-/// Chunks of `WIDTH` bytes become vector operations, then eight bytes go at a time, and the last few
-/// together with bytes in front of them that are XORed with nothing.
+/// Eight bytes at a time, which the compiler turns into vectors, and the last few together with
+/// bytes in front of them that are XORed with nothing.
 #[inline(always)]
-fn xor<const WIDTH: usize>(payload: &mut [u8], key: [u8; 4]) {
-    let wide: [u8; WIDTH] = core::array::from_fn(|i| key[i % 4]);
-    let key: [u8; 8] = core::array::from_fn(|i| key[i % 4]);
-    let key = u64::from_le_bytes(key);
-    let mut chunks = payload.chunks_exact_mut(WIDTH);
-    for chunk in &mut chunks {
-        for (byte, key) in chunk.iter_mut().zip(wide) {
-            *byte ^= key;
-        }
-    }
-    let mut words = chunks.into_remainder().chunks_exact_mut(8);
+fn xor(payload: &mut [u8], key: u64) {
+    let mut words = payload.chunks_exact_mut(8);
     for word in &mut words {
         if let Some(word) = word.first_chunk_mut() {
             *word = (u64::from_le_bytes(*word) ^ key).to_le_bytes();
         }
     }
-    let rest = words.into_remainder().len();
-    if rest == 0 {
+    let rest = words.into_remainder();
+    let left = rest.len();
+    if left == 0 {
         return;
     }
-    match payload.last_chunk_mut::<8>() {
-        Some(last) => {
-            let key = key << (8 * (8 - rest));
-            *last = (u64::from_le_bytes(*last) ^ key).to_le_bytes();
+    if payload.len() < 8 {
+        for (byte, key) in payload.iter_mut().zip(key.to_le_bytes()) {
+            *byte ^= key;
         }
-        None => {
-            for (byte, key) in payload.iter_mut().zip(wide) {
-                *byte ^= key;
-            }
-        }
+    } else if let Some(last) = payload.last_chunk_mut() {
+        *last = (u64::from_le_bytes(*last) ^ key << (8 * (8 - left))).to_le_bytes();
     }
 }
 
