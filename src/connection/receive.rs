@@ -13,7 +13,7 @@ use crate::{
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
     message::{Assembly, whole_utf8},
 };
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
 
 /// What came from the peer. It borrows the input, never the connection.
@@ -67,12 +67,26 @@ pub(super) struct Receiver {
 
 enum State {
     Head(PartialHead),
-    Payload { fin: bool, mask: Option<[u8; 4]>, len: u64, done: u64 },
-    Control { opcode: OpCode, mask: Option<[u8; 4]>, len: u8, payload: ControlPayload },
+    Payload {
+        fin: bool,
+        mask: Option<[u8; 4]>,
+        len: u64,
+        done: u64,
+    },
+    /// In a box, because it is rare: every connection would have the room and few would use it.
+    Control(Box<PartialControl>),
 }
 
 impl State {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
+}
+
+/// A control frame that the input ended in.
+struct PartialControl {
+    opcode: OpCode,
+    mask: Option<[u8; 4]>,
+    len: u8,
+    payload: ControlPayload,
 }
 
 /// The first bytes of a head that the input ended in.
@@ -181,7 +195,8 @@ impl Receiver {
                         return Ok(Some(Event::Message(message)));
                     }
                 }
-                State::Control { opcode, mask: key, len, payload } => {
+                State::Control(partial) => {
+                    let PartialControl { opcode, mask: key, len, payload } = &mut **partial;
                     let done = payload.as_bytes().len();
                     let piece = input.take((usize::from(*len) - done).min(input.len()));
                     unmask(piece, *key, done as u64);
@@ -276,9 +291,12 @@ impl Receiver {
                 return control(opcode, Cow::Borrowed(payload)).map(Some);
             }
             opcode => {
-                let (mask, payload) = (header.mask, ControlPayload::EMPTY);
-                let len = header.payload_len as u8;
-                self.state = State::Control { opcode, mask, len, payload };
+                self.state = State::Control(Box::new(PartialControl {
+                    opcode,
+                    mask: header.mask,
+                    len: header.payload_len as u8,
+                    payload: ControlPayload::EMPTY,
+                }));
                 return Ok(None);
             }
         }
