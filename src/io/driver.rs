@@ -43,6 +43,14 @@ fn lend(connection: &mut Connection) {
     }
 }
 
+/// Gives that buffer back if nothing waits in it.
+#[inline]
+fn give_back(connection: &mut Connection) {
+    if let Some(storage) = connection.outbox().reclaim() {
+        pool::give_write(storage);
+    }
+}
+
 /// When events are handed out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pace {
@@ -134,13 +142,16 @@ impl<T: Io> Driver<T> {
                     return Poll::Ready(Ok(Some(output)));
                 }
             }
-            let before = (self.unflushed, self.connection.outbox().total_written());
-            let written = self.poll_write(cx);
-            if before != (self.unflushed, self.connection.outbox().total_written()) {
-                self.wakers.wake_sending();
-            }
-            if held && self.connection.is_ready() {
-                continue;
+            let mut written = Ok(Poll::Ready(()));
+            if self.unflushed || !self.connection.outbox().is_empty() {
+                let before = (self.unflushed, self.connection.outbox().total_written());
+                written = self.poll_write(cx);
+                if before != (self.unflushed, self.connection.outbox().total_written()) {
+                    self.wakers.wake_sending();
+                }
+                if held && self.connection.is_ready() {
+                    continue;
+                }
             }
             let transport = self.connection.transport();
             match transport {
@@ -177,10 +188,10 @@ impl<T: Io> Driver<T> {
             if !reads {
                 let _ = written?;
             }
-            // Something began whose time is to be noted before a wait; or reads never wait. While
-            // the connection is open what has arrived is read before a deadline counts: the pong
-            // may be there.
-            let at_once = self.connection.poll_timeout() == Some(Time::EPOCH);
+            // Something began whose time is to be noted before a call waits; or reads never wait.
+            // While the connection is open what has arrived is read before a deadline counts: the
+            // pong may be there.
+            let at_once = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
             let many = !self.connection.is_open() && looked + T::READS_PER_LOOK <= fills;
             if at_once || many {
                 looked = fills;
@@ -224,6 +235,7 @@ impl<T: Io> Driver<T> {
             }
             None
         });
+        give_back(connection);
         if output.is_some() {
             input.release(); // the caller may not be back for long
         }
@@ -257,9 +269,7 @@ impl<T: Io> Driver<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let failed = loop {
             if self.connection.outbox().is_empty() {
-                if let Some(storage) = self.connection.outbox().reclaim() {
-                    pool::give_write(storage);
-                }
+                give_back(&mut self.connection);
                 if !self.unflushed {
                     return Ok(Poll::Ready(()));
                 }
