@@ -20,9 +20,8 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
     let turn = (offset % 4) as u32 * 8;
     let key =
         if cfg!(target_endian = "little") { key.rotate_right(turn) } else { key.rotate_left(turn) };
-    // The same bytes in memory whatever the endianness: the key twice.
-    let [a, b, c, d] = key.to_ne_bytes();
-    let key = u64::from_le_bytes([a, b, c, d, a, b, c, d]);
+    // The key twice, as little-endian as the words it meets.
+    let key = u64::from(u32::from_le_bytes(key.to_ne_bytes())) * 0x1_0000_0001;
     if payload.len() < WIDE_FROM {
         xor(payload, key);
     } else {
