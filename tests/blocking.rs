@@ -12,7 +12,7 @@ use fullduplex::{
     blocking::{Plain, Timeouts, WebSocket},
 };
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::Shutdown,
     thread,
     time::Instant,
@@ -233,4 +233,32 @@ fn a_unix_stream_has_deadlines_and_an_end() {
     let mut ws = WebSocket::from_parts(&ours, Role::Server, quiet(), []);
     ws.run(|message, out| out.feed(message)).unwrap();
     assert!(client.join().unwrap());
+}
+
+/// Over a plain stream deadlines are looked at between one read and the next, though no read ever
+/// waits: pings for ever do not keep an idle connection open.
+#[test]
+fn a_plain_stream_is_looked_at_between_reads() {
+    struct Pings(Vec<u8>);
+    impl Read for Pings {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer[..self.0.len()].copy_from_slice(&self.0);
+            Ok(self.0.len())
+        }
+    }
+    impl Write for Pings {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let _watchdog = watchdog();
+    for role in BOTH {
+        let stream = Plain(Pings(frame(role, 0x89, b"on")));
+        let config = quiet().idle_timeout(Duration::from_millis(20));
+        let mut ws = WebSocket::from_parts(stream, role, config, []);
+        assert!(matches!(ws.recv(), Err(Error::Timeout(TimeoutError::Idle))));
+    }
 }

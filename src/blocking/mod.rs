@@ -15,8 +15,8 @@
 //! Timeouts, keepalive and the closing deadline run while a call is under way: there is no
 //! background thread. They are exact over a stream that can limit how long a read or a write
 //! blocks, which [`Timeouts`] says how to do: `TcpStream`, `UnixStream`. Over any other stream,
-//! wrapped in [`Plain`], they are checked between one read or write and the next, so a read that
-//! blocks for ever is not ended.
+//! wrapped in [`Plain`], they are checked between one read and the next, once what has arrived is
+//! read, so a read that blocks for ever is not ended.
 //!
 //! # One thread at a time
 //! A call that waits keeps the connection busy: while a thread is in [`WebSocket::recv`], no other

@@ -125,7 +125,7 @@ impl<T: Io> Driver<T> {
         (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
-        let (mut fills, mut looked) = (0, 0);
+        let (mut fills, mut looked, mut drained) = (0, 0, false);
         let joint = self.wakers.joint(caller, cx);
         let caller_cx = cx;
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
@@ -138,6 +138,8 @@ impl<T: Io> Driver<T> {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
                         let _ = self.poll_write(cx);
+                    } else if T::WAITS && drained {
+                        let _ = self.poll_timers(cx)?;
                     }
                     return Poll::Ready(Ok(Some(output)));
                 }
@@ -189,19 +191,22 @@ impl<T: Io> Driver<T> {
                 let _ = written?;
             }
             // Something began whose time is to be noted before a call waits; or reads never wait.
-            // While the connection is open what has arrived is read before a deadline counts: the
-            // pong may be there.
+            // While the connection is open what has arrived is read before a deadline counts,
+            // which is up to a read that does not fill the buffer: the pong may be there.
             let at_once = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
-            let many = !self.connection.is_open() && looked + T::READS_PER_LOOK <= fills;
+            let may_look = drained || !self.connection.is_open();
+            let many = may_look && looked + T::READS_PER_LOOK <= fills;
             if at_once || many {
                 looked = fills;
                 if self.poll_timers(cx)?.is_ready() {
                     continue;
                 }
             }
-            if reads && self.poll_fill(cx)?.is_ready() {
-                fills += 1;
-                continue;
+            if reads {
+                if let Poll::Ready(short) = self.poll_fill(cx)? {
+                    (fills, drained) = (fills + 1, short);
+                    continue;
+                }
             }
             if self.poll_timers(cx)?.is_ready() {
                 continue;
@@ -242,17 +247,21 @@ impl<T: Io> Driver<T> {
         output
     }
 
-    /// Reads once into the empty buffer: ready when the state of the connection changed.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Reads once into the empty buffer. Ready when something came or ended, and then whether there
+    /// was room for more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
         let Self { input, io, .. } = self;
         let read = input.fill(|buffer| match io.poll_read(cx, buffer, deadline) {
-            Poll::Ready(Ok(read)) => (read.min(buffer.len()), Poll::Ready(Ok(read))),
-            other => (0, other),
+            Poll::Ready(Ok(read)) => {
+                (read.min(buffer.len()), Poll::Ready(Ok((read, read < buffer.len()))))
+            }
+            Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
+            Poll::Pending => (0, Poll::Pending),
         });
         match ready!(read) {
-            Ok(0) => self.connection.receive_eof(),
-            Ok(_) => {}
+            Ok((0, _)) => self.connection.receive_eof(),
+            Ok((_, short)) => return Poll::Ready(Ok(short)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Poll::Ready(Err(error.into()));
             }
@@ -261,7 +270,7 @@ impl<T: Io> Driver<T> {
                 self.connection.transport_failed();
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(true))
     }
 
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
