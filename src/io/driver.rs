@@ -139,7 +139,8 @@ impl<T: Io> Driver<T> {
                     if !self.connection.is_open() {
                         let _ = self.poll_write(cx);
                     } else if T::WAITS && drained {
-                        let _ = self.poll_timers(cx)?;
+                        // Whatever it finds shows in the next call: the message must not be lost.
+                        let _ = self.poll_timers(cx);
                     }
                     return Poll::Ready(Ok(Some(output)));
                 }
