@@ -157,6 +157,12 @@ impl Deadline {
 }
 
 impl State {
+    /// Whether nothing of what comes matters any more.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Ending { .. } | Self::Closed(_))
+    }
+
     /// Both Closes are there.
     pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
         let (outcome, deadline) = match self {

@@ -19,11 +19,11 @@ pub use receive::Event;
 pub use time::Time;
 
 use crate::{
-    Incoming, Input,
+    Input,
     frame::{CloseFrame, ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
-use alloc::{borrow::Cow, boxed::Box, sync::Arc};
+use alloc::{boxed::Box, sync::Arc};
 use close::{Deadline, State};
 use core::fmt;
 use keepalive::{Due, Idle, Pinger};
@@ -180,7 +180,37 @@ impl Connection {
         &mut self,
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
-        if matches!(self.state, State::Ending { .. } | State::Closed(_)) {
+        self.receive_here(input)
+    }
+
+    /// [`receive`](Self::receive) in the caller's own loop, where a message needs not be moved.
+    #[inline(always)]
+    pub(crate) fn receive_here<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
+        if !self.state.is_over() {
+            if let Some(result) = self.receiver.whole(input, &rules) {
+                if let Some(pinger) = &mut self.pinger {
+                    pinger.interrupt();
+                }
+                return match result {
+                    Ok(message) => Ok(Some(Event::Message(message))),
+                    Err(error) => Err(self.fail(error)),
+                };
+            }
+        }
+        self.receive_any(input)
+    }
+
+    /// As [`receive`](Self::receive), whatever it is that comes.
+    #[inline(never)]
+    fn receive_any<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        if self.state.is_over() {
             return self.discard(input);
         }
         if input.is_empty() {
@@ -190,23 +220,11 @@ impl Connection {
             pinger.interrupt();
         }
         let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
-        // Common events are taken apart and put together again: moving them as a whole, just after
-        // their parts were written, makes the processor wait (a third of an echo's time).
-        let result = match self.receiver.next(input, &rules) {
-            Ok(Some(Event::Message(Incoming::Binary(Cow::Borrowed(bytes))))) => {
-                return Ok(Some(Event::Message(Incoming::Binary(Cow::Borrowed(bytes)))));
-            }
-            Ok(Some(Event::Message(Incoming::Text(Cow::Borrowed(text))))) => {
-                return Ok(Some(Event::Message(Incoming::Text(Cow::Borrowed(text)))));
-            }
-            result => result,
-        };
-        match &result {
-            Ok(None | Some(Event::Message(_))) => {}
-            Ok(Some(event)) => self.control(event),
-            Err(error) => self.fail(*error),
+        let event = self.receiver.next(input, &rules).map_err(|error| self.fail(error))?;
+        if let Some(event) = &event {
+            self.control(event);
         }
-        result
+        Ok(event)
     }
 
     /// Answers a control frame (§5.5).
@@ -237,7 +255,7 @@ impl Connection {
     }
 
     #[cold]
-    fn fail(&mut self, error: ProtocolError) {
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         if matches!(self.state, State::Open) {
             let reason = alloc::format!("{}", error.kind);
             let frame = CloseFrame::new(error.close_code(), &reason)
@@ -246,6 +264,7 @@ impl Connection {
         }
         self.state.fail(Closed::Failed(error));
         self.settle();
+        error
     }
 
     #[cold]
@@ -282,7 +301,7 @@ impl Connection {
 
     /// Drops the half of a message that nobody will get.
     fn settle(&mut self) {
-        if matches!(self.state, State::Ending { .. } | State::Closed(_)) {
+        if self.state.is_over() {
             self.receiver = Receiver::new();
         }
     }
@@ -328,18 +347,33 @@ impl Connection {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
-        if self.outbox.len() >= self.config.max_unsent.max(1) {
+        if self.is_over_mark() {
             return Err(SendErrorReason::Full);
         }
         Ok(())
     }
 
+    /// An empty backlog is under any mark.
+    #[inline]
+    fn is_over_mark(&self) -> bool {
+        !self.outbox.is_empty() && self.outbox.len() >= self.config.max_unsent
+    }
+
+    /// Whether a message would be accepted if less were waiting to be written.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_over_mark() && self.is_open()
+    }
+
     /// Whether a message would be accepted now.
+    #[inline]
     pub fn is_ready(&self) -> bool {
         self.may_send().is_ok()
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
     }

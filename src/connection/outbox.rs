@@ -83,8 +83,28 @@ impl Outbox {
     ///
     /// # Panics
     /// When `written` is more than [`len`](Self::len).
-    pub fn advance(&mut self, mut written: usize) {
+    #[inline]
+    pub fn advance(&mut self, written: usize) {
         assert!(written <= self.len(), "advanced past the end of the outbox");
+        if self.shared.is_empty() {
+            self.written += written;
+        } else {
+            self.advance_shared(written);
+        }
+        if self.is_empty() {
+            self.copied.clear();
+            self.written = 0;
+            if self.copied.capacity() > KEEP {
+                self.copied = Vec::new();
+            }
+        }
+        if self.pongs.queued > 0 && self.total_written() >= self.pongs.end {
+            self.pongs.queued = 0;
+            self.release_newest_pong();
+        }
+    }
+
+    fn advance_shared(&mut self, mut written: usize) {
         while written > 0 {
             match self.shared.front_mut() {
                 Some((place, bytes)) if *place == self.written => {
@@ -103,17 +123,6 @@ impl Outbox {
                     written -= step;
                 }
             }
-        }
-        if self.is_empty() {
-            self.copied.clear();
-            self.written = 0;
-            if self.copied.capacity() > KEEP {
-                self.copied = Vec::new();
-            }
-        }
-        if self.pongs.queued > 0 && self.total_written() >= self.pongs.end {
-            self.pongs.queued = 0;
-            self.release_newest_pong();
         }
     }
 
@@ -236,7 +245,7 @@ impl Outbox {
 }
 
 /// Appends a frame to `buffer`.
-#[inline]
+#[inline(always)] // where the message comes from, so that its head stays in registers
 fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let (head, length) = header.encode();
     buffer.reserve(head.len() + payload.len());
@@ -244,7 +253,13 @@ fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let end = buffer.len() + length;
     buffer.extend_from_slice(&head);
     buffer.truncate(end);
-    let Some(key) = header.mask else { return buffer.extend_from_slice(payload) };
+    match header.mask {
+        None => buffer.extend_from_slice(payload),
+        Some(key) => extend_masked(buffer, payload, key),
+    }
+}
+
+fn extend_masked(buffer: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     for piece in payload.chunks(MASK_STRIDE) {
         let start = buffer.len();
         buffer.extend_from_slice(piece);

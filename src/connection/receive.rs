@@ -1,7 +1,7 @@
 //! From bytes to events: frames, their order, reassembly (RFC 6455 §5 and §6.2).
 //!
 //! ```text
-//! Head{partial ≤ 13} ──whole frame at hand──────────────→ Head      (borrowed event)
+//! Head{nothing kept} ──whole message at hand─────────────→ Head      (borrowed event)
 //! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
@@ -132,6 +132,20 @@ pub(super) struct Rules<'c> {
     pub(super) config: &'c Config,
 }
 
+/// §10.4. Limits are compared as `u64`, before any conversion, and never pass what a buffer can hold
+/// on this platform.
+impl Rules<'_> {
+    #[inline]
+    fn frame_limit(&self) -> u64 {
+        self.config.max_frame_size.min(isize::MAX as usize) as u64
+    }
+
+    #[inline]
+    fn message_limit(&self) -> u64 {
+        self.config.max_message_size.min(isize::MAX as usize) as u64
+    }
+}
+
 impl Receiver {
     pub(super) fn new() -> Self {
         Self { state: State::START, message: None, frame_start: 0, frame_end: 0, progress: 0 }
@@ -147,10 +161,44 @@ impl Receiver {
         self.progress
     }
 
+    /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
+    /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
+    /// changed.
+    #[inline(always)] // into the caller's loop, so that a message is not moved
+    pub(super) fn whole<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        rules: &Rules<'_>,
+    ) -> Option<Result<Incoming<'i>, ProtocolError>> {
+        if !matches!(self.state, State::Head(PartialHead { len: 0, .. })) || self.message.is_some()
+        {
+            return None;
+        }
+        let (header, head) = Header::decode_message(input.as_bytes())?;
+        let at_hand = (input.len() - head) as u64;
+        if header.mask.is_some() != rules.masked
+            || header.payload_len > at_hand.min(rules.frame_limit()).min(rules.message_limit())
+        {
+            return None;
+        }
+        self.frame_start = self.frame_end;
+        self.frame_end += head as u64 + header.payload_len;
+        self.progress += 1;
+        let frame = input.take(head + to_usize(header.payload_len));
+        let payload = &mut frame[head..];
+        unmask(payload, header.mask, 0);
+        if header.opcode == OpCode::Binary {
+            return Some(Ok(Incoming::Binary(Cow::Borrowed(payload))));
+        }
+        Some(match whole_utf8(payload) {
+            Ok(text) => Ok(Incoming::Text(Cow::Borrowed(text))),
+            Err(_) => Err(self.error(Kind::InvalidUtf8)), // §8.1
+        })
+    }
+
     /// The next event, or `None` once all input is consumed.
     ///
     /// After an error the receiver must not be used again.
-    #[inline(always)] // into `Connection::receive`, so that an event is not moved
     pub(super) fn next<'i>(
         &mut self,
         input: &mut Input<'i>,
@@ -238,10 +286,7 @@ impl Receiver {
             (None, _) | (Some(_), OpCode::Continuation) => {}
             (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
-        // §10.4. Limits are compared as u64, before any conversion, and never pass what a buffer
-        // can hold on this platform.
-        let limit = |limit: usize| limit.min(isize::MAX as usize) as u64;
-        let frame_limit = limit(rules.config.max_frame_size);
+        let frame_limit = rules.frame_limit();
         if header.payload_len > frame_limit {
             return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
         }
@@ -253,39 +298,25 @@ impl Receiver {
             message.fragments += 1;
             size = size.saturating_add(message.len() as u64);
         }
-        let message_limit = limit(rules.config.max_message_size);
+        let message_limit = rules.message_limit();
         if size > message_limit {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
         Ok(())
     }
 
-    /// Starts on the payload: an event at once if all of it is at hand and nothing has to be
-    /// joined, otherwise a state that takes the pieces.
-    #[inline]
+    /// Starts on the payload: an event at once if nothing of it is to come, or if it is a control
+    /// frame that is at hand; otherwise a state that takes the pieces.
     fn start<'i>(
         &mut self,
         header: Header,
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, Kind> {
-        let whole = header.payload_len <= input.len() as u64;
         match header.opcode {
-            OpCode::Text | OpCode::Binary if whole && header.fin => {
-                self.progress += 1;
-                let payload = input.take(to_usize(header.payload_len));
-                unmask(payload, header.mask, 0);
-                let message = if header.opcode == OpCode::Binary {
-                    Incoming::Binary(Cow::Borrowed(payload))
-                } else {
-                    let text = whole_utf8(payload).map_err(|_| Kind::InvalidUtf8)?; // §8.1
-                    Incoming::Text(Cow::Borrowed(text))
-                };
-                return Ok(Some(Event::Message(message)));
-            }
             OpCode::Text => self.message = Some(Assembly::text()),
             OpCode::Binary => self.message = Some(Assembly::binary()),
             OpCode::Continuation => {}
-            opcode if whole => {
+            opcode if header.payload_len <= input.len() as u64 => {
                 let payload = input.take(to_usize(header.payload_len));
                 unmask(payload, header.mask, 0);
                 return control(opcode, Cow::Borrowed(payload)).map(Some);

@@ -138,45 +138,31 @@ impl Header {
             return Err(HeaderError::ReservedOpCode(first & 0x0f));
         };
         let fin = first & FIN != 0;
-        if opcode.is_control() && !fin {
-            return Err(HeaderError::FragmentedControl(opcode));
-        }
-        let &[second, ref rest @ ..] = rest else { return Ok(None) };
-        let masked = second & MASKED != 0;
-        let short = second & 0x7f;
-        if opcode.is_control() && usize::from(short) > Self::MAX_CONTROL_PAYLOAD {
-            return Err(HeaderError::ControlTooLong(opcode));
-        }
-        let (payload_len, extended) = match short {
-            LEN_16 => {
-                let Some(bytes) = rest.first_chunk() else { return Ok(None) };
-                let length = u16::from_be_bytes(*bytes);
-                if length < u16::from(LEN_16) {
-                    return Err(HeaderError::NonMinimalLength(length.into()));
-                }
-                (length.into(), 2)
+        if opcode.is_control() {
+            if !fin {
+                return Err(HeaderError::FragmentedControl(opcode));
             }
-            LEN_64 => {
-                let Some(bytes) = rest.first_chunk() else { return Ok(None) };
-                let length = u64::from_be_bytes(*bytes);
-                if length >> 63 != 0 {
-                    return Err(HeaderError::LengthTopBit(length));
-                }
-                if length <= u16::MAX.into() {
-                    return Err(HeaderError::NonMinimalLength(length));
-                }
-                (length, 8)
+            if rest.first().is_some_and(|second| second & !MASKED >= LEN_16) {
+                return Err(HeaderError::ControlTooLong(opcode));
             }
-            short => (short.into(), 0),
-        };
-        let (mask, key) = if masked {
-            let Some(key) = rest[extended..].first_chunk() else { return Ok(None) };
-            (Some(*key), 4)
-        } else {
-            (None, 0)
-        };
+        }
+        let Some((payload_len, mask, length)) = decode_rest(rest)? else { return Ok(None) };
         let header = Self { fin, rsv: Rsv(first & RSV_BITS), opcode, mask, payload_len };
-        Ok(Some((header, 2 + extended + key)))
+        Ok(Some((header, 1 + length)))
+    }
+
+    /// As [`decode`](Self::decode), for the head of a message in one frame without reserved bits;
+    /// `None` for any other, for a bad one and for half of one.
+    #[inline]
+    pub(crate) fn decode_message(input: &[u8]) -> Option<(Self, usize)> {
+        let (&first, rest) = input.split_first()?;
+        let opcode = match first {
+            0x81 => OpCode::Text,
+            0x82 => OpCode::Binary,
+            _ => return None,
+        };
+        let (payload_len, mask, length) = decode_rest(rest).ok()??;
+        Some((Self { mask, ..Self::new(opcode, payload_len) }, 1 + length))
     }
 
     /// Encodes the head in its only legal, shortest form: a buffer and how much of it is the head.
@@ -186,27 +172,56 @@ impl Header {
     #[inline]
     pub fn encode(&self) -> ([u8; Self::MAX_LEN], usize) {
         debug_assert!(self.payload_len >> 63 == 0, "payload length {}", self.payload_len);
-        let mut bytes = [0; Self::MAX_LEN];
-        bytes[0] = if self.fin { FIN } else { 0 } | self.rsv.0 | self.opcode as u8;
-        let (short, mut length) = match self.payload_len {
-            short @ 0..=125 => (short as u8, 2),
-            126..=0xffff => {
-                bytes[2..4].copy_from_slice(&(self.payload_len as u16).to_be_bytes());
-                (LEN_16, 4)
-            }
-            _ => {
-                bytes[2..10].copy_from_slice(&self.payload_len.to_be_bytes());
-                (LEN_64, 10)
-            }
+        let first = if self.fin { FIN } else { 0 } | self.rsv.0 | self.opcode as u8;
+        // Put together as one little-endian number, which stays in registers.
+        let (short, extended, mut length) = match self.payload_len {
+            short @ 0..=125 => (short as u8, 0, 2),
+            126..=0xffff => (LEN_16, (self.payload_len as u16).to_be().to_le().into(), 4),
+            _ => (LEN_64, self.payload_len.to_be().to_le(), 10),
         };
-        bytes[1] = short;
+        let mut head = u128::from(extended) << 16 | u128::from(short) << 8 | u128::from(first);
         if let Some(key) = self.mask {
-            bytes[1] |= MASKED;
-            bytes[length..length + 4].copy_from_slice(&key);
+            head |= u128::from(u32::from_le_bytes(key)) << (8 * length) | u128::from(MASKED) << 8;
             length += 4;
         }
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes.copy_from_slice(&head.to_le_bytes()[..Self::MAX_LEN]);
         (bytes, length)
     }
+}
+
+/// What is behind the first byte of a head: length of the payload, mask key, and how many bytes they
+/// took; `None` when `rest` ends inside it.
+#[inline]
+fn decode_rest(rest: &[u8]) -> Result<Option<(u64, Option<[u8; 4]>, usize)>, HeaderError> {
+    let &[second, ref rest @ ..] = rest else { return Ok(None) };
+    let (length, extended) = match second & !MASKED {
+        LEN_16 => {
+            let Some(bytes) = rest.first_chunk() else { return Ok(None) };
+            let length = u16::from_be_bytes(*bytes);
+            if length < u16::from(LEN_16) {
+                return Err(HeaderError::NonMinimalLength(length.into()));
+            }
+            (length.into(), 2)
+        }
+        LEN_64 => {
+            let Some(bytes) = rest.first_chunk() else { return Ok(None) };
+            let length = u64::from_be_bytes(*bytes);
+            if length >> 63 != 0 {
+                return Err(HeaderError::LengthTopBit(length));
+            }
+            if length <= u16::MAX.into() {
+                return Err(HeaderError::NonMinimalLength(length));
+            }
+            (length, 8)
+        }
+        short => (short.into(), 0),
+    };
+    if second & MASKED == 0 {
+        return Ok(Some((length, None, 1 + extended)));
+    }
+    let Some(key) = rest[extended..].first_chunk() else { return Ok(None) };
+    Ok(Some((length, Some(*key), 1 + extended + 4)))
 }
 
 /// Why bytes cannot be a frame head (RFC 6455 §5.2 and §5.5).

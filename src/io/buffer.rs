@@ -3,6 +3,8 @@
 use super::pool;
 use crate::Input;
 use alloc::vec::Vec;
+use core::task::Poll;
+use std::io;
 
 /// The bytes that were read and not consumed yet. It holds memory only while there are any.
 #[derive(Default)]
@@ -14,6 +16,9 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
+    /// The most that one read brings, in bytes.
+    pub(crate) const SIZE: usize = pool::READ;
+
     /// Bytes that somebody else has read.
     pub(crate) fn with_bytes(bytes: Vec<u8>) -> Self {
         Self { start: 0, end: bytes.len(), bytes }
@@ -37,21 +42,31 @@ impl ReadBuffer {
     ///
     /// The memory is taken from the thread's pool and goes back unless something came, so nothing
     /// is held by a connection whose read is pending.
-    #[inline]
-    pub(crate) fn fill<T>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
+    #[inline(always)] // what it returns stays in registers
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         debug_assert!(self.is_empty(), "only an empty buffer is filled");
-        if self.bytes.len() != pool::READ {
+        if self.bytes.len() != Self::SIZE {
             self.bytes = pool::take_read();
         }
-        let (read, output) = read(&mut self.bytes);
-        (self.start, self.end) = (0, read);
-        if read == 0 {
-            self.release();
+        match read(&mut self.bytes) {
+            Poll::Ready(Ok(read @ 1..)) => {
+                let read = read.min(Self::SIZE);
+                (self.start, self.end) = (0, read);
+                Poll::Ready(Ok(read))
+            }
+            nothing => {
+                (self.start, self.end) = (0, 0);
+                self.release();
+                nothing
+            }
         }
-        output
     }
 
     /// Gives the memory back if nothing is left in it.
+    #[inline]
     pub(crate) fn release(&mut self) {
         if !self.is_empty() {
             return;

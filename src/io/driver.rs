@@ -36,19 +36,30 @@ enum End {
 
 /// Lets what is queued go into a buffer of the thread's.
 #[inline]
-fn lend(connection: &mut Connection) {
-    let outbox = connection.outbox();
-    if outbox.has_no_storage() {
-        outbox.lend(pool::take_write());
+pub(super) fn lend(connection: &mut Connection) {
+    if connection.outbox().has_no_storage() && connection.is_open() {
+        connection.outbox().lend(pool::take_write());
     }
 }
 
-/// Gives that buffer back if nothing waits in it.
-#[inline]
-fn give_back(connection: &mut Connection) {
-    if let Some(storage) = connection.outbox().reclaim() {
-        pool::give_write(storage);
-    }
+/// What became of a read.
+enum Read {
+    /// Something came, or the end of the stream; whether there was room for more.
+    Done {
+        short: bool,
+    },
+    Pending,
+}
+
+/// How to go on with a connection that is ending.
+enum Ending {
+    /// Look again at what there is to do.
+    Again,
+    /// Wait for what the peer still has to say, or only for what is left to write.
+    Wait {
+        reads: bool,
+    },
+    Over,
 }
 
 /// When events are handed out.
@@ -130,10 +141,8 @@ impl<T: Io> Driver<T> {
         let caller_cx = cx;
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
         loop {
-            let held = pace == Pace::WhileReady
-                && self.connection.is_open()
-                && !self.connection.is_ready();
-            if !held {
+            let held = self.is_held(pace);
+            if !held && !self.input.is_empty() {
                 if let Some(output) = self.deliver(pace, &mut on_event) {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
@@ -146,47 +155,20 @@ impl<T: Io> Driver<T> {
                 }
             }
             let mut written = Ok(Poll::Ready(()));
-            if self.unflushed || !self.connection.outbox().is_empty() {
-                let before = (self.unflushed, self.connection.outbox().total_written());
-                written = self.poll_write(cx);
-                if before != (self.unflushed, self.connection.outbox().total_written()) {
-                    self.wakers.wake_sending();
-                }
-                if held && self.connection.is_ready() {
+            if self.has_output() {
+                written = self.poll_write_for_senders(cx);
+                if held && !self.is_held(pace) {
                     continue;
                 }
             }
-            let transport = self.connection.transport();
-            match transport {
-                Transport::Closed => {
-                    // A peer that waits for the end of the stream need not wait for our drop.
-                    let client = self.connection.role() == Role::Client;
-                    if client && matches!(self.end, End::Unreported(_)) {
-                        let _ = self.io.poll_shutdown(cx);
-                    }
-                    self.input.release();
-                    self.wakers.wake_all();
-                    return Poll::Ready(self.report_end().map(|()| None));
+            let mut reads = !held && self.input.is_empty();
+            if !self.connection.is_open() {
+                match self.poll_ending(cx, reads) {
+                    Ending::Again => continue,
+                    Ending::Wait { reads: wanted } => reads = wanted,
+                    Ending::Over => return Poll::Ready(self.report_end().map(|()| None)),
                 }
-                Transport::ShutDown if !self.unflushed => match self.io.poll_shutdown(cx) {
-                    Poll::Ready(Ok(())) => {
-                        self.connection.shutdown_complete();
-                        continue;
-                    }
-                    Poll::Ready(Err(_)) => {
-                        self.connection.transport_failed();
-                        continue;
-                    }
-                    Poll::Pending => {}
-                },
-                _ => {}
             }
-            let reads = match transport {
-                Transport::WriteOnly => false,
-                // What the stream still holds is ours to lose once the peer is gone.
-                Transport::AwaitEof | Transport::ShutDown => !self.unflushed,
-                _ => !held && self.input.is_empty(),
-            };
             // A write that would block does not keep us from reading.
             if !reads {
                 let _ = written?;
@@ -195,16 +177,15 @@ impl<T: Io> Driver<T> {
             // While the connection is open what has arrived is read before a deadline counts,
             // which is up to a read that does not fill the buffer: the pong may be there.
             let at_once = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
-            let may_look = drained || !self.connection.is_open();
-            let many = may_look && looked + T::READS_PER_LOOK <= fills;
-            if at_once || many {
+            let many = looked + T::READS_PER_LOOK <= fills;
+            if at_once || (many && (drained || !self.connection.is_open())) {
                 looked = fills;
                 if self.poll_timers(cx)?.is_ready() {
                     continue;
                 }
             }
             if reads {
-                if let Poll::Ready(short) = self.poll_fill(cx)? {
+                if let Read::Done { short } = self.poll_fill(cx)? {
                     (fills, drained) = (fills + 1, short);
                     continue;
                 }
@@ -217,98 +198,157 @@ impl<T: Io> Driver<T> {
         }
     }
 
+    /// Whether messages are kept back until there is room for the answers.
+    #[inline]
+    fn is_held(&self, pace: Pace) -> bool {
+        pace == Pace::WhileReady && self.connection.is_full()
+    }
+
+    #[inline]
+    fn has_output(&mut self) -> bool {
+        self.unflushed || !self.connection.outbox().is_empty()
+    }
+
     /// Hands out what is in the buffer.
+    #[inline]
     fn deliver<B>(
         &mut self,
         pace: Pace,
         on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Option<B> {
         let Self { input, connection, .. } = self;
-        if input.is_empty() {
-            return None;
-        }
-        lend(connection);
         let output = input.consume(|input| {
             while !input.is_empty() {
                 // An error shows again in how the connection ends; what follows it is discarded.
-                let Ok(Some(event)) = connection.receive(input) else { continue };
+                let Ok(Some(event)) = connection.receive_here(input) else { continue };
                 if let ControlFlow::Break(output) = on_event(event, connection) {
                     return Some(output);
                 }
-                if pace == Pace::WhileReady && connection.is_open() && !connection.is_ready() {
+                if pace == Pace::WhileReady && connection.is_full() {
                     return None;
                 }
             }
             None
         });
-        give_back(connection);
         if output.is_some() {
             input.release(); // the caller may not be back for long
         }
         output
     }
 
-    /// Reads once into the empty buffer. Ready when something came or ended, and then whether there
-    /// was room for more.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+    /// Writes, and wakes a sender that waits for that.
+    #[inline]
+    fn poll_write_for_senders(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        if !self.wakers.has_sender() {
+            return self.poll_write(cx);
+        }
+        let before = (self.unflushed, self.connection.outbox().total_written());
+        let written = self.poll_write(cx);
+        if before != (self.unflushed, self.connection.outbox().total_written()) {
+            self.wakers.wake_sending();
+        }
+        written
+    }
+
+    /// Does what the closing handshake asks of the stream. `reads` is whether there is room for
+    /// more input.
+    #[cold]
+    fn poll_ending(&mut self, cx: &mut Context<'_>, reads: bool) -> Ending {
+        match self.connection.transport() {
+            Transport::Closed => {
+                // A peer that waits for the end of the stream need not wait for our drop.
+                let client = self.connection.role() == Role::Client;
+                if client && matches!(self.end, End::Unreported(_)) {
+                    let _ = self.io.poll_shutdown(cx);
+                }
+                self.input.release();
+                self.wakers.wake_all();
+                Ending::Over
+            }
+            Transport::ShutDown if !self.unflushed => match self.io.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.connection.shutdown_complete();
+                    Ending::Again
+                }
+                Poll::Ready(Err(_)) => {
+                    self.connection.transport_failed();
+                    Ending::Again
+                }
+                Poll::Pending => Ending::Wait { reads: true },
+            },
+            Transport::WriteOnly => Ending::Wait { reads: false },
+            // What the stream still holds is ours to lose once the peer is gone.
+            Transport::AwaitEof | Transport::ShutDown => Ending::Wait { reads: !self.unflushed },
+            Transport::Open => Ending::Wait { reads },
+        }
+    }
+
+    /// Reads once into the empty buffer.
+    #[inline(always)] // called once
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Read, Error> {
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
         let Self { input, io, .. } = self;
-        let read = input.fill(|buffer| match io.poll_read(cx, buffer, deadline) {
-            Poll::Ready(Ok(read)) => {
-                (read.min(buffer.len()), Poll::Ready(Ok((read, read < buffer.len()))))
-            }
-            Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-            Poll::Pending => (0, Poll::Pending),
-        });
-        match ready!(read) {
-            Ok((0, _)) => self.connection.receive_eof(),
-            Ok((_, short)) => return Poll::Ready(Ok(short)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Poll::Ready(Err(error.into()));
-            }
+        match input.fill(|buffer| io.poll_read(cx, buffer, deadline)) {
+            Poll::Ready(Ok(read @ 1..)) => Ok(Read::Done { short: read < ReadBuffer::SIZE }),
+            Poll::Ready(end) => self.stopped(end.map(|_| ())),
+            Poll::Pending => Ok(Read::Pending),
+        }
+    }
+
+    /// Nothing more can be read.
+    #[cold]
+    fn stopped(&mut self, end: io::Result<()>) -> Result<Read, Error> {
+        match end {
+            Ok(()) => self.connection.receive_eof(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
             Err(error) => {
                 self.broken(error);
                 self.connection.transport_failed();
             }
         }
-        Poll::Ready(Ok(true))
+        Ok(Read::Done { short: true })
     }
 
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        let failed = loop {
-            if self.connection.outbox().is_empty() {
-                give_back(&mut self.connection);
-                if !self.unflushed {
-                    return Ok(Poll::Ready(()));
-                }
-                match self.io.poll_flush(cx) {
-                    Poll::Pending => return Ok(Poll::Pending),
-                    Poll::Ready(Ok(())) => {
-                        self.unflushed = false;
-                        return Ok(Poll::Ready(()));
-                    }
-                    Poll::Ready(Err(error)) => break error,
-                }
+        match self.try_write(cx) {
+            Poll::Ready(Err(error)) => self.write_failed(error),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    #[inline]
+    fn try_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { connection, io, unflushed, .. } = self;
+        while !connection.outbox().is_empty() {
+            let deadline = if T::WAITS { connection.poll_timeout() } else { None };
+            let outbox = connection.outbox();
+            let written = ready!(io.poll_write(cx, outbox, deadline))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
-            let outbox = self.connection.outbox();
-            match self.io.poll_write(cx, outbox, deadline) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(0)) => break io::ErrorKind::WriteZero.into(),
-                Poll::Ready(Ok(written)) => {
-                    outbox.advance(written.min(outbox.remaining()));
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) => break error,
-            }
-        };
-        if failed.kind() == io::ErrorKind::WouldBlock {
-            return Err(failed.into());
+            outbox.advance(written.min(outbox.remaining()));
+            *unflushed = true;
+        }
+        if let Some(storage) = connection.outbox().reclaim() {
+            pool::give_write(storage);
+        }
+        if *unflushed {
+            ready!(io.poll_flush(cx))?;
+            *unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    #[cold]
+    fn write_failed(&mut self, error: io::Error) -> Result<Poll<()>, Error> {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Err(error.into());
         }
         self.unflushed = false;
-        self.broken(failed);
+        self.broken(error);
         self.connection.write_failed();
         Ok(Poll::Ready(()))
     }
@@ -384,6 +424,9 @@ impl<T: Io> Driver<T> {
                 return Poll::Ready(Ok(()));
             }
             let written = self.poll_write(cx)?;
+            if written.is_ready() && self.connection.is_open() {
+                return Poll::Ready(Ok(()));
+            }
             if let Some(error) = self.take_broken() {
                 return Poll::Ready(Err(Error::Io(error)));
             }

@@ -159,15 +159,9 @@ impl<T: Io> Opening<T> {
         if io.now() >= *deadline {
             return Ok(None);
         }
-        poll_fn(|cx| {
-            let read = unread.fill(|buffer| match io.poll_read(cx, buffer, Some(*deadline)) {
-                Poll::Ready(Ok(read)) => (read.min(buffer.len()), Poll::Ready(Ok(read))),
-                other => (0, other),
-            });
-            match read {
-                Poll::Ready(read) => Poll::Ready(Ok(Some(read?))),
-                Poll::Pending => time_up(io, cx, *deadline),
-            }
+        poll_fn(|cx| match unread.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline))) {
+            Poll::Ready(read) => Poll::Ready(Ok(Some(read?))),
+            Poll::Pending => time_up(io, cx, *deadline),
         })
         .await
     }
@@ -209,7 +203,8 @@ impl<T: Io> Opening<T> {
                 }
             }
             while io.now() < *deadline {
-                let read = scratch.fill(|buffer| (0, io.poll_read(cx, buffer, Some(*deadline))));
+                let read = scratch.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline)));
+                scratch.consume(|input| _ = input.take_all());
                 match read {
                     Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),

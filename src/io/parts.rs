@@ -1,5 +1,6 @@
 //! What a connection is made of, and what a handler may do with it.
 
+use super::driver::lend;
 use crate::{CloseFrame, Connection, Error, IntoMessage};
 use alloc::vec::Vec;
 use core::fmt;
@@ -51,6 +52,7 @@ impl<'c> Outgoing<'c> {
     /// [`Config::max_unsent`]: crate::Config::max_unsent
     #[inline]
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        lend(self.connection);
         Ok(self.connection.send(message)?)
     }
 

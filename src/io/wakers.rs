@@ -62,6 +62,12 @@ impl Wakers {
         }
     }
 
+    /// Whether a sending task waits.
+    #[inline]
+    pub(super) fn has_sender(&self) -> bool {
+        self.sending.is_some()
+    }
+
     /// The sending task waits no more.
     #[inline]
     pub(super) fn sent(&mut self) {

@@ -85,8 +85,8 @@ pub(super) struct TokioIo<S> {
     epoch: Instant,
     /// Made at the first wait that has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Who `sleep` wakes.
-    sleeper: Option<Waker>,
+    /// What `sleep` waits for and who it wakes.
+    sleeper: Option<(Time, Waker)>,
 }
 
 impl<S> TokioIo<S> {
@@ -104,14 +104,14 @@ impl<S> TokioIo<S> {
         cx: &mut Context<'_>,
         deadline: Time,
     ) -> Poll<io::Result<Time>> {
-        // A deadline beyond what the clock can say is never.
-        let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         // Most waits are for a deadline that was waited for before: that costs no clock read.
-        if let (Some(sleep), Some(sleeper)) = (&self.sleep, &self.sleeper) {
-            if sleep.deadline() == at && !sleep.is_elapsed() && sleeper.will_wake(cx.waker()) {
+        if let (Some(sleep), Some((at, sleeper))) = (&self.sleep, &self.sleeper) {
+            if *at == deadline && sleeper.will_wake(cx.waker()) && !sleep.is_elapsed() {
                 return Poll::Pending;
             }
         }
+        // A deadline beyond what the clock can say is never.
+        let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         if at > Instant::now() {
             let sleep = match &mut self.sleep {
                 Some(sleep) => sleep,
@@ -123,10 +123,7 @@ impl<S> TokioIo<S> {
             // A task that has used up its turn gets no timer, only another turn.
             let registers = has_budget_remaining();
             if sleep.as_mut().poll(cx).is_pending() {
-                match &mut self.sleeper {
-                    Some(sleeper) if registers => sleeper.clone_from(cx.waker()),
-                    sleeper => *sleeper = registers.then(|| cx.waker().clone()),
-                }
+                self.sleeper = registers.then(|| (deadline, cx.waker().clone()));
                 return Poll::Pending;
             }
         }
@@ -142,6 +139,17 @@ fn timer(at: Instant) -> io::Result<Pin<Box<Sleep>>> {
             "WebSocket deadlines need a tokio runtime with timers: build it with `enable_time`",
         )
     })
+}
+
+#[inline(never)] // rare, and it needs much of the stack
+fn poll_write_pieces(
+    stream: Pin<&mut impl AsyncWrite>,
+    cx: &mut Context<'_>,
+    outbox: &impl Buf,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); 16];
+    let used = outbox.chunks_vectored(&mut slices);
+    stream.poll_write_vectored(cx, &slices[..used])
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
@@ -171,9 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
         if outbox.chunk().len() == outbox.remaining() || !stream.is_write_vectored() {
             return stream.poll_write(cx, outbox.chunk());
         }
-        let mut slices = [IoSlice::new(&[]); 16];
-        let used = outbox.chunks_vectored(&mut slices);
-        stream.poll_write_vectored(cx, &slices[..used])
+        poll_write_pieces(stream, cx, outbox)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -149,6 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Cancel safety
     /// Safe: nothing is lost if it is dropped.
     pub async fn ready(&mut self) -> Result<(), Error> {
+        if self.is_ready() {
+            return Ok(());
+        }
         self.drive(Driver::poll_ready).await
     }
 
