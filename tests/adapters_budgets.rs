@@ -12,6 +12,7 @@ use common::{BOTH, frame};
 use fullduplex::{Config, Error, FlushPolicy, Message, Role, blocking};
 use heap::measure;
 use std::{
+    cell::Cell,
     io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll},
@@ -95,6 +96,41 @@ fn on_tokio(stream: Loop<'_>, role: Role) -> fullduplex::tokio::WebSocket<Loop<'
     fullduplex::tokio::WebSocket::from_parts(stream, role, Config::default(), [])
 }
 
+/// A stream that gives as much of its bytes as fits, and counts how often it is asked.
+struct Plenty<'b> {
+    bytes: &'b [u8],
+    reads: &'b Cell<usize>,
+}
+
+impl AsyncRead for Plenty<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reads.set(self.reads.get() + 1);
+        Pin::new(&mut self.bytes).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Plenty<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 const READS: usize = 200;
 const BATCH: usize = 50;
 
@@ -155,6 +191,27 @@ fn an_owned_message_is_one_allocation() {
         println!("{role:?}: recv and send of {count} messages: {heap:?}");
         assert_eq!(count, READS * BATCH);
         assert!((count..=count + 40).contains(&heap.calls), "{heap:?}");
+    }
+}
+
+/// A large binary message is read straight into its place: in few reads, with memory for it, one
+/// read buffer and little else.
+#[test]
+fn a_large_message_is_read_into_its_place() {
+    let size = 8 << 20;
+    let payload: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+    for role in BOTH {
+        let wire = [frame(role, 0x82, &payload), frame(role, 0x81, b"behind it")].concat();
+        let reads = Cell::new(0);
+        let stream = Plenty { bytes: &wire, reads: &reads };
+        let mut ws = fullduplex::tokio::WebSocket::from_parts(stream, role, quiet(), []);
+        let (message, heap) = measure(|| run(ws.recv()).unwrap().unwrap());
+        println!("{role:?}: {size} bytes in {} reads: {heap:?}", reads.get());
+        assert!(message.as_bytes() == payload, "{role:?}");
+        assert!(reads.get() <= 40, "{role:?}: {} reads", reads.get());
+        assert!(heap.peak <= size + 100_000, "{role:?}: {heap:?}");
+        assert_eq!(run(ws.recv()).unwrap(), Some("behind it".into()));
+        assert_eq!(run(ws.recv()).unwrap_err().to_string(), Error::Abnormal.to_string());
     }
 }
 

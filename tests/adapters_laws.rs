@@ -34,7 +34,12 @@ struct Plan {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let size = prop_oneof![4 => 0usize..20, 3 => 100usize..300, 1 => 16_000usize..70_000];
+    let size = prop_oneof![
+        8 => 0usize..20,
+        6 => 100usize..300,
+        2 => 16_000usize..70_000,
+        1 => 100_000usize..300_000,
+    ];
     prop_oneof![
         4 => (any::<bool>(), size, 1usize..4, any::<bool>()).prop_map(
             |(text, size, fragments, ping_inside)| Item::Message {

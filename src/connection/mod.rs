@@ -23,6 +23,8 @@ use crate::{
     frame::{CloseFrame, ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
 use alloc::{boxed::Box, sync::Arc};
 use close::{Deadline, State};
 use core::fmt;
@@ -225,6 +227,22 @@ impl Connection {
             self.control(event);
         }
         Ok(event)
+    }
+
+    /// Lets `read` append to the message that is under way, at most as much as it is told, if so
+    /// much of it is to come that this pays. All input before must have been received.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
+        if self.state.is_over() {
+            return None;
+        }
+        let before = self.receiver.progress();
+        let output = self.receiver.append(read)?;
+        if let (Some(pinger), true) = (&mut self.pinger, before != self.receiver.progress()) {
+            pinger.interrupt();
+        }
+        Some(output)
     }
 
     /// Answers a control frame (§5.5).

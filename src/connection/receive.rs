@@ -13,8 +13,19 @@ use crate::{
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
     message::{Assembly, whole_utf8},
 };
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
 use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
+
+/// How much of a frame must be missing, in bytes, for its payload to be read straight into the
+/// message: about what a read into a buffer may bring, and with it what follows the frame.
+#[cfg(feature = "std")]
+const APPEND_FROM: usize = 64 * 1024;
+
+/// How much is read at once straight into the message, in bytes: unmasking finds it in the cache.
+#[cfg(feature = "std")]
+const APPEND: usize = 256 * 1024;
 
 /// What came from the peer. It borrows the input, never the connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -259,6 +270,31 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Lets `read` append to the message that is under way, if much of a binary frame is still to
+    /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
+    /// the last one, which is for [`next`](Self::next).
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
+        let State::Payload { mask: key, len, done, .. } = &mut self.state else { return None };
+        let missing = to_usize(*len - *done);
+        if missing < APPEND_FROM {
+            return None;
+        }
+        let bytes = self.message.as_mut()?.append(missing)?;
+        let before = bytes.len();
+        let room = (bytes.capacity() - before).min(missing - 1).min(APPEND);
+        let output = read(bytes, room);
+        let came = bytes.len() - before;
+        debug_assert!(came <= room, "more was appended than there was to come");
+        if came > 0 {
+            unmask(&mut bytes[before..], *key, *done);
+            *done += came as u64;
+            self.progress += 1;
+        }
+        Some(output)
     }
 
     #[cold]

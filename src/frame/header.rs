@@ -190,10 +190,12 @@ impl Header {
     }
 }
 
-/// What is behind the first byte of a head: length of the payload, mask key, and how many bytes they
-/// took; `None` when `rest` ends inside it.
+/// Length of the payload, mask key, and how many bytes they took.
+type Rest = (u64, Option<[u8; 4]>, usize);
+
+/// Decodes what is behind the first byte of a head; `None` when `rest` ends inside it.
 #[inline]
-fn decode_rest(rest: &[u8]) -> Result<Option<(u64, Option<[u8; 4]>, usize)>, HeaderError> {
+fn decode_rest(rest: &[u8]) -> Result<Option<Rest>, HeaderError> {
     let &[second, ref rest @ ..] = rest else { return Ok(None) };
     let (length, extended) = match second & !MASKED {
         LEN_16 => {

@@ -283,11 +283,24 @@ impl<T: Io> Driver<T> {
         }
     }
 
-    /// Reads once into the empty buffer.
+    /// Reads once, into the empty buffer or straight into a large message.
     #[inline(always)] // called once
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Read, Error> {
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
-        let Self { input, io, .. } = self;
+        let Self { input, io, connection, .. } = self;
+        if T::APPENDS {
+            let appended = connection.append(|bytes, room| {
+                io.poll_append(cx, bytes, room).map_ok(|read| (read, read < room))
+            });
+            if let Some(appended) = appended {
+                input.release();
+                return match appended {
+                    Poll::Ready(Ok((1.., short))) => Ok(Read::Done { short }),
+                    Poll::Ready(end) => self.stopped(end.map(|_| ())),
+                    Poll::Pending => Ok(Read::Pending),
+                };
+            }
+        }
         match input.fill(|buffer| io.poll_read(cx, buffer, deadline)) {
             Poll::Ready(Ok(read @ 1..)) => Ok(Read::Done { short: read < ReadBuffer::SIZE }),
             Poll::Ready(end) => self.stopped(end.map(|_| ())),

@@ -19,6 +19,7 @@ pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 
 use crate::Time;
+use alloc::vec::Vec;
 use core::{
     pin::pin,
     task::{Context, Poll, Waker},
@@ -42,6 +43,21 @@ pub(crate) trait Io {
         buffer: &mut [u8],
         deadline: Option<Time>,
     ) -> Poll<io::Result<usize>>;
+
+    /// Whether there is a [`poll_append`](Self::poll_append). The standard library has no stable way
+    /// to read into memory that was not written before.
+    const APPENDS: bool = false;
+
+    /// Reads up to `room` bytes, which `bytes` has room for, onto the end of `bytes`; zero is the
+    /// end.
+    fn poll_append(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &mut Vec<u8>,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Writes some of `outbox`, with one call, and does not advance it. Waits as `poll_read` does.
     fn poll_write(

@@ -28,12 +28,14 @@ struct Pool {
 }
 
 impl Pool {
-    const EMPTY: Self = Self { first: Cell::new(Vec::new()), more: RefCell::new(Vec::new()) };
+    const fn new() -> Self {
+        Self { first: Cell::new(Vec::new()), more: RefCell::new(Vec::new()) }
+    }
 }
 
 std::thread_local! {
-    static READS: Pool = const { Pool::EMPTY };
-    static WRITES: Pool = const { Pool::EMPTY };
+    static READS: Pool = const { Pool::new() };
+    static WRITES: Pool = const { Pool::new() };
 }
 
 /// A buffer of [`READ`] bytes.

@@ -6,10 +6,11 @@ use super::{
 };
 use alloc::{string::String, vec::Vec};
 
-/// How far the buffer may grow ahead of the bytes that came, in bytes.
+/// How far the buffer may grow ahead of the bytes that came, in bytes, or twice as far as these if
+/// that is more: otherwise a large message would be copied over and over.
 const AHEAD: usize = 1 << 20;
 
-/// How far at first: what a peer gets for a head and a single byte.
+/// How far before so much has come: what a peer gets for a head and a single byte.
 const AHEAD_AT_FIRST: usize = 64 << 10;
 
 /// The payload of a message that is under way, as far as it came.
@@ -59,6 +60,16 @@ impl Assembly {
         }
     }
 
+    /// Where up to `announced` bytes of a binary message may be appended from outside, with room
+    /// for some of them; `None` for text, which has to be looked at first.
+    #[cfg(feature = "std")]
+    pub(crate) fn append(&mut self, announced: usize) -> Option<&mut Vec<u8>> {
+        let Payload::Binary(bytes) = &mut self.payload else { return None };
+        let piece = announced.min(AHEAD_AT_FIRST);
+        bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece, announced - piece));
+        Some(bytes)
+    }
+
     /// The whole message; an error if text ends inside a code point.
     pub(crate) fn finish(self) -> Result<Incoming<'static>, InvalidUtf8> {
         match self.payload {
@@ -70,13 +81,14 @@ impl Assembly {
 }
 
 /// How much to reserve so that `piece` bytes fit: beyond them what the frame announced, at first
-/// little of it, or as much as there is already, so that tiny pieces do not grow it one by one;
-/// never more than [`AHEAD`].
+/// little of it, or as much as there is already, so that tiny pieces do not grow it one by one.
 fn ahead(len: usize, capacity: usize, piece: usize, announced: usize) -> usize {
     if piece <= capacity - len {
         return 0;
     }
-    piece + announced.min(AHEAD_AT_FIRST).max(len).min(AHEAD)
+    let came = len + piece;
+    let most = if came < AHEAD_AT_FIRST { AHEAD_AT_FIRST } else { came.max(AHEAD) };
+    piece + announced.min(most).max(len.min(AHEAD))
 }
 
 #[cfg(test)]
@@ -91,14 +103,42 @@ mod tests {
     }
 
     #[test]
-    fn never_reserves_more_than_a_constant_ahead_of_what_came() {
+    fn reserves_a_megabyte_ahead_of_what_came_or_twice_that() {
         for mut assembly in [Assembly::text(), Assembly::binary()] {
+            assembly.push(b"x", usize::MAX >> 1).unwrap();
+            assert!(capacity(&assembly) <= 1 + AHEAD_AT_FIRST);
             for announced in [usize::MAX >> 1, 0] {
                 for _ in 0..40 {
                     assembly.push(&[b'x'; 100_000], announced).unwrap();
-                    assert!(capacity(&assembly) <= assembly.len() + AHEAD);
+                    let len = assembly.len();
+                    assert!(capacity(&assembly) <= len + len.max(AHEAD));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn reserves_no_more_than_is_announced_once_that_is_much() {
+        for mut assembly in [Assembly::text(), Assembly::binary()] {
+            let size = 10 << 20;
+            for came in (100_000..=size).step_by(100_000) {
+                assembly.push(&[b'x'; 100_000], size - came).unwrap();
+                assert!(capacity(&assembly) <= size.max(came + AHEAD));
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_message_grows_in_few_steps() {
+        for mut assembly in [Assembly::text(), Assembly::binary()] {
+            let (size, mut steps, mut last) = (64 << 20, 0, 0);
+            for came in (1 << 16..=size).step_by(1 << 16) {
+                assembly.push(&[b'x'; 1 << 16], size - came).unwrap();
+                steps += usize::from(capacity(&assembly) != last);
+                last = capacity(&assembly);
+            }
+            assert!(steps <= 7, "{steps} steps");
+            assert_eq!(last, size);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Tokio's streams and clock.
 
 use crate::{Time, io::Io};
-use alloc::boxed::Box;
-use bytes::Buf;
+use alloc::{boxed::Box, vec::Vec};
+use bytes::{Buf, BufMut};
 use core::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
     panic,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
     task::coop::has_budget_remaining,
     time::{Instant, Sleep, sleep_until},
@@ -166,6 +166,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    const APPENDS: bool = true;
+
+    fn poll_append(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Vec<u8>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        pin!(self.stream.read_buf(&mut bytes.limit(room))).poll(cx)
     }
 
     #[inline]
