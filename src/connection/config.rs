@@ -21,6 +21,7 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
+    /// This and the next are never more than a buffer can hold on this platform.
     pub(crate) max_message_size: usize,
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
@@ -100,7 +101,7 @@ impl Config {
     /// the connection with 1009, before anything is reserved for it. Default: 16 MiB, which bounds
     /// what one peer can make us hold.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.max_message_size = bytes;
+        self.max_message_size = bytes.min(isize::MAX as usize);
         self
     }
 
@@ -108,7 +109,7 @@ impl Config {
     /// connection with 1009. Default: 16 MiB, so that [`max_message_size`](Self::max_message_size)
     /// decides.
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.max_frame_size = bytes;
+        self.max_frame_size = bytes.min(isize::MAX as usize);
         self
     }
 

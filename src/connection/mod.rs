@@ -192,7 +192,7 @@ impl Connection {
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
         let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
-        if !self.state.is_over() {
+        if self.is_open() || !self.state.is_over() {
             if let Some(result) = self.receiver.whole(input, &rules) {
                 if let Some(pinger) = &mut self.pinger {
                     pinger.interrupt();
@@ -234,9 +234,15 @@ impl Connection {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
-        if self.state.is_over() {
+        if !self.receiver.is_in_payload() || self.state.is_over() {
             return None;
         }
+        self.append_here(read)
+    }
+
+    #[cfg(feature = "std")]
+    #[cold]
+    fn append_here<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
         let before = self.receiver.progress();
         let output = self.receiver.append(read)?;
         if let (Some(pinger), true) = (&mut self.pinger, before != self.receiver.progress()) {

@@ -137,9 +137,11 @@ impl Outbox {
     }
 
     /// Queues a frame whose payload is copied, and masked if `header` says so.
-    #[inline]
+    #[inline(always)] // so that the head stays in registers
     pub(super) fn push(&mut self, header: &Header, payload: &[u8]) {
-        self.compact();
+        if self.written > 0 {
+            self.compact();
+        }
         let before = self.copied.len();
         encode(&mut self.copied, header, payload);
         self.total += (self.copied.len() - before) as u64;
@@ -160,17 +162,20 @@ impl Outbox {
     /// be masked.
     #[inline]
     pub(super) fn push_message(&mut self, header: &Header, message: impl IntoMessage) {
-        let copied = header.payload_len < SHARE_FROM || header.mask.is_some();
-        if copied || !message.is_shareable() {
-            self.push(header, message.as_message().as_bytes());
+        let large = header.payload_len >= SHARE_FROM;
+        if large && header.mask.is_none() && message.is_shareable() {
+            self.push_shared(header, message.into_message().into_bytes());
         } else {
-            self.push(header, &[]);
-            let payload = message.into_message().into_bytes();
-            self.total += payload.len() as u64;
-            self.shared_len += payload.len();
-            self.shared.push_back((self.copied.len(), payload));
+            self.push(header, message.as_message().as_bytes());
         }
         self.messages_end = self.total;
+    }
+
+    fn push_shared(&mut self, header: &Header, payload: Bytes) {
+        self.push(header, &[]);
+        self.total += payload.len() as u64;
+        self.shared_len += payload.len();
+        self.shared.push_back((self.copied.len(), payload));
     }
 
     /// Queues a pong, or keeps it as the one that answers the newest ping.
@@ -232,7 +237,6 @@ impl Outbox {
 
     /// Moves the unwritten part to the front once the written one is the larger, so that a buffer
     /// that never runs empty does not grow for ever.
-    #[inline]
     fn compact(&mut self) {
         if self.written >= COMPACT_FROM && self.written > self.copied.len() / 2 {
             self.copied.drain(..self.written);
@@ -245,7 +249,7 @@ impl Outbox {
 }
 
 /// Appends a frame to `buffer`.
-#[inline(always)] // where the message comes from, so that its head stays in registers
+#[inline(always)]
 fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
     let (head, length) = header.encode();
     buffer.reserve(head.len() + payload.len());

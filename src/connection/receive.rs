@@ -143,20 +143,6 @@ pub(super) struct Rules<'c> {
     pub(super) config: &'c Config,
 }
 
-/// §10.4. Limits are compared as `u64`, before any conversion, and never pass what a buffer can hold
-/// on this platform.
-impl Rules<'_> {
-    #[inline]
-    fn frame_limit(&self) -> u64 {
-        self.config.max_frame_size.min(isize::MAX as usize) as u64
-    }
-
-    #[inline]
-    fn message_limit(&self) -> u64 {
-        self.config.max_message_size.min(isize::MAX as usize) as u64
-    }
-}
-
 impl Receiver {
     pub(super) fn new() -> Self {
         Self { state: State::START, message: None, frame_start: 0, frame_end: 0, progress: 0 }
@@ -188,7 +174,10 @@ impl Receiver {
         let (header, head) = Header::decode_message(input.as_bytes())?;
         let at_hand = (input.len() - head) as u64;
         if header.mask.is_some() != rules.masked
-            || header.payload_len > at_hand.min(rules.frame_limit()).min(rules.message_limit())
+            || header.payload_len
+                > at_hand
+                    .min(rules.config.max_frame_size as u64)
+                    .min(rules.config.max_message_size as u64)
         {
             return None;
         }
@@ -272,11 +261,17 @@ impl Receiver {
         }
     }
 
+    /// Whether [`append`](Self::append) is worth a try.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn is_in_payload(&self) -> bool {
+        matches!(self.state, State::Payload { .. })
+    }
+
     /// Lets `read` append to the message that is under way, if much of a binary frame is still to
     /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
     /// the last one, which is for [`next`](Self::next).
     #[cfg(feature = "std")]
-    #[inline]
     pub(super) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
         let State::Payload { mask: key, len, done, .. } = &mut self.state else { return None };
         let missing = to_usize(*len - *done);
@@ -322,7 +317,8 @@ impl Receiver {
             (None, _) | (Some(_), OpCode::Continuation) => {}
             (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
-        let frame_limit = rules.frame_limit();
+        // §10.4. Limits are compared as u64, before any conversion.
+        let frame_limit = rules.config.max_frame_size as u64;
         if header.payload_len > frame_limit {
             return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
         }
@@ -334,7 +330,7 @@ impl Receiver {
             message.fragments += 1;
             size = size.saturating_add(message.len() as u64);
         }
-        let message_limit = rules.message_limit();
+        let message_limit = rules.config.max_message_size as u64;
         if size > message_limit {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
