@@ -67,7 +67,8 @@ pub(crate) fn inflate(window: &[u8], message: &[u8]) -> Result<Inflated, &'stati
                 let lengths: Vec<u8> = (0..288)
                     .map(|i| [8, 9, 7, 8][[144, 256, 280].iter().filter(|e| i >= **e).count()])
                     .collect();
-                codes(&mut bits, &lengths, &[5; 30], &mut all, &mut furthest)?;
+                let (literals, distances) = (Codes::new(&lengths), Codes::new(&[5; 30]));
+                codes(&mut bits, &literals, &distances, &mut all, &mut furthest)?;
             }
             2 => {
                 let (literals, distances) = tables(&mut bits)?;
@@ -106,16 +107,14 @@ impl BitReader<'_> {
         self.at == self.data.len() * 8
     }
 
-    /// RFC 1951 §3.2.2: codes of one length are consecutive, and shorter ones come first.
-    fn symbol(&mut self, lengths: &[u8]) -> Result<usize, &'static str> {
-        let (mut code, mut first) = (0, 0);
-        for length in 1..=15 {
+    fn symbol(&mut self, codes: &Codes) -> Result<usize, &'static str> {
+        let (mut code, mut first, mut index) = (0, 0, 0);
+        for count in codes.counts {
             code |= self.take(1)?;
-            let mut those = lengths.iter().enumerate().filter(|(_, l)| **l == length);
-            let count = those.clone().count();
             if code < first + count {
-                return Ok(those.nth(code - first).ok_or("code")?.0);
+                return Ok(codes.symbols[index + code - first]);
             }
+            index += count;
             first = (first + count) << 1;
             code <<= 1;
         }
@@ -123,8 +122,25 @@ impl BitReader<'_> {
     }
 }
 
+/// RFC 1951 §3.2.2: codes of one length are consecutive, and shorter ones come first.
+struct Codes {
+    /// How many there are of each length from 1 to 15.
+    counts: [usize; 15],
+    symbols: Vec<usize>,
+}
+
+impl Codes {
+    fn new(lengths: &[u8]) -> Self {
+        let of = |length| (0..lengths.len()).filter(move |i| lengths[*i] == length);
+        Self {
+            counts: core::array::from_fn(|i| of(i as u8 + 1).count()),
+            symbols: (1..=15).flat_map(of).collect(),
+        }
+    }
+}
+
 /// RFC 1951 §3.2.7.
-fn tables(bits: &mut BitReader<'_>) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
+fn tables(bits: &mut BitReader<'_>) -> Result<(Codes, Codes), &'static str> {
     const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let literals = bits.take(5)? + 257;
     let distances = bits.take(5)? + 1;
@@ -133,6 +149,7 @@ fn tables(bits: &mut BitReader<'_>) -> Result<(Vec<u8>, Vec<u8>), &'static str> 
     for index in &ORDER[..count] {
         meta[*index] = bits.take(3)? as u8;
     }
+    let meta = Codes::new(&meta);
     let mut lengths: Vec<u8> = Vec::new();
     while lengths.len() < literals + distances {
         let (value, times) = match bits.symbol(&meta)? {
@@ -147,14 +164,14 @@ fn tables(bits: &mut BitReader<'_>) -> Result<(Vec<u8>, Vec<u8>), &'static str> 
         return Err("too many lengths");
     }
     let distances = lengths.split_off(literals);
-    Ok((lengths, distances))
+    Ok((Codes::new(&lengths), Codes::new(&distances)))
 }
 
 /// RFC 1951 §3.2.5.
 fn codes(
     bits: &mut BitReader<'_>,
-    literals: &[u8],
-    distances: &[u8],
+    literals: &Codes,
+    distances: &Codes,
     out: &mut Vec<u8>,
     furthest: &mut usize,
 ) -> Result<(), &'static str> {
