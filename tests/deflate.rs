@@ -126,7 +126,7 @@ fn rfc7692_7_2_3_6_an_empty_message() {
 /// What a whole stream of blocks may look like, cut at each byte into frames.
 #[test]
 fn blocks_of_every_sort() {
-    let long: Vec<u8> = (0..40_000_u32).map(|i| (i * i >> 7) as u8).collect();
+    let long: Vec<u8> = (0..40_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
     let cases: [(&str, Vec<u8>, Vec<u8>); 12] = [
         ("stored", Blocks::new().stored(false, b"abc").message(), b"abc".to_vec()),
         ("stored and last", Blocks::new().stored(true, b"abc").message(), b"abc".to_vec()),
@@ -197,7 +197,8 @@ fn blocks_of_every_sort() {
 fn rfc7692_6_1_rsv1_only_at_the_start_of_a_message() {
     let refused = Kind::ReservedBits(Rsv::RSV1);
     let good: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
-    let places: [(&str, &[(u8, &[u8])]); 9] = [
+    type Frames<'f> = &'f [(u8, &'f [u8])];
+    let places: [(&str, Frames<'_>); 9] = [
         ("continuation of plain", &[(0x01, b"a"), (0xc0, good)]),
         ("continuation of compressed", &[(0x41, &good[..2]), (0xc0, &good[2..])]),
         ("continuation in the middle", &[(0x41, &good[..2]), (0x40, &good[2..4])]),

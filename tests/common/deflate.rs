@@ -202,10 +202,9 @@ fn codes(
             _ => return Err("distance code"),
         };
         *furthest = distance.max(*furthest);
-        let mut from = out.len().checked_sub(distance).ok_or("refers to nothing")?;
-        for _ in 0..length {
-            out.push(out[from]);
-            from += 1;
+        let from = out.len().checked_sub(distance).ok_or("refers to nothing")?;
+        for at in from..from + length {
+            out.push(out[at]);
         }
     }
 }
