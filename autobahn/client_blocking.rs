@@ -1,11 +1,15 @@
 //! Testee for the suite's fuzzing server: `autobahn_client_blocking URL AGENT`.
 
-use fullduplex::{Error, blocking::connect};
-use std::env;
+use fullduplex::{Config, Error, blocking::connect_with, deflate::Deflate};
+use std::{env, sync::Arc};
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, agent] = arguments.as_slice() else { panic!("usage: URL AGENT") };
+    // Every window that the suite may ask for.
+    let deflate = Deflate::default().send_window_bits(15).receive_window_bits(15);
+    let config = Arc::new(Config::default().deflate(deflate));
+    let connect = |url: String| connect_with(url, config.clone());
     let mut ws = connect(format!("{url}/getCaseCount"))?;
     let count = ws.recv()?;
     let count: usize = count.as_ref().and_then(|count| count.as_text()?.parse().ok()).unwrap_or(0);

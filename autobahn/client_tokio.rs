@@ -1,12 +1,16 @@
 //! Testee for the suite's fuzzing server: `autobahn_client_tokio URL AGENT`.
 
-use fullduplex::{Error, tokio::connect};
-use std::env;
+use fullduplex::{Config, Error, deflate::Deflate, tokio::connect_with};
+use std::{env, sync::Arc};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, agent] = arguments.as_slice() else { panic!("usage: URL AGENT") };
+    // Every window that the suite may ask for.
+    let deflate = Deflate::default().send_window_bits(15).receive_window_bits(15);
+    let config = Arc::new(Config::default().deflate(deflate));
+    let connect = |url: String| connect_with(url, config.clone());
     let mut ws = connect(format!("{url}/getCaseCount")).await?;
     let count = ws.recv().await?;
     let count: usize = count.as_ref().and_then(|count| count.as_text()?.parse().ok()).unwrap_or(0);

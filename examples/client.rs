@@ -1,8 +1,8 @@
 //! Sends each line of standard input as a text message and prints each message that comes.
 //!
-//! `client URL`
+//! `client [--deflate] URL`
 
-use fullduplex::{CloseCode, Message};
+use fullduplex::{CloseCode, Config, Message};
 use futures_util::{SinkExt, StreamExt};
 use std::{
     env,
@@ -19,16 +19,28 @@ use tokio::{sync::mpsc, time};
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let Some(url) = env::args().nth(1) else {
-        eprintln!("usage: client URL");
-        return ExitCode::FAILURE;
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (url, config) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [url] if !url.starts_with('-') => (url, Ok(Config::default())),
+        ["--deflate", url] => (url, compressing()),
+        _ => {
+            eprintln!("usage: client [--deflate] URL");
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
     };
     let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Into::into)
         .and_then(|runtime| {
-            let result = runtime.block_on(chat(&url));
+            let result = runtime.block_on(chat(url, config));
             // A name lookup that hangs cannot be ended; do not wait for it.
             runtime.shutdown_background();
             result
@@ -42,8 +54,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
-    let ws = fullduplex::tokio::connect(url).await?;
+async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
+    let ws = fullduplex::tokio::connect_with(url, config).await?;
     let (mut sink, mut stream) = ws.split();
     let mut lines = stdin_lines();
     let (mut answers, mut last, mut server_closed) = (0, None, false);
@@ -87,6 +99,17 @@ async fn chat(url: &str) -> Result<(), Box<dyn Error>> {
         }
         _ => Ok(()),
     }
+}
+
+/// Messages are compressed if the server agrees (RFC 7692).
+#[cfg(feature = "deflate")]
+fn compressing() -> Result<Config, &'static str> {
+    Ok(Config::default().deflate(fullduplex::deflate::Deflate::default()))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compressing() -> Result<Config, &'static str> {
+    Err("--deflate needs the feature `deflate`")
 }
 
 /// Standard input cannot be waited for and given up, so a thread of its own reads it.

@@ -1,18 +1,22 @@
 //! Echoes every message, with a thread for each client.
 //!
-//! `echo_server_blocking [--addr HOST:PORT] [--max-clients N]`
+//! `echo_server_blocking [--addr HOST:PORT] [--max-clients N] [--deflate] [--window-bits 9..15]`
 
-use fullduplex::{Error, blocking};
+use fullduplex::{Config, Error, blocking::accept_with, handshake::Acceptor};
 use std::{
     env, io,
     net::{TcpListener, TcpStream},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
 
 fn main() -> Result<(), String> {
-    let (addr, max_clients) = arguments()?;
+    let (addr, max_clients, config) = arguments()?;
+    let config = Arc::new(config);
     let cannot_listen = |error: io::Error| format!("cannot listen on {addr}: {error}");
     let listener = TcpListener::bind(&addr).map_err(cannot_listen)?;
     println!("listening on ws://{}", listener.local_addr().map_err(cannot_listen)?);
@@ -25,10 +29,11 @@ fn main() -> Result<(), String> {
     // Over the cap, new clients wait in the listener's backlog.
     while places.recv().is_ok() {
         let place = Place(leave.clone());
+        let config = config.clone();
         let started = listener.accept().and_then(|(stream, peer)| {
             let client = thread::Builder::new().stack_size(256 * 1024);
             client.spawn(move || {
-                if let Err(error) = echo(stream) {
+                if let Err(error) = echo(stream, config) {
                     eprintln!("{peer}: {error}");
                 }
                 drop(place);
@@ -43,9 +48,9 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-fn echo(stream: TcpStream) -> Result<(), Error> {
+fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut ws = blocking::accept(stream)?;
+    let mut ws = accept_with(stream, &Acceptor::new(), config)?;
     ws.run(|message, out| out.feed(message))
 }
 
@@ -57,16 +62,38 @@ impl Drop for Place {
     }
 }
 
-fn arguments() -> Result<(String, usize), String> {
+fn arguments() -> Result<(String, usize, Config), String> {
     let (mut addr, mut max_clients) = ("127.0.0.1:9001".to_string(), 20_000);
+    let (mut deflate, mut window_bits) = (false, None);
     let mut arguments = env::args().skip(1);
     while let Some(name) = arguments.next() {
+        if name == "--deflate" {
+            deflate = true;
+            continue;
+        }
         let value = arguments.next().ok_or(format!("{name} needs a value"))?;
+        let number = || value.parse().map_err(|e| format!("{name}: {e}"));
         match name.as_str() {
             "--addr" => addr = value,
-            "--max-clients" => max_clients = value.parse().map_err(|e| format!("{name}: {e}"))?,
+            "--max-clients" => max_clients = number()?,
+            "--window-bits" => window_bits = Some(number()?.clamp(9, 15) as u8),
             _ => return Err(format!("unknown argument {name}")),
         }
     }
-    Ok((addr, max_clients))
+    Ok((addr, max_clients, if deflate { compressing(window_bits)? } else { Config::default() }))
+}
+
+/// Messages are compressed for clients that ask for it (RFC 7692).
+#[cfg(feature = "deflate")]
+fn compressing(window_bits: Option<u8>) -> Result<Config, String> {
+    let mut deflate = fullduplex::deflate::Deflate::default();
+    if let Some(bits) = window_bits {
+        deflate = deflate.send_window_bits(bits).receive_window_bits(bits);
+    }
+    Ok(Config::default().deflate(deflate))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compressing(_: Option<u8>) -> Result<Config, String> {
+    Err("--deflate needs the feature `deflate`".to_string())
 }

@@ -56,6 +56,8 @@ extern crate std;
 #[cfg(feature = "std")]
 pub mod blocking;
 mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 pub mod frame;
 pub mod handshake;
 mod input;

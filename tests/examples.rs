@@ -56,8 +56,12 @@ const SERVERS: [&str; 2] = ["echo_server", "echo_server_blocking"];
 
 /// Runs the client with this input to its end.
 fn client(url: &str, input: &[u8]) -> Output {
+    client_with(&[url], input)
+}
+
+fn client_with(arguments: &[&str], input: &[u8]) -> Output {
     let mut client = Command::new(program("client"))
-        .arg(url)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -104,11 +108,36 @@ fn client_and_servers_end_to_end() {
     }
 }
 
+/// Compressed where both ends want it, and working where only one does. With smaller windows, too.
+#[cfg(feature = "deflate")]
+#[test]
+fn client_and_servers_with_deflate() {
+    let _watchdog = watchdog();
+    let lines: String = (0..500).map(|i| format!("line {i} é {}\n", "xyz".repeat(i))).collect();
+    for name in SERVERS {
+        for server in [&["--deflate"][..], &["--deflate", "--window-bits", "9"], &[]] {
+            let (_server, url) = serve(name, server);
+            for arguments in [&["--deflate", &url][..], &[&url]] {
+                let output = client_with(arguments, lines.as_bytes());
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{name} {server:?}: {stderr}");
+                assert_eq!(String::from_utf8(output.stdout).unwrap(), lines);
+            }
+            let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+            let mut stream = tcp(&url);
+            stream.write_all(REQUEST.replacen("\r\n\r\n", "\r\n", 1).as_bytes()).unwrap();
+            stream.write_all(offer.as_bytes()).unwrap();
+            let accepted = read_head(&stream).contains("permessage-deflate");
+            assert_eq!(accepted, !server.is_empty());
+        }
+    }
+}
+
 #[test]
 fn client_without_a_url_or_with_a_bad_one() {
     let _watchdog = watchdog();
     let output = Command::new(program("client")).stdin(Stdio::null()).output().unwrap();
-    fails(&output, "usage: client URL");
+    fails(&output, "usage: client [--deflate] URL");
     fails(&client("wss://127.0.0.1:1/", b""), "TLS");
     fails(&client("http//nonsense", b""), "invalid request");
 }
@@ -226,9 +255,13 @@ fn max_clients_is_a_cap() {
 fn servers_with_bad_arguments() {
     let _watchdog = watchdog();
     for name in SERVERS {
-        for arguments in
-            [&["--addr"][..], &["--what", "x"], &["--max-clients", "x"], &["--addr", "nowhere"]]
-        {
+        for arguments in [
+            &["--addr"][..],
+            &["--what", "x"],
+            &["--max-clients", "x"],
+            &["--addr", "nowhere"],
+            &["--window-bits", "x"],
+        ] {
             let output = Command::new(program(name)).args(arguments).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}");
             assert!(!output.stderr.is_empty());

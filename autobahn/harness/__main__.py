@@ -22,14 +22,16 @@ from play import Run, play_all
 from process import ROOT, Failure, Process, locked, output_of, say
 from suites import HOME, prepare_suite
 
-# Each run, named mode of the testee / adapter, and the example that is its testee.
+# Each run, named mode of the testee / adapter, and the example that is its testee, with the
+# arguments that let it agree to every window that the suite asks for.
+DEFLATE = ("--deflate", "--window-bits", "15")
 TESTEES = {
-    "server/tokio": "echo_server",
-    "server/blocking": "echo_server_blocking",
-    "client/tokio": "autobahn_client_tokio",
-    "client/blocking": "autobahn_client_blocking",
+    "server/tokio": ("echo_server", *DEFLATE),
+    "server/blocking": ("echo_server_blocking", *DEFLATE),
+    "client/tokio": ("autobahn_client_tokio",),
+    "client/blocking": ("autobahn_client_blocking",),
 }
-FEATURES = "tokio"
+FEATURES = "deflate,tokio"
 
 # Seconds.
 BUILD_LIMIT = 30 * 60
@@ -75,7 +77,7 @@ async def crate_version():
 async def run(options):
     async with locked(options.out / ".lock", 0, "is writing to"):
         suite = await prepare_suite(options.suite)
-        examples = [TESTEES[name] for name in options.only if name not in options.testee]
+        examples = [TESTEES[name][0] for name in options.only if name not in options.testee]
         built = await build(examples) if examples else {}
         crate = await crate_version()
         for name, testee in options.testee.items():
@@ -83,7 +85,8 @@ async def run(options):
         say(f"{suite.version} against {crate}: {len(options.cases)} cases in each run")
         runs = []
         for name in options.only:
-            testee = options.testee.get(name) or [built[TESTEES[name]]]
+            example, *arguments = TESTEES[name]
+            testee = options.testee.get(name) or [built[example], *arguments]
             runs.append(Run(name, testee, options.cases, options.out))
         await play_all(runs, suite, FULL_LIMIT if options.full else QUICK_LIMIT, options.jobs)
         paragraphs, passed = result.show(runs, suite, options.cases, options.out)

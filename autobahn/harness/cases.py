@@ -4,7 +4,7 @@ import fnmatch
 
 # Whether the crate implements permessage-deflate. This one line decides whether the deflate
 # cases are a part of the quick set and whether UNIMPLEMENTED is a failure for them.
-DEFLATE = False
+DEFLATE = True
 
 # Cases per group; within a group they are numbered from 1. Written down here, and not asked of
 # the suite, so that a suite which plays fewer cases than it should cannot pass.

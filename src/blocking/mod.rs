@@ -23,6 +23,8 @@
 //! can send. Two peers that both wait in [`WebSocket::send`], each with full buffers, wait for
 //! ever, unless keepalive or a deadline ends it: let one of them receive.
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod stream;
 mod websocket;
 

@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 ///
 /// See [the module](super) for deadlines and threads.
 pub struct WebSocket<S> {
-    driver: Driver<BlockingIo<S>>,
+    pub(super) driver: Driver<BlockingIo<S>>,
     subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
     response: Option<Box<Response>>,

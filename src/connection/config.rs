@@ -1,5 +1,7 @@
 //! Limits and times of a connection.
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::handshake::HeadLimits;
 #[cfg(feature = "std")]
 use alloc::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Config {
     pub(crate) handshake_timeout: Duration,
     pub(crate) head_limits: HeadLimits,
     pub(crate) flush_policy: FlushPolicy,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Deflate>,
 }
 
 /// A setting whose default differs between the core and the adapters.
@@ -178,6 +182,20 @@ impl Config {
         self
     }
 
+    /// Compresses messages with permessage-deflate (RFC 7692) if the peer does, too: adapters then
+    /// negotiate it, in both roles. In the core this gives the compressor's settings; the handshake
+    /// is up to the caller, who tells its result with
+    /// [`Connection::with_deflate`](crate::Connection::with_deflate). Default: off, because it costs
+    /// memory and time, and because of [secrets](crate::deflate::Compression#secrets).
+    ///
+    /// [`max_message_size`](Self::max_message_size) holds for the inflated message, and
+    /// [`max_frame_size`](Self::max_frame_size) for what is on the wire.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = deflate.into();
+        self
+    }
+
     /// Keepalive, where `default` is what holds unless something was said.
     pub(crate) fn keepalive_or(&self, default: Option<Keepalive>) -> Option<Keepalive> {
         match self.keepalive {
@@ -208,6 +226,8 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             head_limits: HeadLimits::default(),
             flush_policy: FlushPolicy::default(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }

@@ -55,7 +55,8 @@ impl Error for ProtocolError {
 pub enum ProtocolErrorKind {
     /// A frame head that is never legal (§5.2, §5.5): 1002.
     Header(HeaderError),
-    /// A reserved bit that no negotiated extension gives a meaning (§5.2): 1002.
+    /// A reserved bit that no negotiated extension gives a meaning (§5.2): 1002. With
+    /// permessage-deflate that is RSV1 anywhere but at the start of a message (RFC 7692 §6.1).
     ReservedBits(Rsv),
     /// A frame from a client without a mask (§5.1): 1002.
     Unmasked(OpCode),
@@ -70,6 +71,11 @@ pub enum ProtocolErrorKind {
     CloseFrame(CloseFrameError),
     /// Text that is not UTF-8 (§8.1): 1007.
     InvalidUtf8,
+    /// A compressed message that cannot be inflated (RFC 7692 §7.2.2): 1007. RFC 7692 names no
+    /// code; this is the one for data that is not what its type says.
+    InvalidDeflate,
+    /// A compressed message that is made of absurdly many DEFLATE streams of a few bytes: 1008.
+    TooManyStreams,
     /// A frame larger than [`Config::max_frame_size`](crate::Config::max_frame_size): 1009.
     FrameTooBig {
         /// The announced length in bytes.
@@ -104,11 +110,11 @@ impl ProtocolErrorKind {
             | Self::CloseFrame(CloseFrameError::Truncated | CloseFrameError::Code(_)) => {
                 CloseCode::PROTOCOL_ERROR
             }
-            Self::InvalidUtf8 | Self::CloseFrame(CloseFrameError::Reason(_)) => {
-                CloseCode::INVALID_PAYLOAD
-            }
+            Self::InvalidUtf8
+            | Self::InvalidDeflate
+            | Self::CloseFrame(CloseFrameError::Reason(_)) => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
-            Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            Self::TooManyFragments { .. } | Self::TooManyStreams => CloseCode::POLICY_VIOLATION,
         }
     }
 }
@@ -126,6 +132,8 @@ impl fmt::Display for ProtocolErrorKind {
             }
             Self::CloseFrame(error) => error.fmt(f),
             Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::InvalidDeflate => f.write_str("compressed message cannot be inflated"),
+            Self::TooManyStreams => f.write_str("compressed message of too many streams"),
             Self::FrameTooBig { size, limit } => {
                 write!(f, "frame of {size} bytes is over the limit of {limit}")
             }

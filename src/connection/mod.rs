@@ -2,6 +2,8 @@
 
 mod close;
 mod config;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod keepalive;
 mod keys;
@@ -102,6 +104,8 @@ pub struct Connection {
     outbox: Outbox,
     pinger: Option<Pinger>,
     idle: Option<Idle>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<Box<deflate::Deflating>>,
 }
 
 impl Connection {
@@ -149,6 +153,8 @@ impl Connection {
             outbox: Outbox::default(),
             pinger: config.keepalive_or(keepalive).map(Pinger::new),
             idle: config.idle_timeout.map(|_| Idle::new()),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             config,
         }
     }
@@ -327,6 +333,10 @@ impl Connection {
     fn settle(&mut self) {
         if self.state.is_over() {
             self.receiver = Receiver::new();
+            #[cfg(feature = "deflate")]
+            if let Some(deflate) = &mut self.deflate {
+                deflate.release();
+            }
         }
     }
 
@@ -340,6 +350,18 @@ impl Connection {
         if let Err(reason) = self.may_send() {
             return Err(SendError { reason, message: message.into_message() });
         }
+        #[cfg(feature = "deflate")]
+        if self.deflate.is_some()
+            && self.push_compressed(message.as_message(), crate::deflate::Compression::Auto)
+        {
+            return Ok(());
+        }
+        self.push_plain(message);
+        Ok(())
+    }
+
+    #[inline]
+    fn push_plain(&mut self, message: impl IntoMessage) {
         let (opcode, len) = match message.as_message() {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
@@ -347,7 +369,6 @@ impl Connection {
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
         self.outbox.push_message(&header, message);
-        Ok(())
     }
 
     /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`].

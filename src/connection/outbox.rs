@@ -178,6 +178,40 @@ impl Outbox {
         self.shared.push_back((self.copied.len(), payload));
     }
 
+    /// Queues a message as one frame whose payload `write` appends, masked already. `header` has
+    /// its length in bytes by a guess. If there come to be more than `most`, nothing is queued.
+    #[cfg(feature = "deflate")]
+    pub(super) fn push_written(
+        &mut self,
+        mut header: Header,
+        most: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        self.compact();
+        let (_, guess) = header.encode();
+        let start = self.copied.len();
+        self.copied.resize(start + guess, 0);
+        write(&mut self.copied);
+        let payload_len = self.copied.len() - start - guess;
+        if payload_len > most {
+            self.copied.truncate(start);
+            return false;
+        }
+        header.payload_len = payload_len as u64;
+        let (head, length) = header.encode();
+        if length < guess {
+            self.copied.copy_within(start + guess.., start + length);
+            self.copied.truncate(start + length + payload_len);
+        } else if length > guess {
+            self.copied.resize(start + length + payload_len, 0);
+            self.copied.copy_within(start + guess..start + guess + payload_len, start + length);
+        }
+        self.copied[start..start + length].copy_from_slice(&head[..length]);
+        self.total += (length + payload_len) as u64;
+        self.messages_end = self.total;
+        true
+    }
+
     /// Queues a pong, or keeps it as the one that answers the newest ping.
     pub(super) fn push_pong(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
         let header = Header { mask, ..Header::new(OpCode::Pong, payload.len() as u64) };

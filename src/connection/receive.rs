@@ -7,6 +7,9 @@
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
 //! ```
 
+#[cfg(feature = "deflate")]
+mod inflate;
+
 use super::{Config, ProtocolError, ProtocolErrorKind as Kind};
 use crate::{
     Incoming, Input,
@@ -70,6 +73,9 @@ impl Event<'_> {
 pub(super) struct Receiver {
     state: State,
     message: Option<Assembly>,
+    /// There if the peer may compress.
+    #[cfg(feature = "deflate")]
+    decoder: Option<Box<crate::deflate::Decoder>>,
     /// Where the current frame starts, in bytes since the handshake.
     frame_start: u64,
     frame_end: u64,
@@ -145,7 +151,15 @@ pub(super) struct Rules<'c> {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { state: State::START, message: None, frame_start: 0, frame_end: 0, progress: 0 }
+        Self {
+            state: State::START,
+            message: None,
+            #[cfg(feature = "deflate")]
+            decoder: None,
+            frame_start: 0,
+            frame_end: 0,
+            progress: 0,
+        }
     }
 
     /// As [`progress`](Self::progress), in the middle of the payload of a data frame.
@@ -301,7 +315,7 @@ impl Receiver {
     /// reserved.
     #[inline]
     fn check(&mut self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
-        if !header.rsv.is_none() {
+        if !header.rsv.is_none() && !self.is_compressed(header) {
             return Err(Kind::ReservedBits(header.rsv)); // §5.2
         }
         match header.mask {
@@ -322,19 +336,28 @@ impl Receiver {
         if header.payload_len > frame_limit {
             return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
         }
-        let mut size = header.payload_len;
+        let (mut size, mut compressed) = (header.payload_len, !header.rsv.is_none());
         if let Some(message) = &mut self.message {
             if message.fragments >= rules.config.max_fragments {
                 return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
             }
             message.fragments += 1;
+            compressed |= message.compressed;
             size = size.saturating_add(message.len() as u64);
         }
         let message_limit = rules.config.max_message_size as u64;
-        if size > message_limit {
+        // What a compressed message comes to shows when it is inflated.
+        if size > message_limit && !compressed {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
         Ok(())
+    }
+
+    /// Whether this head, which has a reserved bit set, starts a compressed message.
+    #[cfg(not(feature = "deflate"))]
+    #[expect(clippy::unused_self, reason = "there is nothing that could make it so")]
+    fn is_compressed(&self, _: &Header) -> bool {
+        false
     }
 
     /// Starts on the payload: an event at once if nothing of it is to come, or if it is a control
@@ -363,6 +386,9 @@ impl Receiver {
                 return Ok(None);
             }
         }
+        if let (false, Some(message)) = (header.rsv.is_none(), &mut self.message) {
+            message.compressed = true;
+        }
         if header.payload_len == 0 {
             return Ok(self.assemble(&[], 0, header.fin)?.map(Event::Message));
         }
@@ -381,6 +407,10 @@ impl Receiver {
     ) -> Result<Option<Incoming<'static>>, Kind> {
         let Some(message) = &mut self.message else { return Err(Kind::NothingToContinue) };
         self.progress += 1;
+        #[cfg(feature = "deflate")]
+        if message.compressed {
+            return self.inflate(piece, missing == 0 && fin);
+        }
         message.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if missing > 0 || !fin {
             return Ok(None);

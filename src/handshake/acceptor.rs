@@ -49,10 +49,18 @@ impl Acceptance {
 
     /// Accepts an extension, whose name has to be one that the client offered (§9.1). The order is
     /// that in which they apply to sent data.
+    ///
+    /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on accepts it by itself,
+    /// unless it is here already: then it keeps to what is given here.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
+    }
+
+    /// The extensions that are accepted so far.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
     }
 
     /// Adds a header. Those of the handshake itself and of HTTP's framing cannot be given.
@@ -188,6 +196,9 @@ pub enum InvalidAcceptance {
     Header(InvalidHeader),
     /// A header that is not the caller's to set.
     Reserved(String),
+    /// permessage-deflate, given by hand, with parameters that a response cannot have.
+    #[cfg(feature = "deflate")]
+    Deflate(crate::deflate::InvalidDeflate),
 }
 
 impl fmt::Display for InvalidAcceptance {
@@ -202,6 +213,8 @@ impl fmt::Display for InvalidAcceptance {
             }
             Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(error) => error.fmt(f),
         }
     }
 }
@@ -211,6 +224,8 @@ impl core::error::Error for InvalidAcceptance {
         match self {
             Self::Subprotocol(error) => Some(error),
             Self::Header(error) => Some(error),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(error) => Some(error),
             _ => None,
         }
     }

@@ -279,6 +279,9 @@ pub enum ClientHandshakeError {
     Extensions(InvalidExtension),
     /// A 101 with an extension that was not offered.
     ExtensionNotOffered(String),
+    /// A 101 that answers the offer of permessage-deflate wrongly (RFC 7692 §7.1).
+    #[cfg(feature = "deflate")]
+    Deflate(crate::deflate::InvalidDeflate),
     /// The handshake is over: its result was given before.
     Finished,
 }
@@ -312,6 +315,10 @@ impl fmt::Display for ClientHandshakeError {
             Self::ExtensionNotOffered(name) => {
                 write!(f, "the server chose extension {name:?}, which was not offered")
             }
+            #[cfg(feature = "deflate")]
+            Self::Deflate(error) => {
+                write!(f, "the server answered the offer of compression wrongly: {error}")
+            }
             Self::Finished => f.write_str("the handshake is over already"),
         }
     }
@@ -322,6 +329,8 @@ impl core::error::Error for ClientHandshakeError {
         match self {
             Self::Head(error) => Some(error),
             Self::Extensions(error) => Some(error),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(error) => Some(error),
             _ => None,
         }
     }

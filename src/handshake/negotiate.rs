@@ -65,6 +65,18 @@ impl Extension {
         Ok(self)
     }
 
+    /// An extension whose name is a token that stands in this crate.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn known(name: &'static str) -> Self {
+        Self { name: name.to_string(), params: Vec::new() }
+    }
+
+    /// Adds a parameter whose name stands in this crate, and whose value is a token.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn push_known(&mut self, name: &'static str, value: Option<String>) {
+        self.params.push((name.to_string(), value));
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

@@ -103,10 +103,18 @@ impl Request {
     }
 
     /// Offers an extension (§9.1), the most wanted one first. Who offers one has to speak it.
+    ///
+    /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on adds its own offers
+    /// of that, unless there is one: then it keeps to what is given here.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
+    }
+
+    /// The extensions that are offered so far.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
     }
 
     /// Where to connect to.

@@ -473,6 +473,17 @@ impl<T: Io> Driver<T> {
         self.connection.send(message)
     }
 
+    /// As `feed`, and says whether to compress.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn feed_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), crate::SendError> {
+        lend(&mut self.connection);
+        self.connection.send_with(message, compression)
+    }
+
     /// Whether `send` is to flush.
     pub(crate) fn sends_strictly(&self) -> bool {
         self.connection.config().flush_policy == FlushPolicy::Strict

@@ -7,6 +7,7 @@
 mod buffer;
 mod driver;
 mod error;
+mod extensions;
 mod opening;
 mod parts;
 mod pool;

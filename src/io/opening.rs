@@ -1,6 +1,6 @@
 //! The opening handshake on a stream (RFC 6455 §4), for both roles.
 
-use super::{Driver, Error, Io, ReadBuffer};
+use super::{Driver, Error, Io, ReadBuffer, extensions};
 use crate::{
     Config, Input, Role, Time, TimeoutError,
     connection::ThreadKeys,
@@ -60,6 +60,7 @@ impl<T: Io> Opening<T> {
 
     /// The client's handshake: an open connection and the response that opened it.
     pub(crate) async fn client(mut self, request: Request) -> Result<(Driver<T>, Response), Error> {
+        let (request, offers) = extensions::offer(&self.config, request);
         let mut handshake =
             ClientHandshake::new(request, &mut ThreadKeys)?.limits(self.config.head_limits);
         let Some(()) = self.write(handshake.request_bytes()).await? else {
@@ -75,7 +76,8 @@ impl<T: Io> Opening<T> {
                 break response;
             }
         };
-        Ok((Driver::new(self.io, Role::Client, self.config, self.unread), response))
+        let agreed = extensions::agreed(&self.config, offers, &response)?;
+        Ok((self.into_driver(Role::Client, agreed), response))
     }
 
     /// The client's request, which passed every check of the protocol. One that did not was
@@ -115,13 +117,18 @@ impl<T: Io> Opening<T> {
         request: &UpgradeRequest,
         acceptance: &Acceptance,
     ) -> Result<(Driver<T>, Response), Error> {
-        let response = request.accept(acceptance)?;
+        let (acceptance, agreed) = extensions::accept(&self.config, request, acceptance)?;
+        let response = request.accept(&acceptance)?;
         match self.write(&response.to_bytes()?).await? {
-            Some(()) => {
-                Ok((Driver::new(self.io, Role::Server, self.config, self.unread), response))
-            }
+            Some(()) => Ok((self.into_driver(Role::Server, agreed), response)),
             None => Err(TimeoutError::Handshake.into()),
         }
+    }
+
+    fn into_driver(self, role: Role, agreed: extensions::Agreed) -> Driver<T> {
+        let mut driver = Driver::new(self.io, role, self.config, self.unread);
+        agreed.apply(&mut driver.connection);
+        driver
     }
 
     /// Answers with another status, so that the client can read it, and ends the connection.

@@ -56,6 +56,19 @@ impl<'c> Outgoing<'c> {
         Ok(self.connection.send(message)?)
     }
 
+    /// As [`feed`](Self::feed), and says whether to compress this message.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    #[cfg(feature = "deflate")]
+    pub fn feed_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), Error> {
+        Ok(self.connection.send_with(message, compression)?)
+    }
+
     /// Whether a message would be accepted.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()

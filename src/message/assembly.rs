@@ -18,6 +18,8 @@ pub(crate) struct Assembly {
     payload: Payload,
     /// Frames of this message so far, empty ones too.
     pub(crate) fragments: u32,
+    /// Whether what comes has to be inflated.
+    pub(crate) compressed: bool,
 }
 
 enum Payload {
@@ -28,11 +30,11 @@ enum Payload {
 impl Assembly {
     pub(crate) fn text() -> Self {
         let payload = Payload::Text { text: String::new(), open: Incomplete::default() };
-        Self { payload, fragments: 1 }
+        Self { payload, fragments: 1, compressed: false }
     }
 
     pub(crate) fn binary() -> Self {
-        Self { payload: Payload::Binary(Vec::new()), fragments: 1 }
+        Self { payload: Payload::Binary(Vec::new()), fragments: 1, compressed: false }
     }
 
     /// Bytes of payload so far.
@@ -61,13 +63,47 @@ impl Assembly {
     }
 
     /// Where up to `announced` bytes of a binary message may be appended from outside, with room
-    /// for some of them; `None` for text, which has to be looked at first.
+    /// for some of them; `None` for what has to be looked at first: text, and what is
+    /// compressed.
     #[cfg(feature = "std")]
     pub(crate) fn append(&mut self, announced: usize) -> Option<&mut Vec<u8>> {
         let Payload::Binary(bytes) = &mut self.payload else { return None };
+        if self.compressed {
+            return None;
+        }
         let piece = announced.min(AHEAD_AT_FIRST);
         bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece, announced - piece));
         Some(bytes)
+    }
+
+    /// Appends a piece of which nobody said that it comes, to a message of at most `limit` bytes:
+    /// the limit holds for what is reserved, too.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn push_within(&mut self, piece: &[u8], limit: usize) -> Result<(), InvalidUtf8> {
+        let most = |len, piece| limit.saturating_sub(len).max(piece);
+        match &mut self.payload {
+            Payload::Text { text, open } => {
+                let coming = open.len() + piece.len();
+                let ahead = ahead(text.len(), text.capacity(), coming, 0);
+                text.reserve_exact(ahead.min(most(text.len(), coming)));
+                open.push(text, piece)
+            }
+            Payload::Binary(bytes) => {
+                let ahead = ahead(bytes.len(), bytes.capacity(), piece.len(), 0);
+                bytes.reserve_exact(ahead.min(most(bytes.len(), piece.len())));
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back what was reserved for more.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn shrink(&mut self) {
+        match &mut self.payload {
+            Payload::Text { text, .. } => text.shrink_to_fit(),
+            Payload::Binary(bytes) => bytes.shrink_to_fit(),
+        }
     }
 
     /// The whole message; an error if text ends inside a code point.

@@ -38,6 +38,8 @@
 //! Two peers that both wait in `send`, each with full buffers, wait for ever, unless keepalive or
 //! a deadline ends it: let one of them receive.
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod stream;
 mod websocket;
 

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// See [the module](super) for deadlines and cancel safety.
 pub struct WebSocket<S> {
-    driver: Driver<TokioIo<S>>,
+    pub(super) driver: Driver<TokioIo<S>>,
     subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
     response: Option<Box<Response>>,

@@ -1,0 +1,51 @@
+//! What permessage-deflate adds to a connection.
+
+use super::{Timeouts, WebSocket};
+use crate::{
+    Error, IntoMessage, SendError,
+    deflate::{Compression, DeflateParams},
+};
+use std::io::{Read, Write};
+
+impl<S: Read + Write + Timeouts> WebSocket<S> {
+    /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), fullduplex::Error> {
+    /// use fullduplex::{Config, blocking, deflate::{Compression, Deflate}};
+    ///
+    /// let config = Config::default().deflate(Deflate::default());
+    /// let mut ws = blocking::connect_with("ws://127.0.0.1:9001/", config)?;
+    /// ws.send_with("a secret beside what others chose", Compression::Never)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: Compression,
+    ) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.feed_with(message, compression)?;
+        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
+    }
+
+    /// As [`feed`](Self::feed), and says whether to compress this message: see [`Compression`].
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.driver.feed_with(message, compression)
+    }
+
+    /// What was agreed on for compression; `None` if messages are not compressed.
+    pub fn deflate(&self) -> Option<&DeflateParams> {
+        self.driver.connection.deflate()
+    }
+}

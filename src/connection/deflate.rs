@@ -1,0 +1,106 @@
+//! Compressing what is sent (RFC 7692 §6.1), and what was agreed on.
+
+use super::{Connection, Keys};
+use crate::{
+    SendError,
+    deflate::{Compression, Decoder, DeflateParams, Encoder},
+    frame::{Header, OpCode, Rsv},
+    message::{IntoMessage, MessageRef},
+};
+use alloc::boxed::Box;
+
+/// What there is for sending once permessage-deflate is agreed on.
+pub(super) struct Deflating {
+    params: DeflateParams,
+    encoder: Option<Encoder>,
+}
+
+impl Deflating {
+    /// Nothing more will be sent.
+    pub(super) fn release(&mut self) {
+        self.encoder = None;
+    }
+}
+
+impl Connection {
+    /// Compresses messages as was agreed on in the opening handshake, and lets the peer do so. The
+    /// compressor's settings are those of [`Config::deflate`](crate::Config::deflate), or else the
+    /// default ones.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, deflate::Deflate};
+    /// # let offers = Deflate::default().offers();
+    ///
+    /// let deflate = Deflate::default();
+    /// let agreed = deflate.accept(&offers); // in the handshake; what comes goes into the response
+    /// let config = Config::default().deflate(deflate);
+    /// let mut connection = Connection::server(config).with_deflate(agreed);
+    /// connection.send("to be or not to be, to be or not to be, that is the question".repeat(10))?;
+    /// assert_eq!(connection.outbox().chunk()[0], 0xc1); // FIN, RSV1, text
+    /// assert!(connection.outbox().len() < 100);
+    /// # Ok::<(), fullduplex::SendError>(())
+    /// ```
+    pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {
+        if let Some(params) = agreed.into() {
+            self.start_deflate(params);
+        }
+        self
+    }
+
+    pub(crate) fn start_deflate(&mut self, params: DeflateParams) {
+        let (sent, received) = params.directions(matches!(self.keys, Keys::Client(_)));
+        let default = Default::default();
+        let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), sent);
+        self.deflate = Some(Box::new(Deflating { params, encoder }));
+        self.receiver.inflate_with(Decoder::new(received, self.config.max_message_size));
+    }
+
+    /// What was agreed on; `None` if messages are not compressed.
+    pub fn deflate(&self) -> Option<&DeflateParams> {
+        self.deflate.as_ref().map(|deflating| &deflating.params)
+    }
+
+    /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with<M: IntoMessage>(
+        &mut self,
+        message: M,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        if let Err(reason) = self.may_send() {
+            return Err(SendError { reason, message: message.into_message() });
+        }
+        if !self.push_compressed(message.as_message(), compression) {
+            self.push_plain(message);
+        }
+        Ok(())
+    }
+
+    /// Queues a message if it is to be compressed: whether it was.
+    pub(super) fn push_compressed(
+        &mut self,
+        message: MessageRef<'_>,
+        compression: Compression,
+    ) -> bool {
+        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+            return false;
+        };
+        let payload = message.as_bytes();
+        if !encoder.takes(payload.len(), compression) {
+            return false;
+        }
+        let opcode = match message {
+            MessageRef::Text(_) => OpCode::Text,
+            MessageRef::Binary(_) => OpCode::Binary,
+        };
+        let mask = self.keys.next();
+        let header = Header { rsv: Rsv::RSV1, mask, ..Header::new(opcode, payload.len() as u64) };
+        let most = match compression {
+            Compression::Auto if encoder.may_take_back() => payload.len(),
+            _ => usize::MAX,
+        };
+        self.outbox.push_written(header, most, |out| encoder.message(payload, mask, out))
+    }
+}

@@ -1,0 +1,349 @@
+//! Decompressing (RFC 7692 §7.2.2).
+//!
+//! What a connection keeps from one message to the next is not a state of zlib but the window
+//! itself: the last bytes that it received. The state, which is larger, is borrowed from the thread
+//! for the time of a message. If nobody else has used it since, it is still where this connection
+//! left it; otherwise it is reset and told the window. The same is done where a stream ends inside
+//! of the messages (a block with BFINAL set), which zlib does not go beyond by itself.
+
+#[cfg(feature = "std")]
+use super::pool;
+use super::{encoder::TAIL, params::Direction};
+use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use core::mem;
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+/// How much is inflated at a time, in bytes.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// How many streams one message may be made of, apart from one more for each of so many bytes of
+/// it: a stream of two bytes makes us copy a window.
+const FREE_STREAMS: u64 = 64;
+const BYTES_PER_STREAM: u64 = 64;
+
+/// Why a message cannot be inflated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not DEFLATE, refers to what is not there, or breaks off.
+    Corrupt,
+    /// It is larger than this limit, in bytes.
+    TooBig(usize),
+    /// It is made of absurdly many streams.
+    TooManyStreams,
+}
+
+/// The decompressing half of a connection.
+pub(crate) struct Decoder {
+    takeover: bool,
+    /// The largest message in bytes, inflated.
+    limit: usize,
+    window: Window,
+    /// Where in the messages we stand; what was left there goes on here.
+    place: Place,
+    message: Option<Message>,
+    /// There is no thread to lend it to.
+    #[cfg(not(feature = "std"))]
+    idle: Option<Box<Engine>>,
+}
+
+/// The message that is under way.
+struct Message {
+    engine: Box<Engine>,
+    /// Bytes that came of it so far.
+    inflated: usize,
+    /// Bytes of it on the wire so far.
+    received: u64,
+    streams: u64,
+    /// Whether it stands in front of a stream of which nothing has come.
+    fresh: bool,
+}
+
+impl Decoder {
+    pub(crate) fn new(agreed: Direction, limit: usize) -> Self {
+        Self {
+            takeover: agreed.takeover,
+            limit,
+            // Who says 8 may mean 9: zlib, asked for 8, writes 9.
+            window: Window::new(1 << agreed.window_bits.max(9)),
+            place: Place::default(),
+            message: None,
+            #[cfg(not(feature = "std"))]
+            idle: None,
+        }
+    }
+
+    /// Inflates what came of a message and hands it to `sink` in pieces of at most [`CHUNK`] bytes.
+    /// `last`: the message ends where `input` does.
+    pub(crate) fn pieces<E: From<Fault>>(
+        &mut self,
+        mut input: &[u8],
+        last: bool,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut scratch = mem::take(&mut self.message().engine.scratch);
+        if scratch.is_empty() {
+            scratch = vec![0; CHUNK];
+        }
+        let result = loop {
+            match self.read(&mut input, &mut scratch) {
+                Ok(0) => break Ok(()),
+                Ok(length) => {
+                    if let Err(error) = sink(&scratch[..length]) {
+                        break Err(error);
+                    }
+                }
+                Err(fault) => break Err(fault.into()),
+            }
+        };
+        self.message().engine.scratch = scratch;
+        result?;
+        if last { Ok(self.finish()?) } else { Ok(()) }
+    }
+
+    /// Inflates some of a message into `out`, which is not empty, and takes what it used off the
+    /// front of `input`: how many bytes there are. Zero: all of `input` is used, and nothing is held
+    /// back.
+    pub(crate) fn read(&mut self, input: &mut &[u8], out: &mut [u8]) -> Result<usize, Fault> {
+        self.message();
+        let Self { window, limit, message: Some(message), .. } = self else { return Ok(0) };
+        // One byte more than is allowed shows that it is too much.
+        let room = out.len().min((*limit - message.inflated).saturating_add(1));
+        let out = &mut out[..room];
+        loop {
+            let (read, written, status) =
+                message.engine.inflate(input, out, InflateFlush::NoFlush)?;
+            *input = &input[read..];
+            message.received += read as u64;
+            message.fresh &= read == 0;
+            window.push(&out[..written]);
+            if status == Status::StreamEnd {
+                message.next_stream(window)?;
+            }
+            if written > 0 {
+                message.inflated += written;
+                return if message.inflated > *limit {
+                    Err(Fault::TooBig(*limit))
+                } else {
+                    Ok(written)
+                };
+            }
+            if input.is_empty() {
+                return Ok(0);
+            }
+            if read == 0 && status != Status::StreamEnd {
+                return Err(Fault::Corrupt); // it has input and room, and cannot go on
+            }
+        }
+    }
+
+    /// The largest message in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// All of a message was read.
+    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
+        self.message();
+        let Some(mut message) = self.message.take() else { return Ok(()) };
+        // A message that ends with its stream, or has no byte at all, lacks the empty block that
+        // §7.2.1 wants; what it says is clear.
+        if !message.fresh {
+            message.engine.end()?;
+        }
+        let mut engine = message.engine;
+        if self.takeover {
+            self.place.messages += 1;
+            engine.place = Some(self.place.clone());
+        } else {
+            engine.place = None;
+            engine.spare = self.window.clear();
+        }
+        #[cfg(feature = "std")]
+        pool::give_engine(engine);
+        #[cfg(not(feature = "std"))]
+        {
+            self.idle = Some(engine).filter(|_| self.takeover);
+        }
+        Ok(())
+    }
+
+    /// The message that is under way; a new one if there is none.
+    fn message(&mut self) -> &mut Message {
+        let Self { place, window, takeover, message, .. } = self;
+        message.get_or_insert_with(|| {
+            #[cfg(feature = "std")]
+            let idle = pool::take_engine(place);
+            #[cfg(not(feature = "std"))]
+            let idle = self.idle.take();
+            let mut engine = match idle {
+                Some(engine) if engine.place.as_ref() == Some(place) => engine,
+                Some(mut engine) => {
+                    engine.restart(window);
+                    engine
+                }
+                None => {
+                    let mut engine = Box::new(Engine::new());
+                    engine.recall(window);
+                    engine
+                }
+            };
+            if !*takeover {
+                window.bytes = mem::take(&mut engine.spare);
+            }
+            Message { engine, inflated: 0, received: 0, streams: 1, fresh: true }
+        })
+    }
+}
+
+impl Message {
+    /// A stream has ended, and what follows is another, with the same window (§7.2.3.4).
+    fn next_stream(&mut self, window: &Window) -> Result<(), Fault> {
+        self.streams += 1;
+        if self.streams > FREE_STREAMS + self.received / BYTES_PER_STREAM {
+            return Err(Fault::TooManyStreams);
+        }
+        self.engine.restart(window);
+        self.fresh = true;
+        Ok(())
+    }
+}
+
+/// A decompressor of zlib.
+pub(super) struct Engine {
+    zlib: Inflate,
+    /// Where it was left, if somebody may come back for it.
+    place: Option<Place>,
+    /// Room to inflate into; empty until it is needed.
+    scratch: Vec<u8>,
+    /// Room for the window of a connection that does not keep it.
+    spare: Vec<u8>,
+}
+
+impl Engine {
+    fn new() -> Self {
+        // Raw, and with the largest window: zlib-rs has no smaller one.
+        Self { zlib: Inflate::new(false, 15), place: None, scratch: Vec::new(), spare: Vec::new() }
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        self.place.as_ref() == Some(place)
+    }
+
+    /// What was read, what was written, and whether the stream has ended.
+    fn inflate(
+        &mut self,
+        input: &[u8],
+        out: &mut [u8],
+        flush: InflateFlush,
+    ) -> Result<(usize, usize, Status), Fault> {
+        let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
+        let status = self.zlib.decompress(input, out, flush).map_err(|_| Fault::Corrupt)?;
+        let read = (self.zlib.total_in() - read) as usize;
+        Ok((read, (self.zlib.total_out() - written) as usize, status))
+    }
+
+    /// Reads what the sender has cut off (§7.2.2 step 1). It completes an empty block, and so
+    /// zlib is told to stop behind a block: if the message was whole, it uses just these bytes and
+    /// not the one more that it is offered.
+    fn end(&mut self) -> Result<(), Fault> {
+        let [a, b, c, d] = TAIL;
+        match self.inflate(&[a, b, c, d, 0], &mut [0], InflateFlush::Block)? {
+            (4, 0, Status::Ok) => Ok(()),
+            _ => Err(Fault::Corrupt),
+        }
+    }
+
+    /// Starts a new stream that may refer to `window`.
+    fn restart(&mut self, window: &Window) {
+        self.zlib.reset(false);
+        self.recall(window);
+    }
+
+    fn recall(&mut self, window: &Window) {
+        for part in window.parts() {
+            if !part.is_empty() {
+                let result = self.zlib.set_dictionary(part);
+                debug_assert!(result.is_ok(), "{result:?}"); // always possible without a header
+            }
+        }
+    }
+}
+
+/// A place in what a connection receives: behind so many messages. No two connections have one in
+/// common, for each keeps its `connection` alive as long as it is named anywhere.
+#[derive(Clone, Default)]
+pub(super) struct Place {
+    connection: Arc<()>,
+    messages: u64,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connection, &other.connection) && self.messages == other.messages
+    }
+}
+
+/// The last bytes that were inflated, in a ring that grows to its size as they come.
+struct Window {
+    size: usize,
+    bytes: Vec<u8>,
+    /// Where the oldest byte is, once it is full.
+    start: usize,
+}
+
+impl Window {
+    fn new(size: usize) -> Self {
+        Self { size, bytes: Vec::new(), start: 0 }
+    }
+
+    fn push(&mut self, new: &[u8]) {
+        let new = &new[new.len().saturating_sub(self.size)..];
+        let (grows, turns) = new.split_at(new.len().min(self.size - self.bytes.len()));
+        if grows.len() > self.bytes.capacity() - self.bytes.len() {
+            let ahead = grows.len().max(self.bytes.len()).min(self.size - self.bytes.len());
+            self.bytes.reserve_exact(ahead);
+        }
+        self.bytes.extend_from_slice(grows);
+        let (first, second) = turns.split_at(turns.len().min(self.bytes.len() - self.start));
+        self.bytes[self.start..][..first.len()].copy_from_slice(first);
+        self.bytes[..second.len()].copy_from_slice(second);
+        if self.bytes.len() == self.size {
+            self.start = (self.start + turns.len()) % self.size;
+        }
+    }
+
+    /// The older bytes and the newer ones.
+    fn parts(&self) -> [&[u8]; 2] {
+        let (newer, older) = self.bytes.split_at(self.start);
+        [older, newer]
+    }
+
+    /// Forgets everything and gives the memory away.
+    fn clear(&mut self) -> Vec<u8> {
+        let Self { mut bytes, .. } = mem::replace(self, Self::new(self.size));
+        bytes.clear();
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_holds_the_last_bytes() {
+        for size in [1, 7, 512] {
+            for step in [1, 3, 7, 100, 513, 2_000] {
+                let (mut window, mut all) = (Window::new(size), Vec::new());
+                for piece in (0..3_000_u32).map(|i| i as u8).collect::<Vec<_>>().chunks(step) {
+                    window.push(piece);
+                    all.extend_from_slice(piece);
+                    let last = &all[all.len().saturating_sub(size)..];
+                    assert_eq!(window.parts().concat(), last, "{size} {step}");
+                    assert!(window.bytes.capacity() <= size);
+                }
+            }
+        }
+    }
+}

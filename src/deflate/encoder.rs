@@ -1,0 +1,205 @@
+//! Compressing (RFC 7692 §7.2.1).
+
+#[cfg(feature = "std")]
+use super::pool;
+use super::{Compression, Deflate, params::Direction};
+use crate::frame::mask;
+use alloc::{boxed::Box, vec::Vec};
+use zlib_rs::{DeflateConfig, DeflateFlush};
+
+/// What zlib makes of a flush at its end, and what a message ends in without having it (§7.2.1).
+pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// How much is compressed, in bytes, before what came of it is masked, so that masking finds it in
+/// the cache.
+const MASK_STRIDE: usize = 64 * 1024;
+
+/// The most room that is made at a time, in bytes: it is filled with zeros first.
+const STEP: usize = 8 * 1024;
+
+/// A flush marker must fit into what is left at the end of a step, or it is written twice.
+const ROOM_TO_FLUSH: usize = 64;
+
+/// What comes behind a piece of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// More pieces: the compressor may hold bytes back.
+    None,
+    /// All that was given has to be there, up to a byte border (§7.2.1 step 1 and 2).
+    Sync,
+}
+
+/// What a compressor is made from; those of one kind are interchangeable once reset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    window_bits: u8,
+    level: u8,
+    memory_level: u8,
+}
+
+impl Kind {
+    fn make(self) -> Box<zlib_rs::Deflate> {
+        Box::new(zlib_rs::Deflate::new_with_config(DeflateConfig {
+            level: self.level.into(),
+            window_bits: -i32::from(self.window_bits), // raw: no header and no checksum
+            mem_level: self.memory_level.into(),
+            ..DeflateConfig::default()
+        }))
+    }
+}
+
+/// The compressing half of a connection.
+pub(crate) struct Encoder {
+    kind: Kind,
+    takeover: bool,
+    threshold: usize,
+    /// While a message is under way, and between messages if one may refer to another.
+    zlib: Option<Box<zlib_rs::Deflate>>,
+}
+
+impl Encoder {
+    /// `None` if everything has to go out plain: zlib cannot write a window of 256 bytes, and plain
+    /// is always allowed (§6.1).
+    pub(crate) fn new(settings: &Deflate, agreed: Direction) -> Option<Self> {
+        let kind = Kind {
+            window_bits: agreed.window_bits.min(settings.send_window_bits),
+            level: settings.level,
+            memory_level: settings.memory_level,
+        };
+        (kind.window_bits > 8).then_some(Self {
+            kind,
+            takeover: agreed.takeover && settings.send_takeover,
+            threshold: settings.threshold,
+            zlib: None,
+        })
+    }
+
+    /// Whether a message of `len` bytes is to be compressed.
+    #[inline]
+    pub(crate) fn takes(&self, len: usize, compression: Compression) -> bool {
+        match compression {
+            Compression::Auto => len >= self.threshold,
+            Compression::Always => true,
+            Compression::Never => false,
+        }
+    }
+
+    /// Whether a message may be sent plain although it was compressed: not if the next one can
+    /// refer to it, for the peer would not have it in its window.
+    pub(crate) fn may_take_back(&self) -> bool {
+        !self.takeover
+    }
+
+    /// Appends a whole message to `out`, compressed, and masked if there is a `key`.
+    pub(crate) fn message(&mut self, payload: &[u8], key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut rest = payload;
+        loop {
+            let fresh = out.len();
+            let (piece, more) = rest.split_at(rest.len().min(MASK_STRIDE));
+            rest = more;
+            if rest.is_empty() {
+                self.compress(piece, Flush::Sync, out);
+                trim(out, fresh);
+            } else {
+                self.compress(piece, Flush::None, out);
+            }
+            if let Some(key) = key {
+                mask(&mut out[fresh..], key, (fresh - start) as u64);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        if out.len() - start > stored_len(payload.len()) {
+            out.truncate(start);
+            store(payload, out);
+            if let Some(key) = key {
+                mask(&mut out[start..], key, 0);
+            }
+        }
+        self.end_message();
+    }
+
+    /// Appends what comes of `piece` to `out`.
+    pub(crate) fn compress(&mut self, piece: &[u8], flush: Flush, out: &mut Vec<u8>) {
+        let kind = self.kind;
+        let zlib = self.zlib.get_or_insert_with(|| {
+            #[cfg(feature = "std")]
+            if let Some(mut zlib) = pool::take_deflate(kind) {
+                zlib.reset();
+                return zlib;
+            }
+            kind.make()
+        });
+        let flush = match flush {
+            Flush::None => DeflateFlush::NoFlush,
+            Flush::Sync => DeflateFlush::SyncFlush,
+        };
+        let mut rest = piece;
+        loop {
+            let at = out.len();
+            let step = (rest.len() + ROOM_TO_FLUSH).min(STEP);
+            out.resize(at + step, 0);
+            let (read, written) = (zlib.total_in(), zlib.total_out());
+            let result = zlib.compress(rest, &mut out[at..], flush);
+            debug_assert!(result.is_ok(), "{result:?}"); // the state is never misused
+            let read = (zlib.total_in() - read) as usize;
+            let written = (zlib.total_out() - written) as usize;
+            out.truncate(at + written);
+            rest = &rest[read..];
+            // A full buffer may mean that there is more; zlib then wants to be called again.
+            if (rest.is_empty() && written < step) || (read == 0 && written == 0) {
+                return;
+            }
+        }
+    }
+
+    /// A message is over: what the next one must not know is given back.
+    pub(crate) fn end_message(&mut self) {
+        if !self.takeover {
+            self.release();
+        }
+    }
+
+    /// Gives the memory back: nothing more will be sent, or nothing that refers to what was.
+    pub(crate) fn release(&mut self) {
+        let _idle = self.zlib.take();
+        #[cfg(feature = "std")]
+        if let Some(zlib) = _idle {
+            pool::give_deflate(self.kind, zlib);
+        }
+    }
+}
+
+/// The most bytes in a stored block (RFC 1951 §3.2.4).
+const STORED_MAX: usize = 0xffff;
+
+/// How long a message of stored blocks is, without its tail.
+fn stored_len(payload: usize) -> usize {
+    payload + 5 * payload.div_ceil(STORED_MAX) + 1
+}
+
+/// Appends a message of stored blocks. For what cannot be compressed this is the smallest, and the
+/// peer's window holds the same after it as if what zlib made of it had been sent.
+fn store(payload: &[u8], out: &mut Vec<u8>) {
+    out.reserve(stored_len(payload.len()));
+    for block in payload.chunks(STORED_MAX) {
+        let length = block.len() as u16;
+        out.push(0x00); // not the last, stored
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    out.push(0x00); // the empty block, without its tail
+}
+
+/// §7.2.1 step 3: cuts the tail off a message whose last part starts at `from`.
+fn trim(out: &mut Vec<u8>, from: usize) {
+    if out[from..].ends_with(&TAIL) {
+        out.truncate(out.len() - TAIL.len());
+    } else {
+        // §7.2.3.6: nothing was flushed, as nothing was there; the rest of an empty block is cut.
+        out.push(0x00);
+    }
+}

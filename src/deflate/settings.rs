@@ -1,0 +1,135 @@
+//! What can be chosen.
+
+/// Settings of message compression: permessage-deflate (RFC 7692).
+///
+/// [`Config::deflate`](crate::Config::deflate) turns compression on with them, in both roles and in
+/// every adapter; without that call nothing is offered and nothing accepted. One value serves
+/// clients and servers: *send* is what this end compresses, *receive* what its peer does.
+///
+/// ```
+/// use fullduplex::{Config, deflate::Deflate};
+///
+/// let config = Config::default().deflate(Deflate::default());
+/// let frugal = Config::default().deflate(Deflate::default().takeover(false));
+/// ```
+///
+/// See [the module](super) for what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deflate {
+    pub(super) send_window_bits: u8,
+    pub(super) receive_window_bits: u8,
+    pub(super) send_takeover: bool,
+    pub(super) receive_takeover: bool,
+    pub(super) require: bool,
+    pub(super) level: u8,
+    pub(super) memory_level: u8,
+    pub(super) threshold: usize,
+}
+
+impl Deflate {
+    /// How far back this end's compressor may refer: 2^`bits` bytes. 9 to 15; anything else counts
+    /// as the nearest. The peer may lower it. More finds more repetitions and costs memory.
+    /// Default: 12, which is 4 KiB: enough for what small messages have in common.
+    pub fn send_window_bits(mut self, bits: u8) -> Self {
+        self.send_window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// How far back the peer's compressor is asked to refer at most: 2^`bits` bytes. 9 to 15;
+    /// anything else counts as the nearest. This is also what a connection remembers of what it
+    /// has received. A peer that cannot be asked is taken with 15, unless the limit is
+    /// [required](Self::require). Default: 12, which is 4 KiB.
+    pub fn receive_window_bits(mut self, bits: u8) -> Self {
+        self.receive_window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// Whether this end's compressor goes on from one message to the next ("context takeover",
+    /// RFC 7692 §7.1.1), so that a message may refer to those before it. Small messages that are
+    /// like one another become several times smaller; the price is the compressor's memory for as
+    /// long as the connection lasts. The peer may forbid it. Default: `true`.
+    pub fn send_takeover(mut self, takeover: bool) -> Self {
+        self.send_takeover = takeover;
+        self
+    }
+
+    /// Whether the peer's compressor may go on from one message to the next. The price is a window
+    /// of memory for as long as the connection lasts. Default: `true`.
+    pub fn receive_takeover(mut self, takeover: bool) -> Self {
+        self.receive_takeover = takeover;
+        self
+    }
+
+    /// [`send_takeover`](Self::send_takeover) and [`receive_takeover`](Self::receive_takeover)
+    /// together. With `false` an idle connection holds no compression state at all.
+    pub fn takeover(self, takeover: bool) -> Self {
+        self.send_takeover(takeover).receive_takeover(takeover)
+    }
+
+    /// Whether a peer that does not agree to [`receive_window_bits`](Self::receive_window_bits) and
+    /// [`receive_takeover`](Self::receive_takeover) gets no compression; with `false` they are
+    /// wishes, and the peer is taken as it is. Default: `false`.
+    pub fn require(mut self, required: bool) -> Self {
+        self.require = required;
+        self
+    }
+
+    /// How hard the compressor tries: from 1, fast, to 9, small; 0 does not compress, and more
+    /// counts as 9. Default: 1. zlib's own is 6, which makes a third fewer bytes of a message of a
+    /// KiB and takes four to ten times as long: above 1, codes are made for each message.
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level.min(9);
+        self
+    }
+
+    /// How much memory the compressor has beside its window: 1 to 9; anything else counts as the
+    /// nearest. Each step doubles it, from 1 KiB to 224 KiB, upon 134 KiB that it always takes.
+    /// More makes long messages a little smaller. Default: 5, which is 14 KiB.
+    pub fn memory_level(mut self, level: u8) -> Self {
+        self.memory_level = level.clamp(1, 9);
+        self
+    }
+
+    /// Messages of fewer bytes than this go out plain, unless
+    /// [`Compression::Always`] is asked for: there is little to gain. Default: 64 bytes.
+    pub fn threshold(mut self, bytes: usize) -> Self {
+        self.threshold = bytes;
+        self
+    }
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            send_window_bits: 12,
+            receive_window_bits: 12,
+            send_takeover: true,
+            receive_takeover: true,
+            require: false,
+            level: 1,
+            memory_level: 5,
+            threshold: 64,
+        }
+    }
+}
+
+/// Whether a message is compressed. Without permessage-deflate none is.
+///
+/// # Secrets
+/// The length of a compressed message tells how much it has in common with itself and, unless
+/// takeover is off, with the messages before it. Whoever can see lengths on the wire and can have
+/// text of their own sent beside a secret can find the secret out, byte by byte, through any
+/// encryption (RFC 7692 §8, "CRIME"). Send the secret, or what the attacker chose, with
+/// [`Never`](Self::Never), or both in separate messages without takeover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// If it is not smaller than [`Deflate::threshold`].
+    #[default]
+    Auto,
+    /// Whatever its size.
+    Always,
+    /// Not at all. It does not become a part of the window either: later messages do not refer to
+    /// it.
+    Never,
+}

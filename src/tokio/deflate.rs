@@ -1,0 +1,54 @@
+//! What permessage-deflate adds to a connection.
+
+use super::WebSocket;
+use crate::{
+    Error, IntoMessage, SendError,
+    deflate::{Compression, DeflateParams},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), fullduplex::Error> {
+    /// use fullduplex::{Config, tokio, deflate::{Compression, Deflate}};
+    ///
+    /// let config = Config::default().deflate(Deflate::default());
+    /// let mut ws = tokio::connect_with("ws://127.0.0.1:9001/", config).await?;
+    /// ws.send_with("a secret beside what others chose", Compression::Never).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: Compression,
+    ) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed_with(message, compression)?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
+    /// As [`feed`](Self::feed), and says whether to compress this message: see [`Compression`].
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.driver.feed_with(message, compression)
+    }
+
+    /// What was agreed on for compression; `None` if messages are not compressed.
+    pub fn deflate(&self) -> Option<&DeflateParams> {
+        self.driver.connection.deflate()
+    }
+}

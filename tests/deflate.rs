@@ -1,0 +1,657 @@
+//! permessage-deflate (RFC 7692) over the sans-IO core: what is read, what is written, what is
+//! refused.
+#![cfg(feature = "deflate")]
+
+mod common;
+#[path = "common/deflate.rs"]
+mod deflate;
+
+use common::{BOTH, Random, Seen, close_codes, frame, frames, other, receive, sent, watch};
+use deflate::{Blocks, TAIL, deflating, inflate, largest, params, with_bits};
+use fullduplex::{
+    Config, Connection, Event, Input, ProtocolError, ProtocolErrorKind as Kind, Role,
+    deflate::{Compression, Deflate},
+    frame::{ControlPayload, Rsv},
+};
+
+/// A first byte with RSV1: a whole compressed message.
+const TEXT: u8 = 0xc1;
+const BINARY: u8 = 0xc2;
+
+fn both_ends(role: Role) -> Connection {
+    deflating(role, Config::default(), params(""))
+}
+
+/// What a fresh connection makes of these frames: the same however they are cut.
+#[track_caller]
+fn read(role: Role, config: &Config, agreed: &str, wire: &[u8]) -> (Vec<Seen>, Result<(), Kind>) {
+    let mut results = [1, 2, 7, usize::MAX].into_iter().map(|step| {
+        let mut connection = deflating(role, config.clone(), params(agreed));
+        let (events, result) = receive(&mut connection, wire, step, watch);
+        let result = result.map_err(|error: ProtocolError| error.kind());
+        if let Err(kind) = result {
+            let error_code = close_codes(&sent(&mut connection));
+            assert_eq!(error_code.len(), 1, "{kind:?}");
+        }
+        (events, result)
+    });
+    let first = results.next().unwrap();
+    for result in results {
+        assert_eq!(result, first);
+    }
+    first
+}
+
+#[track_caller]
+fn reads(wire: &[(u8, &[u8])], expected: &[Seen]) {
+    for role in BOTH {
+        let (events, result) = read(role, &Config::default(), "", &frames(role, wire));
+        assert_eq!((&events[..], result), (expected, Ok(())), "{role:?}");
+    }
+}
+
+#[track_caller]
+fn fails(wire: &[(u8, &[u8])], kind: Kind) {
+    for role in BOTH {
+        let (_, result) = read(role, &Config::default(), "", &frames(role, wire));
+        assert_eq!(result, Err(kind), "{role:?}");
+    }
+}
+
+fn hello() -> Seen {
+    Seen::text("Hello")
+}
+
+// §7.2.3
+
+#[test]
+fn rfc7692_7_2_3_1_a_message_in_one_frame_and_in_two() {
+    reads(&[(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00")], &[hello()]);
+    reads(&[(0x41, b"\xf2\x48\xcd"), (0x80, b"\xc9\xc9\x07\x00")], &[hello()]);
+}
+
+#[test]
+fn rfc7692_7_2_3_2_sharing_the_window() {
+    let first = (TEXT, &b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..]);
+    let second = (TEXT, &b"\xf2\x00\x11\x00\x00"[..]);
+    reads(&[first, second], &[hello(), hello()]);
+    // Without takeover the second refers to nothing.
+    for role in BOTH {
+        let none = "server_no_context_takeover; client_no_context_takeover";
+        let wire = frames(role, &[first, second]);
+        let (events, result) = read(role, &Config::default(), none, &wire);
+        assert_eq!((&events[..], result), (&[hello()][..], Err(Kind::InvalidDeflate)));
+    }
+}
+
+#[test]
+fn rfc7692_7_2_3_3_a_block_without_compression() {
+    reads(&[(TEXT, b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00")], &[hello()]);
+}
+
+#[test]
+fn rfc7692_7_2_3_4_a_block_with_bfinal() {
+    let last = (TEXT, &b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"[..]);
+    reads(&[last], &[hello()]);
+    // And the window outlives it.
+    reads(&[last, (TEXT, b"\xf2\x00\x11\x00\x00"), last], &[hello(), hello(), hello()]);
+}
+
+#[test]
+fn rfc7692_7_2_3_5_two_blocks_in_a_message() {
+    reads(&[(TEXT, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00")], &[hello()]);
+}
+
+#[test]
+fn rfc7692_7_2_3_6_an_empty_message() {
+    reads(&[(TEXT, b"\x00"), (BINARY, b"\x00")], &[Seen::text(""), Seen::Binary(vec![])]);
+    for role in BOTH {
+        let mut connection = both_ends(role);
+        for _ in 0..3 {
+            connection.send_with("", Compression::Always).unwrap();
+            connection.send_with(b"", Compression::Always).unwrap();
+        }
+        let expected = [(TEXT, vec![0]), (BINARY, vec![0])];
+        assert!(sent(&mut connection).chunks(2).all(|two| two == expected), "{role:?}");
+        // Among others, too.
+        connection.send_with("Hello", Compression::Always).unwrap();
+        connection.send_with("", Compression::Always).unwrap();
+        connection.send_with("Hello", Compression::Always).unwrap();
+        let frames = sent(&mut connection);
+        assert_eq!(frames[1], (TEXT, vec![0]));
+        assert_eq!(inflate(b"Hello", &frames[2].1).unwrap().bytes, b"Hello");
+    }
+}
+
+/// What a whole stream of blocks may look like, cut at each byte into frames.
+#[test]
+fn blocks_of_every_sort() {
+    let long: Vec<u8> = (0..40_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
+    let cases: [(&str, Vec<u8>, Vec<u8>); 12] = [
+        ("stored", Blocks::new().stored(false, b"abc").message(), b"abc".to_vec()),
+        ("stored and last", Blocks::new().stored(true, b"abc").message(), b"abc".to_vec()),
+        ("fixed", Blocks::new().fixed(false, b"ab\xffc", None).message(), b"ab\xffc".to_vec()),
+        ("a repetition", Blocks::new().fixed(false, b"abc", Some(3)).message(), b"abcabc".to_vec()),
+        (
+            "last in the middle, and a repetition across it",
+            Blocks::new().fixed(true, b"abc", None).fixed(false, b"", Some(3)).message(),
+            b"abcabc".to_vec(),
+        ),
+        (
+            "several streams",
+            Blocks::new()
+                .stored(true, b"ab")
+                .fixed(true, b"c", Some(3))
+                .stored(true, b"")
+                .fixed(true, b"", Some(2))
+                .message(),
+            b"abcabcbcb".to_vec(),
+        ),
+        ("empty blocks", Blocks::new().stored(false, b"").stored(false, b"").message(), vec![]),
+        ("an empty last one", Blocks::new().fixed(true, b"", None).message(), vec![]),
+        (
+            "far back",
+            Blocks::new().stored(false, &long[..32_768]).fixed(true, b"", Some(32_768)).message(),
+            [&long[..32_768], &long[..3]].concat(),
+        ),
+        // Not what a sender should do, but what it means is clear.
+        ("no byte", vec![], vec![]),
+        ("only a stream", Blocks::new().fixed(true, b"abc", None).raw(), b"abc".to_vec()),
+        ("only a stored stream", Blocks::new().stored(true, b"abc").raw(), b"abc".to_vec()),
+    ];
+    for (name, message, expected) in &cases {
+        for role in BOTH {
+            let wire = frame(role, BINARY, message);
+            let (events, result) = read(role, &Config::default(), "", &wire);
+            assert_eq!(
+                (&events[..], result),
+                (&[Seen::Binary(expected.clone())][..], Ok(())),
+                "{name}"
+            );
+            for cut in (0..=message.len()).take(60) {
+                let (first, second) = message.split_at(cut);
+                let pieces = [(0x42, first), (0x89, b"between"), (0x80, second)];
+                let (events, result) = read(role, &Config::default(), "", &frames(role, &pieces));
+                let ping = Seen::Ping(b"between".to_vec());
+                assert_eq!(events, [ping, Seen::Binary(expected.clone())], "{name} cut at {cut}");
+                assert_eq!(result, Ok(()));
+            }
+        }
+    }
+    // All in one connection, twice: the window goes through each of them.
+    for role in BOTH {
+        let all: Vec<(u8, &[u8])> =
+            cases.iter().map(|(_, message, _)| (BINARY, &message[..])).collect();
+        let expected: Vec<Seen> =
+            cases.iter().map(|(_, _, bytes)| Seen::Binary(bytes.clone())).collect();
+        let (events, result) =
+            read(role, &Config::default(), "", &frames(role, &[&all[..], &all[..]].concat()));
+        assert_eq!((events, result), ([&expected[..], &expected[..]].concat(), Ok(())));
+    }
+}
+
+// §6.1, §6.2
+
+/// Known failure 26: RSV1 in every place it can be, with and without negotiation.
+#[test]
+fn rfc7692_6_1_rsv1_only_at_the_start_of_a_message() {
+    let refused = Kind::ReservedBits(Rsv::RSV1);
+    let good: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+    type Frames<'f> = &'f [(u8, &'f [u8])];
+    let places: [(&str, Frames<'_>); 9] = [
+        ("continuation of plain", &[(0x01, b"a"), (0xc0, good)]),
+        ("continuation of compressed", &[(0x41, &good[..2]), (0xc0, &good[2..])]),
+        ("continuation in the middle", &[(0x41, &good[..2]), (0x40, &good[2..4])]),
+        ("ping", &[(0xc9, b"")]),
+        ("pong", &[(0xca, b"")]),
+        ("close", &[(0xc8, b"")]),
+        ("ping inside of a message", &[(0x41, good), (0xc9, b"")]),
+        ("continuation of nothing", &[(0xc0, good)]),
+        ("continuation after a whole one", &[(TEXT, good), (0xc0, b"")]),
+    ];
+    for (place, wire) in places {
+        println!("{place}");
+        fails(wire, refused);
+    }
+    // A new message inside of another is one mistake more, whichever is reported.
+    for wire in [[(0x41, good), (TEXT, good)], [(0x01, b"a"), (TEXT, good)]] {
+        for role in BOTH {
+            let mut connection = both_ends(role);
+            receive(&mut connection, &frames(role, &wire), usize::MAX, watch).1.unwrap_err();
+            assert_eq!(close_codes(&sent(&mut connection)), [1002]);
+        }
+    }
+    for role in BOTH {
+        // Without negotiation, with every bit.
+        for first in [0x41, 0x42, TEXT, BINARY, 0xc9, 0xa1, 0x91] {
+            let mut connection = common::connection(role, Config::default().deflate(largest()));
+            let (_, result) = receive(&mut connection, &frame(role, first, good), 3, watch);
+            assert!(matches!(result.unwrap_err().kind(), Kind::ReservedBits(_)), "{first:x}");
+            assert_eq!(close_codes(&sent(&mut connection)), [1002]);
+        }
+        // With it, the other bits stay reserved.
+        for first in [0xa1, 0x91, 0xe1, 0xd1, 0xf1] {
+            let (_, result) = read(role, &Config::default(), "", &frame(role, first, good));
+            assert!(matches!(result, Err(Kind::ReservedBits(_))), "{first:x}");
+        }
+    }
+}
+
+/// §6.1: plain messages are allowed at any time and do not touch the window; control frames go
+/// between fragments.
+#[test]
+fn rfc7692_6_1_plain_messages_and_control_frames_between() {
+    let (first, again): (&[u8], &[u8]) = (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00");
+    let plain = vec![b'x'; 70_000];
+    reads(
+        &[
+            (TEXT, first),
+            (0x81, &plain),
+            (0x41, &again[..2]),
+            (0x89, b"ping"),
+            (0x00, b""),
+            (0x00, &again[2..3]),
+            (0x8a, b"pong"),
+            (0x80, &again[3..]),
+            (0x02, &plain[..9]),
+            (0x80, &plain[9..]),
+            (TEXT, again),
+        ],
+        &[
+            hello(),
+            Seen::Text(String::from_utf8(plain.clone()).unwrap()),
+            Seen::Ping(b"ping".to_vec()),
+            Seen::Pong(b"pong".to_vec()),
+            hello(),
+            Seen::Binary(plain.clone()),
+            hello(),
+        ],
+    );
+}
+
+/// §6.2: UTF-8 is judged after inflating, and as early as without compression.
+#[test]
+fn rfc7692_6_2_utf_8_after_inflating() {
+    let text = "grüße, κόσμε 🦀".as_bytes();
+    for cut in 0..text.len() {
+        let message = Blocks::new().stored(false, &text[..cut]).fixed(true, &text[cut..], None);
+        reads(
+            &[(TEXT, &message.message())],
+            &[Seen::Text(String::from_utf8(text.to_vec()).unwrap())],
+        );
+    }
+    for bad in [&b"\xff"[..], b"ab\xc0\x80", b"\xed\xa0\x80", b"ok \xf0\x9f"] {
+        let message = Blocks::new().stored(false, bad).message();
+        fails(&[(TEXT, &message)], Kind::InvalidUtf8);
+        reads(&[(BINARY, &message)], &[Seen::Binary(bad.to_vec())]);
+    }
+    // Before the message is whole (Autobahn 6.4.3).
+    for role in BOTH {
+        let mut connection = both_ends(role);
+        let wire = frame(role, 0x41, &Blocks::new().stored(false, b"abc\xff").raw());
+        let (_, result) = receive(&mut connection, &wire, 1, watch);
+        assert_eq!(result.unwrap_err().kind(), Kind::InvalidUtf8);
+        assert_eq!(close_codes(&sent(&mut connection)), [1007]);
+    }
+}
+
+/// What cannot be inflated fails with 1007, and so does what breaks off.
+#[test]
+fn corrupt_data_fails_with_1007() {
+    let cases: [(&str, Vec<u8>); 9] = [
+        ("block type 3", vec![0x06]),
+        ("stored lengths", b"\x00\x05\x00\xfa\xfe\x48".to_vec()),
+        ("refers to nothing", Blocks::new().fixed(false, b"ab", Some(3)).message()),
+        ("refers to nothing, far", Blocks::new().fixed(false, b"ab", Some(32_768)).message()),
+        ("random", vec![0xff; 40]),
+        ("without its end", b"\xf2\x48\xcd\xc9\xc9\x07".to_vec()),
+        ("cut in a code", b"\xf2\x48\xcd".to_vec()),
+        ("cut in a stored block", b"\x00\x05\x00\xfa\xff\x48\x65".to_vec()),
+        ("with its tail", [&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], &TAIL].concat()),
+    ];
+    for (name, message) in cases {
+        println!("{name}");
+        fails(&[(BINARY, &message)], Kind::InvalidDeflate);
+        fails(&[(0x42, &message[..1]), (0x80, &message[1..])], Kind::InvalidDeflate);
+    }
+    for role in BOTH {
+        let mut connection = both_ends(role);
+        receive(&mut connection, &frame(role, BINARY, &[0x06]), 1, watch).1.unwrap_err();
+        assert_eq!(close_codes(&sent(&mut connection)), [1007]);
+    }
+}
+
+// Limits (RFC 6455 §10.4)
+
+/// Known failure 15: n passes and n + 1 fails with 1009, also where n is the size of the pieces in
+/// which it is inflated; the frame limit counts bytes on the wire.
+#[test]
+fn the_message_limit_holds_for_inflated_bytes() {
+    for n in [0, 1, 2, 125, 4_096, 16_383, 16_384, 16_385, 32_768, 65_536, 100_000] {
+        for size in [n, n + 1] {
+            let bytes = vec![b'x'; size];
+            let stored =
+                bytes.chunks(0xffff).fold(Blocks::new(), |all, some| all.stored(false, some));
+            let mut other_end = both_ends(Role::Server);
+            other_end.send_with(&bytes, Compression::Always).unwrap();
+            let compressed = sent(&mut other_end).remove(0).1;
+            for message in [stored.message(), compressed] {
+                for first in [TEXT, BINARY] {
+                    let half = message.len() / 2;
+                    let whole = [(first, &message[..])];
+                    let split = [(first & 0x7f, &message[..half]), (0x80, &message[half..])];
+                    for wire in [&whole[..], &split[..]] {
+                        for role in BOTH {
+                            let config = Config::default().max_message_size(n);
+                            let mut connection = deflating(role, config, params(""));
+                            let wire = frames(role, wire);
+                            let (events, result) = receive(&mut connection, &wire, 1_000, watch);
+                            if size == n {
+                                assert_eq!((events.len(), result), (1, Ok(())), "{n}");
+                                continue;
+                            }
+                            let kind = result.unwrap_err().kind();
+                            let (size, limit) = (size as u64, n as u64);
+                            assert_eq!(kind, Kind::MessageTooBig { size, limit });
+                            assert_eq!(close_codes(&sent(&mut connection)), [1009]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_frame_limit_holds_for_compressed_bytes() {
+    let message = Blocks::new().stored(false, &[b'x'; 94]).message();
+    assert_eq!(message.len(), 100);
+    for role in BOTH {
+        let wire = frame(role, BINARY, &message);
+        let config = Config::default().max_frame_size(100);
+        assert_eq!(read(role, &config, "", &wire).1, Ok(()));
+        let (_, result) = read(role, &config.max_frame_size(99), "", &wire);
+        assert_eq!(result, Err(Kind::FrameTooBig { size: 100, limit: 99 }));
+        // A frame that is larger than the message in it is no fault.
+        let config = Config::default().max_message_size(94);
+        assert_eq!(read(role, &config, "", &wire).1, Ok(()));
+        let config = Config::default().max_fragments(2);
+        let three = frames(role, &[(0x42, &message[..10]), (0, b""), (0x80, &message[10..])]);
+        assert_eq!(read(role, &config, "", &three).1, Err(Kind::TooManyFragments { limit: 2 }));
+    }
+}
+
+/// Streams of two bytes each make us start anew each time.
+#[test]
+fn absurdly_many_streams_fail() {
+    let tiny = Blocks::new().fixed(true, b"", None).raw();
+    assert_eq!(tiny.len(), 2);
+    for role in BOTH {
+        let some = [tiny.repeat(60), vec![0]].concat();
+        assert_eq!(read(role, &Config::default(), "", &frame(role, BINARY, &some)).1, Ok(()));
+        let (_, result) =
+            read(role, &Config::default(), "", &frame(role, BINARY, &tiny.repeat(100)));
+        assert_eq!(result, Err(Kind::TooManyStreams));
+        // As many are fine where there is something in them.
+        let one = Blocks::new().stored(true, &[b'x'; 100]).raw();
+        let wire = frame(role, BINARY, &[one.repeat(1_000), vec![0]].concat());
+        assert_eq!(read(role, &Config::default(), "", &wire).1, Ok(()));
+    }
+}
+
+// Sending
+
+/// Text that repeats itself at many distances.
+fn prose(random: &mut Random, length: usize) -> String {
+    const WORDS: [&str; 12] = [
+        "the", "{\"id\":", "window", "slides", "é", "over", "\"text\"", "it", "🦀", ",\n", "0017",
+        "and",
+    ];
+    let mut text = String::new();
+    while text.len() < length {
+        text.push_str(random.pick::<&str>(&WORDS));
+        text.push(' ');
+    }
+    while text.len() > length {
+        text.pop();
+    }
+    text
+}
+
+/// §7.1.2, §7.2.1: every size of window, with takeover and without: what is written refers back no
+/// further than was agreed on, and nowhere at all without takeover.
+#[test]
+fn rfc7692_7_2_1_the_agreed_window_is_kept_to() {
+    for role in BOTH {
+        for bits in 9..=15 {
+            for (takeover, level) in [(true, 1), (true, 6), (false, 1), (false, 9)] {
+                let config = Config::default().deflate(largest().level(level));
+                let mut connection = deflating(role, config, with_bits(bits, takeover));
+                let mut random = Random::new(7);
+                let (mut window, mut furthest) = (Vec::new(), 0);
+                // A mark that comes again just before zlib no longer looks for it.
+                let mut noise = |length| -> String {
+                    (0..length).map(|_| char::from(b' ' + (random.next() % 90) as u8)).collect()
+                };
+                let mark = noise(60);
+                let far = [mark.clone(), noise((1 << bits) - 262 - 60 - 10), mark].concat();
+                let lengths = [0, 1, 70, 500, 3_000, 100, 40_000, 40_000, 2];
+                let texts = lengths.map(|length| prose(&mut random, length));
+                for text in texts.into_iter().chain([far]) {
+                    connection.send_with(&text, Compression::Always).unwrap();
+                    let [(first, message)] = &sent(&mut connection)[..] else { panic!() };
+                    assert_eq!(*first, TEXT);
+                    let before = if takeover { &window[..] } else { &[] };
+                    let inflated = inflate(before, message).unwrap();
+                    assert_eq!(inflated.bytes, text.as_bytes());
+                    furthest = furthest.max(inflated.furthest);
+                    window.extend(text.into_bytes());
+                }
+                assert!(furthest <= 1 << bits, "{furthest} bytes with {bits} bits");
+                assert!(
+                    furthest >= (1 << bits) - 272,
+                    "{bits} bits are not made use of: {furthest}"
+                );
+            }
+        }
+    }
+}
+
+/// Our own settings hold where the peer allows more.
+#[test]
+fn own_settings_are_kept_to() {
+    let config = Config::default().deflate(largest().send_window_bits(9).send_takeover(false));
+    for role in BOTH {
+        let mut connection = deflating(role, config.clone(), params(""));
+        let text = prose(&mut Random::new(3), 20_000);
+        for _ in 0..2 {
+            connection.send(&text).unwrap();
+            let inflated = inflate(b"", &sent(&mut connection)[0].1).unwrap();
+            assert!(inflated.bytes == text.as_bytes() && inflated.furthest <= 512);
+        }
+    }
+}
+
+/// §7.1.2: a window of 256 bytes cannot be written, so everything goes out plain; it can be read.
+#[test]
+fn rfc7692_7_1_2_windows_of_8_bits() {
+    for role in BOTH {
+        let mut connection = deflating(role, Config::default(), with_bits(8, true));
+        for compression in [Compression::Auto, Compression::Always] {
+            connection.send_with(vec![b'x'; 1_000], compression).unwrap();
+            assert_eq!(sent(&mut connection), [(0x82, vec![b'x'; 1_000])]);
+        }
+        // Who says 8 may mean 9.
+        let first: Vec<u8> = (0..=255).chain(0..=255).collect();
+        let second = Blocks::new().fixed(false, b"", Some(512)).message();
+        let wire = [
+            frame(role, BINARY, &Blocks::new().stored(false, &first).message()),
+            frame(role, BINARY, &second),
+        ];
+        let (events, result) = receive(&mut connection, &wire.concat(), 99, watch);
+        assert_eq!((&events[1], result), (&Seen::Binary(vec![0, 1, 2]), Ok(())));
+    }
+}
+
+/// Each message chooses: automatically by size, always, never.
+#[test]
+fn each_message_chooses() {
+    for role in BOTH {
+        let config = Config::default().deflate(Deflate::default().threshold(100));
+        let mut connection = deflating(role, config, params(""));
+        let choices = [Compression::Auto, Compression::Always, Compression::Never];
+        for (size, compressed) in [(99, [false, true, false]), (100, [true, true, false])] {
+            for (choice, compressed) in choices.into_iter().zip(compressed) {
+                connection.send_with("x".repeat(size), choice).unwrap();
+                assert_eq!(sent(&mut connection)[0].0 == TEXT, compressed, "{size} {choice:?}");
+            }
+        }
+        connection.send("x".repeat(99)).unwrap();
+        connection.send("x".repeat(100)).unwrap();
+        let firsts: Vec<u8> = sent(&mut connection).iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, [0x81, TEXT]);
+        // §8: what was sent plain is nowhere in the window.
+        let secret = "a secret that nobody may guess, not even by length ".repeat(4);
+        connection.send_with(&secret, Compression::Never).unwrap();
+        sent(&mut connection);
+        connection.send_with(&secret, Compression::Always).unwrap();
+        let length = sent(&mut connection)[0].1.len();
+        assert!(length > 40, "{length}");
+        connection.send_with(&secret, Compression::Always).unwrap();
+        let length = sent(&mut connection)[0].1.len();
+        assert!(length < 20, "{length}");
+    }
+    // Not agreed on: always plain.
+    let mut connection = Connection::server(Config::default().deflate(largest()));
+    connection.send_with("x".repeat(1_000), Compression::Always).unwrap();
+    assert_eq!(sent(&mut connection)[0].0, 0x81);
+    assert_eq!(connection.deflate(), None);
+}
+
+/// Known failure 41: what does not become smaller goes out plain only where the next message cannot
+/// refer to it, and never when asked to be compressed.
+#[test]
+fn incompressible_messages() {
+    let mut random = Random::new(5);
+    for size in [64, 1_000, 70_000, 300_000] {
+        let noise: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
+        for role in BOTH {
+            for (takeover, first) in [(true, BINARY), (false, 0x82)] {
+                let mut connection = deflating(role, Config::default(), with_bits(15, takeover));
+                connection.send(&noise).unwrap();
+                connection.send_with(&noise, Compression::Always).unwrap();
+                let frames = sent(&mut connection);
+                assert_eq!((frames[0].0, frames[1].0), (first, BINARY));
+                // What came before it is in both windows.
+                let again = size <= 1_000 && takeover;
+                assert_eq!(frames[1].1.len() < 50, again, "{} bytes", frames[1].1.len());
+                assert!(
+                    frames.iter().all(|(_, payload)| payload.len() <= size + size / 10_000 + 11)
+                );
+                let (wire, mut peer) = (
+                    frames_of(role, &frames),
+                    deflating(other(role), Config::default(), with_bits(15, takeover)),
+                );
+                let (events, result) = receive(&mut peer, &wire, 10_000, watch);
+                assert_eq!(result, Ok(()));
+                assert_eq!(events, [Seen::Binary(noise.clone()), Seen::Binary(noise.clone())]);
+            }
+        }
+    }
+}
+
+/// The frames that `from` has sent, as they come to the other end.
+fn frames_of(from: Role, frames: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    frames.iter().flat_map(|(first, payload)| frame(other(from), *first, payload)).collect()
+}
+
+/// The head is written behind the payload; whatever its length, nothing else moves.
+#[test]
+fn heads_of_every_length() {
+    let mut random = Random::new(11);
+    for role in BOTH {
+        let mut connection = both_ends(role);
+        let (mut wire, mut expected) = (Vec::new(), Vec::new());
+        for size in [1, 120, 126, 127, 400, 4_000, 65_535, 65_536, 70_000, 500_000, 3, 200_000] {
+            let noise: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
+            let zeros = vec![0; size];
+            for bytes in [noise, zeros] {
+                connection.send_with(&bytes, Compression::Always).unwrap();
+                let _ = connection.ping(ControlPayload::new(b"x").unwrap());
+                expected.push(bytes);
+            }
+            wire.extend(common::drain(&mut connection));
+        }
+        let (events, result) = receive(&mut both_ends(other(role)), &wire, 50_000, watch);
+        let messages: Vec<&Seen> = events.iter().filter(|e| matches!(e, Seen::Binary(_))).collect();
+        assert_eq!((messages.len(), result), (expected.len(), Ok(())));
+        assert!(
+            messages.into_iter().zip(expected).all(|(seen, bytes)| *seen == Seen::Binary(bytes))
+        );
+    }
+}
+
+/// The backlog is counted in compressed bytes, and a message that is refused has no effect.
+#[test]
+fn a_refused_message_does_not_touch_the_window() {
+    for role in BOTH {
+        let mut connection = deflating(role, Config::default().max_unsent(1), params(""));
+        let text = "a refused message must not be referred to".repeat(3);
+        connection.send(&text).unwrap();
+        let error = connection.send_with(&text, Compression::Always).unwrap_err();
+        assert_eq!(error.message, text.as_str());
+        let mut frames = sent(&mut connection);
+        connection.send(&text).unwrap();
+        frames.extend(sent(&mut connection));
+        let (events, result) =
+            receive(&mut both_ends(other(role)), &frames_of(role, &frames), 9, watch);
+        assert_eq!((events, result), (vec![Seen::text(&text); 2], Ok(())));
+    }
+}
+
+/// Connections that take turns on one thread, more than it keeps state for, and one that goes from
+/// thread to thread: each has its own window.
+#[test]
+fn windows_do_not_get_mixed_up() {
+    let agreed = params("");
+    let mut pairs: Vec<(Connection, Connection)> = (0..9)
+        .map(|_| {
+            let config = Config::default().deflate(largest());
+            (
+                deflating(Role::Server, config.clone(), agreed),
+                deflating(Role::Client, config, agreed),
+            )
+        })
+        .collect();
+    let mut random = Random::new(23);
+    for round in 0..200 {
+        let some = random.below(pairs.len());
+        let turn = |pairs: &mut Vec<(Connection, Connection)>| {
+            let (server, client) = &mut pairs[some];
+            let text =
+                format!("connection {some} says again and again: connection {some}, {round}");
+            server.send(&text).unwrap();
+            let wire = common::drain(server);
+            let mut bytes = wire.clone();
+            let mut input = Input::new(&mut bytes);
+            let event = client.receive(&mut input).unwrap().unwrap();
+            let Event::Message(message) = event else { panic!() };
+            assert_eq!(message.as_text(), Some(&text[..]));
+        };
+        if round % 3 == 0 {
+            std::thread::scope(|scope| scope.spawn(|| turn(&mut pairs)).join().unwrap());
+        } else {
+            turn(&mut pairs);
+        }
+    }
+}
+
+#[test]
+fn what_was_agreed_on_can_be_asked_for() {
+    let agreed = params("server_no_context_takeover; server_max_window_bits=11");
+    let connection = deflating(Role::Client, Config::default(), agreed);
+    let seen = connection.deflate().unwrap();
+    assert!(seen.server_no_context_takeover() && !seen.client_no_context_takeover());
+    assert_eq!((seen.server_max_window_bits(), seen.client_max_window_bits()), (11, 15));
+    assert_eq!(Connection::server(Config::default()).with_deflate(None).deflate(), None);
+}
