@@ -12,6 +12,7 @@
 //! │ Connection        events in, outbox out, deadlines │
 //! │ handshake         requests, responses, negotiation │   the core: no socket, clock or runtime
 //! │ message, frame    text, UTF-8, heads, masking      │
+//! │ deflate           message compression              │
 //! └────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -26,6 +27,7 @@
 //! |---|---|---|
 //! | `std` | yes | the blocking adapter, mask keys from the thread's generator, wide vectors |
 //! | `tokio` | no | the tokio adapter |
+//! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
 //!
 //! A feature adds to the API and never changes what is there. Without features the crate is the
 //! core alone, `no_std + alloc`.
@@ -35,7 +37,8 @@
 //! - A peer that breaks the protocol is told so by the right Close code; good messages in front of
 //!   the mistake are delivered, and nothing behind it is.
 //! - Memory is bounded in both directions by [`Config`], whose defaults are safe on the open
-//!   internet: messages of at most 16 MiB, 1 MiB of unsent backlog, 16 KiB of request head.
+//!   internet: messages of at most 16 MiB, inflated, 1 MiB of unsent backlog, 16 KiB of request
+//!   head.
 //! - A message that was accepted for sending is written, unless the connection ends first, and then
 //!   there is an error that says so.
 //! - `Debug` never prints payloads or credentials.

@@ -609,41 +609,63 @@ fn a_refused_message_does_not_touch_the_window() {
     }
 }
 
-/// Connections that take turns on one thread, more than it keeps state for, and one that goes from
-/// thread to thread: each has its own window.
+/// Connections that take turns on one thread, more than it keeps state for, and that go from thread
+/// to thread: each has its own window, and none is ever lost.
 #[test]
 fn windows_do_not_get_mixed_up() {
-    let agreed = params("");
-    let mut pairs: Vec<(Connection, Connection)> = (0..9)
-        .map(|_| {
-            let config = Config::default().deflate(largest());
-            (
-                deflating(Role::Server, config.clone(), agreed),
-                deflating(Role::Client, config, agreed),
-            )
-        })
-        .collect();
-    let mut random = Random::new(23);
-    for round in 0..200 {
-        let some = random.below(pairs.len());
-        let turn = |pairs: &mut Vec<(Connection, Connection)>| {
-            let (server, client) = &mut pairs[some];
-            let text =
-                format!("connection {some} says again and again: connection {some}, {round}");
-            server.send(&text).unwrap();
-            let wire = common::drain(server);
-            let mut bytes = wire.clone();
-            let mut input = Input::new(&mut bytes);
-            let event = client.receive(&mut input).unwrap().unwrap();
-            let Event::Message(message) = event else { panic!() };
-            assert_eq!(message.as_text(), Some(&text[..]));
-        };
-        if round % 3 == 0 {
-            std::thread::scope(|scope| scope.spawn(|| turn(&mut pairs)).join().unwrap());
-        } else {
-            turn(&mut pairs);
+    for level in [0, 1, 2, 4, 6, 9] {
+        for bits in [9, 12, 15] {
+            let config = Config::default().deflate(largest().level(level));
+            let end = |role| deflating(role, config.clone(), with_bits(bits, true));
+            let mut pairs: Vec<_> =
+                (0..9).map(|_| (end(Role::Server), end(Role::Client), Vec::new())).collect();
+            let mut random = Random::new(23);
+            for round in 0..150 {
+                let some = random.below(pairs.len());
+                let length = random.size(3_000);
+                let text = format!("{some} {}", prose(&mut random, length));
+                let turn = |pairs: &mut Vec<(Connection, Connection, Vec<u8>)>| {
+                    let (server, client, window) = &mut pairs[some];
+                    server.send_with(&text, Compression::Always).unwrap();
+                    let mut wire = common::drain(server);
+                    let [(_, message)] = &common::split(Role::Server, &wire)[..] else { panic!() };
+                    let inflated = inflate(window, message).unwrap();
+                    assert!(inflated.bytes == text.as_bytes() && inflated.furthest <= 1 << bits);
+                    window.extend(text.as_bytes());
+                    let mut input = Input::new(&mut wire);
+                    let event = client.receive(&mut input).unwrap().unwrap();
+                    let Event::Message(message) = event else { panic!() };
+                    assert_eq!(message.as_text(), Some(&text[..]));
+                };
+                if round % 3 == 0 {
+                    std::thread::scope(|scope| scope.spawn(|| turn(&mut pairs)).join().unwrap());
+                } else {
+                    turn(&mut pairs);
+                }
+            }
         }
     }
+}
+
+/// A message is as small on a connection that takes turns with many as on one that is alone.
+#[test]
+fn a_window_that_was_lent_out_is_made_use_of() {
+    let length = |connections: usize| -> usize {
+        let config = Config::default().deflate(largest());
+        let mut all: Vec<_> =
+            (0..connections).map(|_| deflating(Role::Server, config.clone(), params(""))).collect();
+        let mut total = 0;
+        for round in 0..50 {
+            for connection in &mut all {
+                let text = format!("{{\"number\":{round},\"what\":\"a message like the others\"}}");
+                connection.send_with(&text, Compression::Always).unwrap();
+                total += sent(connection)[0].1.len();
+            }
+        }
+        total / connections
+    };
+    let (alone, among_many) = (length(1), length(20));
+    assert!(among_many <= alone + alone / 20, "{alone} {among_many}");
 }
 
 #[test]

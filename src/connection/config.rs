@@ -186,7 +186,7 @@ impl Config {
     /// negotiate it, in both roles. In the core this gives the compressor's settings; the handshake
     /// is up to the caller, who tells its result with
     /// [`Connection::with_deflate`](crate::Connection::with_deflate). Default: off, because it costs
-    /// memory and time, and because of [secrets](crate::deflate::Compression#secrets).
+    /// time and memory, and because of [secrets](crate::deflate::Compression#secrets).
     ///
     /// [`max_message_size`](Self::max_message_size) holds for the inflated message, and
     /// [`max_frame_size`](Self::max_frame_size) for what is on the wire.

@@ -8,8 +8,12 @@
 
 #[cfg(feature = "std")]
 use super::pool;
-use super::{encoder::TAIL, params::Direction};
-use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
+use super::{
+    encoder::TAIL,
+    params::Direction,
+    window::{Place, Window},
+};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
@@ -219,15 +223,17 @@ pub(super) struct Engine {
     spare: Vec<u8>,
 }
 
+#[cfg(feature = "std")]
+impl pool::Left for Engine {
+    fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+}
+
 impl Engine {
     fn new() -> Self {
         // Raw, and with the largest window: zlib-rs has no smaller one.
         Self { zlib: Inflate::new(false, 15), place: None, scratch: Vec::new(), spare: Vec::new() }
-    }
-
-    #[cfg(feature = "std")]
-    pub(super) fn is_at(&self, place: &Place) -> bool {
-        self.place.as_ref() == Some(place)
     }
 
     /// What was read, what was written, and whether the stream has ended.
@@ -265,84 +271,6 @@ impl Engine {
             if !part.is_empty() {
                 let result = self.zlib.set_dictionary(part);
                 debug_assert!(result.is_ok(), "{result:?}"); // always possible without a header
-            }
-        }
-    }
-}
-
-/// A place in what a connection receives: behind so many messages. No two connections have one in
-/// common, for each keeps its `connection` alive as long as it is named anywhere.
-#[derive(Clone, Default)]
-pub(super) struct Place {
-    connection: Arc<()>,
-    messages: u64,
-}
-
-impl PartialEq for Place {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.connection, &other.connection) && self.messages == other.messages
-    }
-}
-
-/// The last bytes that were inflated, in a ring that grows to its size as they come.
-struct Window {
-    size: usize,
-    bytes: Vec<u8>,
-    /// Where the oldest byte is, once it is full.
-    start: usize,
-}
-
-impl Window {
-    fn new(size: usize) -> Self {
-        Self { size, bytes: Vec::new(), start: 0 }
-    }
-
-    fn push(&mut self, new: &[u8]) {
-        let new = &new[new.len().saturating_sub(self.size)..];
-        let (grows, turns) = new.split_at(new.len().min(self.size - self.bytes.len()));
-        if grows.len() > self.bytes.capacity() - self.bytes.len() {
-            let ahead = grows.len().max(self.bytes.len()).min(self.size - self.bytes.len());
-            self.bytes.reserve_exact(ahead);
-        }
-        self.bytes.extend_from_slice(grows);
-        let (first, second) = turns.split_at(turns.len().min(self.bytes.len() - self.start));
-        self.bytes[self.start..][..first.len()].copy_from_slice(first);
-        self.bytes[..second.len()].copy_from_slice(second);
-        if self.bytes.len() == self.size {
-            self.start = (self.start + turns.len()) % self.size;
-        }
-    }
-
-    /// The older bytes and the newer ones.
-    fn parts(&self) -> [&[u8]; 2] {
-        let (newer, older) = self.bytes.split_at(self.start);
-        [older, newer]
-    }
-
-    /// Forgets everything and gives the memory away.
-    fn clear(&mut self) -> Vec<u8> {
-        let Self { mut bytes, .. } = mem::replace(self, Self::new(self.size));
-        bytes.clear();
-        bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_holds_the_last_bytes() {
-        for size in [1, 7, 512] {
-            for step in [1, 3, 7, 100, 513, 2_000] {
-                let (mut window, mut all) = (Window::new(size), Vec::new());
-                for piece in (0..3_000_u32).map(|i| i as u8).collect::<Vec<_>>().chunks(step) {
-                    window.push(piece);
-                    all.extend_from_slice(piece);
-                    let last = &all[all.len().saturating_sub(size)..];
-                    assert_eq!(window.parts().concat(), last, "{size} {step}");
-                    assert!(window.bytes.capacity() <= size);
-                }
             }
         }
     }

@@ -1,8 +1,15 @@
 //! Compressing (RFC 7692 §7.2.1).
+//!
+//! What a connection keeps from one message to the next is not a state of zlib, which is large, but
+//! the window: the last bytes that it sent. See [the decoder](super::decoder), which does the same.
 
 #[cfg(feature = "std")]
 use super::pool;
-use super::{Compression, Deflate, params::Direction};
+use super::{
+    Compression, Deflate,
+    params::Direction,
+    window::{Place, Window},
+};
 use crate::frame::mask;
 use alloc::{boxed::Box, vec::Vec};
 use zlib_rs::{DeflateConfig, DeflateFlush};
@@ -37,14 +44,56 @@ pub(super) struct Kind {
     memory_level: u8,
 }
 
-impl Kind {
-    fn make(self) -> Box<zlib_rs::Deflate> {
-        Box::new(zlib_rs::Deflate::new_with_config(DeflateConfig {
-            level: self.level.into(),
-            window_bits: -i32::from(self.window_bits), // raw: no header and no checksum
-            mem_level: self.memory_level.into(),
+/// A compressor of zlib.
+pub(super) struct Compressor {
+    zlib: zlib_rs::Deflate,
+    #[cfg(feature = "std")]
+    kind: Kind,
+    /// Where it was left, if somebody may come back for it.
+    place: Option<Place>,
+}
+
+impl Compressor {
+    fn new(kind: Kind) -> Self {
+        let zlib = zlib_rs::Deflate::new_with_config(DeflateConfig {
+            level: kind.level.into(),
+            window_bits: -i32::from(kind.window_bits), // raw: no header and no checksum
+            mem_level: kind.memory_level.into(),
             ..DeflateConfig::default()
-        }))
+        });
+        Self {
+            zlib,
+            #[cfg(feature = "std")]
+            kind,
+            place: None,
+        }
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
+    /// Starts a new stream that may refer to `window`.
+    fn restart(&mut self, window: &Window) {
+        self.zlib.reset();
+        self.recall(window);
+    }
+
+    fn recall(&mut self, window: &Window) {
+        for part in window.parts() {
+            if !part.is_empty() {
+                let result = self.zlib.set_dictionary(part);
+                debug_assert!(result.is_ok(), "{result:?}"); // always possible between messages
+            }
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl pool::Left for Compressor {
+    fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 }
 
@@ -53,8 +102,13 @@ pub(crate) struct Encoder {
     kind: Kind,
     takeover: bool,
     threshold: usize,
-    /// While a message is under way, and between messages if one may refer to another.
-    zlib: Option<Box<zlib_rs::Deflate>>,
+    window: Window,
+    place: Place,
+    /// While a message is under way.
+    compressor: Option<Box<Compressor>>,
+    /// There is no thread to lend it to.
+    #[cfg(not(feature = "std"))]
+    idle: Option<Box<Compressor>>,
 }
 
 impl Encoder {
@@ -70,7 +124,11 @@ impl Encoder {
             kind,
             takeover: agreed.takeover && settings.send_takeover,
             threshold: settings.threshold,
-            zlib: None,
+            window: Window::new(1 << kind.window_bits),
+            place: Place::default(),
+            compressor: None,
+            #[cfg(not(feature = "std"))]
+            idle: None,
         })
     }
 
@@ -123,15 +181,29 @@ impl Encoder {
 
     /// Appends what comes of `piece` to `out`.
     pub(crate) fn compress(&mut self, piece: &[u8], flush: Flush, out: &mut Vec<u8>) {
-        let kind = self.kind;
-        let zlib = self.zlib.get_or_insert_with(|| {
+        let Self { kind, window, place, .. } = self;
+        let compressor = self.compressor.get_or_insert_with(|| {
             #[cfg(feature = "std")]
-            if let Some(mut zlib) = pool::take_deflate(kind) {
-                zlib.reset();
-                return zlib;
+            let idle = pool::take_compressor(*kind, place);
+            #[cfg(not(feature = "std"))]
+            let idle = self.idle.take();
+            match idle {
+                Some(compressor) if compressor.place.as_ref() == Some(place) => compressor,
+                Some(mut compressor) => {
+                    compressor.restart(window);
+                    compressor
+                }
+                None => {
+                    let mut compressor = Box::new(Compressor::new(*kind));
+                    compressor.recall(window);
+                    compressor
+                }
             }
-            kind.make()
         });
+        if self.takeover {
+            window.push(piece);
+        }
+        let zlib = &mut compressor.zlib;
         let flush = match flush {
             Flush::None => DeflateFlush::NoFlush,
             Flush::Sync => DeflateFlush::SyncFlush,
@@ -155,19 +227,18 @@ impl Encoder {
         }
     }
 
-    /// A message is over: what the next one must not know is given back.
+    /// A message is over.
     pub(crate) fn end_message(&mut self) {
-        if !self.takeover {
-            self.release();
-        }
-    }
-
-    /// Gives the memory back: nothing more will be sent, or nothing that refers to what was.
-    pub(crate) fn release(&mut self) {
-        let _idle = self.zlib.take();
+        let Some(mut compressor) = self.compressor.take() else { return };
+        compressor.place = self.takeover.then(|| {
+            self.place.messages += 1;
+            self.place.clone()
+        });
         #[cfg(feature = "std")]
-        if let Some(zlib) = _idle {
-            pool::give_deflate(self.kind, zlib);
+        pool::give_compressor(compressor);
+        #[cfg(not(feature = "std"))]
+        {
+            self.idle = Some(compressor).filter(|_| self.takeover);
         }
     }
 }

@@ -1,62 +1,80 @@
 //! Compression state that lies idle, kept for the connections of the thread.
 
 use super::{
-    decoder::{Engine, Place},
-    encoder::Kind,
+    decoder::Engine,
+    encoder::{Compressor, Kind},
+    window::Place,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::cell::RefCell;
 use std::thread::LocalKey;
 
-/// How many compressors a thread keeps: more than one are in use only while messages are sent
-/// in pieces, or with different settings.
-const DEFLATES_KEPT: usize = 2;
-
-/// How many decompressors: connections that take turns find theirs as they left it.
-const ENGINES_KEPT: usize = 4;
+/// How many of each sort a thread keeps. One is enough for messages that come one after the other;
+/// of a few connections that take turns each finds its own as it left it.
+const KEPT: usize = 4;
 
 type Pool<T> = RefCell<Vec<T>>;
 
 std::thread_local! {
-    static DEFLATES: Pool<(Kind, Box<zlib_rs::Deflate>)> = const { RefCell::new(Vec::new()) };
+    static COMPRESSORS: Pool<Box<Compressor>> = const { RefCell::new(Vec::new()) };
     static ENGINES: Pool<Box<Engine>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A compressor of this kind, as somebody left it.
-pub(super) fn take_deflate(kind: Kind) -> Option<Box<zlib_rs::Deflate>> {
-    take(&DEFLATES, |(other, _)| *other == kind).map(|(_, zlib)| zlib)
+/// A compressor of this kind: the one that was left at `place` if it is still there. `None`: there
+/// is none to be had, and room for one more.
+pub(super) fn take_compressor(kind: Kind, place: &Place) -> Option<Box<Compressor>> {
+    take(&COMPRESSORS, place, |compressor| compressor.is(kind))
 }
 
-pub(super) fn give_deflate(kind: Kind, zlib: Box<zlib_rs::Deflate>) {
-    give(&DEFLATES, (kind, zlib), DEFLATES_KEPT);
+pub(super) fn give_compressor(compressor: Box<Compressor>) {
+    give(&COMPRESSORS, compressor);
 }
 
-/// The decompressor that was left at `place`, if it is still there, or else the one that was used
-/// longest ago.
+/// A decompressor, in the same way.
 pub(super) fn take_engine(place: &Place) -> Option<Box<Engine>> {
-    take(&ENGINES, |engine| engine.is_at(place)).or_else(|| take(&ENGINES, |_| true))
+    take(&ENGINES, place, |_| true)
 }
 
 pub(super) fn give_engine(engine: Box<Engine>) {
-    give(&ENGINES, engine, ENGINES_KEPT);
+    give(&ENGINES, engine);
 }
 
-/// The oldest that fits. Nothing, too, while the thread is ending.
-fn take<T>(pool: &'static LocalKey<Pool<T>>, fits: impl Fn(&T) -> bool) -> Option<T> {
+/// Something that was left somewhere.
+pub(super) trait Left {
+    fn place(&self) -> Option<&Place>;
+}
+
+/// Nothing, too, while the thread is ending.
+fn take<T: Left>(
+    pool: &'static LocalKey<Pool<Box<T>>>,
+    place: &Place,
+    fits: impl Fn(&T) -> bool,
+) -> Option<Box<T>> {
     pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        let at = pool.iter().position(fits)?;
-        Some(pool.remove(at))
+        let free = |item: &T| item.place().is_none_or(Place::is_forgotten);
+        let find = |wanted: &dyn Fn(&T) -> bool| pool.iter().position(|item| wanted(item));
+        let found = find(&|item| fits(item) && item.place() == Some(place))
+            .or_else(|| find(&|item| fits(item) && free(item)));
+        if found.is_some() || pool.len() < KEPT {
+            return found.map(|at| pool.remove(at));
+        }
+        if let Some(at) = find(&free) {
+            pool.remove(at); // of another kind
+            return None;
+        }
+        // Somebody else's: the one that was left longest ago.
+        find(&fits).map(|at| pool.remove(at))
     })
     .ok()
     .flatten()
 }
 
-fn give<T>(pool: &'static LocalKey<Pool<T>>, item: T, kept: usize) {
+fn give<T>(pool: &'static LocalKey<Pool<T>>, item: T) {
     // What has no place any more is dropped outside of the borrow.
     let _oldest = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         pool.push(item);
-        (pool.len() > kept).then(|| pool.remove(0))
+        (pool.len() > KEPT).then(|| pool.remove(0))
     });
 }

@@ -29,8 +29,9 @@ pub struct Deflate {
 
 impl Deflate {
     /// How far back this end's compressor may refer: 2^`bits` bytes. 9 to 15; anything else counts
-    /// as the nearest. The peer may lower it. More finds more repetitions and costs memory.
-    /// Default: 12, which is 4 KiB: enough for what small messages have in common.
+    /// as the nearest. The peer may lower it. More finds more repetitions, and costs memory and,
+    /// where many connections take turns, time: see [the module](super#memory). Default: 12, which
+    /// is 4 KiB: enough for what small messages have in common.
     pub fn send_window_bits(mut self, bits: u8) -> Self {
         self.send_window_bits = bits.clamp(9, 15);
         self
@@ -47,8 +48,8 @@ impl Deflate {
 
     /// Whether this end's compressor goes on from one message to the next ("context takeover",
     /// RFC 7692 §7.1.1), so that a message may refer to those before it. Small messages that are
-    /// like one another become several times smaller; the price is the compressor's memory for as
-    /// long as the connection lasts. The peer may forbid it. Default: `true`.
+    /// like one another become several times smaller; the price is a window of memory for as long
+    /// as the connection lasts. The peer may forbid it. Default: `true`.
     pub fn send_takeover(mut self, takeover: bool) -> Self {
         self.send_takeover = takeover;
         self
@@ -84,8 +85,9 @@ impl Deflate {
     }
 
     /// How much memory the compressor has beside its window: 1 to 9; anything else counts as the
-    /// nearest. Each step doubles it, from 1 KiB to 224 KiB, upon 134 KiB that it always takes.
-    /// More makes long messages a little smaller. Default: 5, which is 14 KiB.
+    /// nearest. Each step doubles it, from 1 KiB to 224 KiB, upon what [the module](super#memory)
+    /// lists. It belongs to the thread, not to the connection. More makes long messages a little
+    /// smaller. Default: 5, which is 14 KiB.
     pub fn memory_level(mut self, level: u8) -> Self {
         self.memory_level = level.clamp(1, 9);
         self
