@@ -38,6 +38,13 @@ impl<'i> Input<'i> {
         self.rest
     }
 
+    /// The first bytes, at most `length`, which stay where they are.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn front(&mut self, length: usize) -> &mut [u8] {
+        let length = length.min(self.len());
+        &mut self.rest[..length]
+    }
+
     /// Splits `length` bytes off the front, which are there.
     #[inline]
     pub(crate) fn take(&mut self, length: usize) -> &'i mut [u8] {

@@ -79,7 +79,7 @@ pub use handshake::{Acceptor, Request};
 pub use input::Input;
 #[cfg(feature = "std")]
 pub use io::{Error, Outgoing, Parts};
-pub use message::{Incoming, IntoMessage, Message, MessageRef, Text};
+pub use message::{Chunk, Incoming, IntoMessage, Message, MessageRef, Text};
 
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "tokio"))]

@@ -816,3 +816,75 @@ fn types_and_futures_are_send() {
     }
     let _ = (futures, handshakes);
 }
+
+/// Parts come as they are read; until the last, whole messages are refused and nothing is lost.
+#[test]
+fn a_message_in_chunks() {
+    for role in BOTH {
+        let script = || {
+            Script::reading([
+                Step::Bytes([head(role, 0x02, 6), b"abc".to_vec()].concat()),
+                Step::Bytes(b"def".to_vec()),
+                Step::Bytes(frames(role, &[(0x89, b"ping"), (0x80, b"ghi"), (0x81, b"next")])),
+                Step::Bytes(frame(role, 0x88, &close_body(1000, ""))),
+                Step::Eof,
+            ])
+        };
+        on_both(role, &quiet(), script, |ws, script| {
+            let mut parts = Vec::new();
+            loop {
+                let chunk = ws.recv_chunk().unwrap().unwrap();
+                parts.push((chunk.as_bytes().len(), chunk.is_last()));
+                if chunk.is_last() {
+                    break;
+                }
+                assert!(matches!(ws.recv(), Err(Error::Unfinished)));
+                assert!(matches!(ws.recv_event(), Err(Error::Unfinished)));
+                assert!(matches!(ws.echo(), Err(Error::Unfinished)));
+            }
+            assert_eq!(parts, [(3, false), (3, false), (3, true)]);
+            assert_eq!(ws.recv().unwrap(), Some("next".into()));
+            assert_eq!(ws.recv_chunk().unwrap(), None);
+            assert_eq!(ws.recv().unwrap(), None);
+            assert_eq!(split(role, &script.written())[0].0, 0x8a);
+        });
+    }
+}
+
+/// A close in the middle of a message in chunks discards the rest of it.
+#[test]
+fn a_close_between_chunks() {
+    for role in BOTH {
+        let script = || {
+            Script::reading([
+                Step::Bytes([head(role, 0x82, 6), b"abc".to_vec()].concat()),
+                Step::Bytes(b"def".to_vec()),
+                Step::Bytes(frame(role, 0x88, &close_body(1000, ""))),
+                Step::Eof,
+            ])
+        };
+        on_both(role, &quiet(), script, |ws, _| {
+            assert_eq!(ws.recv_chunk().unwrap().unwrap().as_bytes().len(), 3);
+            ws.close(CloseCode::NORMAL, "").unwrap();
+            assert!(ws.closed().unwrap().is_clean());
+        });
+    }
+}
+
+#[test]
+fn fragments_are_written_one_by_one() {
+    for role in BOTH {
+        on_both(role, &quiet(), Script::new, |ws, script| {
+            ws.send_fragment("a".into(), false).unwrap();
+            assert_eq!(split(role, &script.written()).len(), 1);
+            let Err(Error::Send(refused)) = ws.send("b".into()) else { panic!("accepted") };
+            assert_eq!(refused.reason, SendErrorReason::Unfinished);
+            ws.ping(b"between").unwrap();
+            ws.send_fragment("c".into(), true).unwrap();
+            ws.send("b".into()).unwrap();
+            let firsts: Vec<u8> =
+                split(role, &script.written()).iter().map(|(first, _)| *first).collect();
+            assert_eq!(firsts, [0x01, 0x89, 0x80, 0x81]);
+        });
+    }
+}

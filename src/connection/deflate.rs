@@ -78,6 +78,45 @@ impl Connection {
         Ok(())
     }
 
+    /// As [`send_fragment`](Self::send_fragment), and says whether to compress the message, of
+    /// which this is the first fragment; for the others it means nothing.
+    /// [`Auto`](Compression::Auto) compresses unless this is a small message by itself.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_fragment_with<M: IntoMessage>(
+        &mut self,
+        fragment: M,
+        fin: bool,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.send_fragment_as(fragment, fin, |connection, first| {
+            connection.compresses(first, fin, compression)
+        })
+    }
+
+    /// Whether a message with this first fragment is to be compressed.
+    pub(super) fn compresses(&self, first: &[u8], fin: bool, compression: Compression) -> bool {
+        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref() else {
+            return false;
+        };
+        let len = if fin { first.len() } else { usize::MAX };
+        encoder.takes(len, compression)
+    }
+
+    pub(super) fn push_compressed_fragment(&mut self, opcode: OpCode, payload: &[u8], fin: bool) {
+        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+            return;
+        };
+        let mask = self.keys.next();
+        // §6.1: RSV1 on the first only.
+        let rsv = if opcode == OpCode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
+        let header = Header { fin, rsv, mask, ..Header::new(opcode, payload.len() as u64) };
+        self.outbox.push_written(header, usize::MAX, |out| {
+            encoder.fragment(payload, fin, mask, out);
+        });
+    }
+
     /// Queues a message if it is to be compressed: whether it was.
     pub(super) fn push_compressed(
         &mut self,

@@ -175,6 +175,9 @@ pub enum SendErrorReason {
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written: try again once
     /// some of them were.
     Full,
+    /// A message that is sent in fragments is under way, and this is not its next one (RFC 6455
+    /// §5.4).
+    Unfinished,
 }
 
 impl fmt::Display for SendErrorReason {
@@ -182,6 +185,7 @@ impl fmt::Display for SendErrorReason {
         match self {
             Self::Closed => f.write_str("the connection is closing or closed"),
             Self::Full => f.write_str("too many bytes wait to be written"),
+            Self::Unfinished => f.write_str("a message that is sent in fragments is not finished"),
         }
     }
 }

@@ -9,6 +9,7 @@ mod keepalive;
 mod keys;
 mod outbox;
 mod receive;
+mod streaming;
 mod time;
 
 pub use close::{Closed, Side, Transport};
@@ -33,6 +34,7 @@ use core::fmt;
 use keepalive::{Due, Idle, Pinger};
 use keys::Keys;
 use receive::{Receiver, Rules};
+use streaming::Fragments;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +104,7 @@ pub struct Connection {
     state: State,
     receiver: Receiver,
     outbox: Outbox,
+    fragments: Option<Fragments>,
     pinger: Option<Pinger>,
     idle: Option<Idle>,
     #[cfg(feature = "deflate")]
@@ -151,6 +154,7 @@ impl Connection {
             state: State::Open,
             receiver: Receiver::new(),
             outbox: Outbox::default(),
+            fragments: None,
             pinger: config.keepalive_or(keepalive).map(Pinger::new),
             idle: config.idle_timeout.map(|_| Idle::new()),
             #[cfg(feature = "deflate")]
@@ -179,6 +183,9 @@ impl Connection {
     /// Pongs and the answer to a Close are queued by the time their event is out. After the
     /// peer's Close, and after an error, input is discarded.
     ///
+    /// # Panics
+    /// When a message that [`receive_chunk`](Self::receive_chunk) began has not ended.
+    ///
     /// # Errors
     /// [`ProtocolError`] when the peer breaks the protocol or a limit: the events in front of it
     /// were delivered, the right Close is queued, nothing more is delivered, and each further
@@ -197,12 +204,10 @@ impl Connection {
         &mut self,
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
-        let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
         if self.is_open() || !self.state.is_over() {
+            let rules = rules(&self.keys, &self.config);
             if let Some(result) = self.receiver.whole(input, &rules) {
-                if let Some(pinger) = &mut self.pinger {
-                    pinger.interrupt();
-                }
+                self.interrupt();
                 return match result {
                     Ok(message) => Ok(Some(Event::Message(message))),
                     Err(error) => Err(self.fail(error)),
@@ -221,18 +226,33 @@ impl Connection {
         if self.state.is_over() {
             return self.discard(input);
         }
+        assert!(!self.is_in_chunks(), "a message that `receive_chunk` began has not ended");
         if input.is_empty() {
             return Ok(None);
         }
-        if let Some(pinger) = &mut self.pinger {
-            pinger.interrupt();
-        }
-        let rules = Rules { masked: matches!(self.keys, Keys::Server), config: &self.config };
+        self.receive_next(input, false)
+    }
+
+    fn receive_next<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        chunks: bool,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        self.interrupt();
+        let rules = Rules { chunks, ..rules(&self.keys, &self.config) };
         let event = self.receiver.next(input, &rules).map_err(|error| self.fail(error))?;
         if let Some(event) = &event {
             self.control(event);
         }
         Ok(event)
+    }
+
+    /// Something came from the peer.
+    #[inline]
+    fn interrupt(&mut self) {
+        if let Some(pinger) = &mut self.pinger {
+            pinger.interrupt();
+        }
     }
 
     /// Lets `read` append to the message that is under way, at most as much as it is told, if so
@@ -251,8 +271,8 @@ impl Connection {
     fn append_here<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
         let before = self.receiver.progress();
         let output = self.receiver.append(read)?;
-        if let (Some(pinger), true) = (&mut self.pinger, before != self.receiver.progress()) {
-            pinger.interrupt();
+        if before != self.receiver.progress() {
+            self.interrupt();
         }
         Some(output)
     }
@@ -280,7 +300,7 @@ impl Connection {
                 self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
                 self.settle();
             }
-            Event::Message(_) => {}
+            Event::Message(_) | Event::Chunk(_) => {}
         }
     }
 
@@ -343,8 +363,9 @@ impl Connection {
     /// Queues a message as one frame.
     ///
     /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing or closed, or
-    /// [`Config::max_unsent`] bytes wait to be written.
+    /// [`SendError`] hands the message back: the connection is closing or closed,
+    /// [`Config::max_unsent`] bytes wait to be written, or a message that is sent in
+    /// [fragments](Self::send_fragment) is not finished.
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
         if let Err(reason) = self.may_send() {
@@ -374,9 +395,9 @@ impl Connection {
     /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`].
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// The connection is closing or closed, or [`Config::max_unsent`] bytes wait to be written.
     pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
-        self.may_send()?;
+        self.may_queue()?;
         self.push_ping(payload.as_bytes());
         Ok(())
     }
@@ -389,6 +410,14 @@ impl Connection {
 
     #[inline]
     fn may_send(&self) -> Result<(), SendErrorReason> {
+        if self.fragments.is_some() {
+            return Err(SendErrorReason::Unfinished); // §5.4
+        }
+        self.may_queue()
+    }
+
+    #[inline]
+    fn may_queue(&self) -> Result<(), SendErrorReason> {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
@@ -411,10 +440,10 @@ impl Connection {
         self.is_over_mark() && self.is_open()
     }
 
-    /// Whether a message would be accepted now.
+    /// Whether there is room for a message, or for a fragment of one.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.may_send().is_ok()
+        self.may_queue().is_ok()
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
@@ -538,6 +567,12 @@ impl Connection {
         self.settle();
         error
     }
+}
+
+/// What holds for what comes in whole messages.
+#[inline]
+fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
+    Rules { masked: matches!(keys, Keys::Server), config, chunks: false }
 }
 
 /// The state, never payloads.

@@ -7,6 +7,7 @@
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
 //! ```
 
+mod chunks;
 #[cfg(feature = "deflate")]
 mod inflate;
 
@@ -14,7 +15,7 @@ use super::{Config, ProtocolError, ProtocolErrorKind as Kind};
 use crate::{
     Incoming, Input,
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
-    message::{Assembly, whole_utf8},
+    message::{Assembly, Chunk, Passage, whole_utf8},
 };
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
@@ -36,6 +37,9 @@ const APPEND: usize = 256 * 1024;
 pub enum Event<'i> {
     /// A whole message.
     Message(Incoming<'i>),
+    /// A part of a message; only from
+    /// [`receive_chunk`](crate::Connection::receive_chunk), which gives no whole ones.
+    Chunk(Chunk<'i>),
     /// A ping (RFC 6455 §5.5.2). Its pong is queued already.
     Ping(Cow<'i, [u8]>),
     /// A pong (§5.5.3), asked for or not.
@@ -50,6 +54,7 @@ impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message(message) => message.fmt(f),
+            Self::Chunk(chunk) => chunk.fmt(f),
             Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
             Self::Close(frame) => f.debug_tuple("Close").field(frame).finish(),
@@ -62,6 +67,7 @@ impl Event<'_> {
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Self::Message(message) => Event::Message(message.into_static()),
+            Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
             Self::Ping(payload) => Event::Ping(payload.into_owned().into()),
             Self::Pong(payload) => Event::Pong(payload.into_owned().into()),
             Self::Close(frame) => Event::Close(frame),
@@ -72,7 +78,7 @@ impl Event<'_> {
 /// The receiving half of a connection: what it needs to know from one read to the next.
 pub(super) struct Receiver {
     state: State,
-    message: Option<Assembly>,
+    message: Option<Underway>,
     /// There if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
@@ -96,6 +102,20 @@ enum State {
 
 impl State {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
+}
+
+/// A message of which more is to come.
+struct Underway {
+    /// Frames so far, empty ones too.
+    fragments: u32,
+    /// Whether what comes has to be inflated.
+    compressed: bool,
+    payload: Payload,
+}
+
+enum Payload {
+    Held(Assembly),
+    Passing(Passage),
 }
 
 /// A control frame that the input ended in.
@@ -147,6 +167,8 @@ pub(super) struct Rules<'c> {
     /// Whether the peer is a client and so has to mask (§5.1).
     pub(super) masked: bool,
     pub(super) config: &'c Config,
+    /// Whether messages are handed on as they come. Nothing is held then, so no limit holds.
+    pub(super) chunks: bool,
 }
 
 impl Receiver {
@@ -233,10 +255,18 @@ impl Receiver {
                     };
                     self.frame_end += length as u64 + header.payload_len;
                     self.check(&header, rules).map_err(|kind| self.error(kind))?;
-                    if let Some(event) =
-                        self.start(header, input).map_err(|kind| self.error(kind))?
-                    {
+                    let event = self.start(header, input, rules.chunks);
+                    if let Some(event) = event.map_err(|kind| self.error(kind))? {
                         return Ok(Some(event));
+                    }
+                }
+                State::Payload { .. } if rules.chunks => {
+                    let chunk = self.pass(input).map_err(|kind| self.error(kind))?;
+                    if let Some(chunk) = chunk {
+                        return Ok(Some(Event::Chunk(chunk)));
+                    }
+                    if input.is_empty() {
+                        return Ok(None);
                     }
                 }
                 State::Payload { fin, mask: key, len, done } => {
@@ -292,7 +322,12 @@ impl Receiver {
         if missing < APPEND_FROM {
             return None;
         }
-        let bytes = self.message.as_mut()?.append(missing)?;
+        let Some(Underway { compressed: false, payload: Payload::Held(assembly), .. }) =
+            &mut self.message
+        else {
+            return None;
+        };
+        let bytes = assembly.append(missing)?;
         let before = bytes.len();
         let room = (bytes.capacity() - before).min(missing - 1).min(APPEND);
         let output = read(bytes, room);
@@ -331,6 +366,9 @@ impl Receiver {
             (None, _) | (Some(_), OpCode::Continuation) => {}
             (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
+        if rules.chunks {
+            return Ok(());
+        }
         // §10.4. Limits are compared as u64, before any conversion.
         let frame_limit = rules.config.max_frame_size as u64;
         if header.payload_len > frame_limit {
@@ -343,7 +381,9 @@ impl Receiver {
             }
             message.fragments += 1;
             compressed |= message.compressed;
-            size = size.saturating_add(message.len() as u64);
+            if let Payload::Held(assembly) = &message.payload {
+                size = size.saturating_add(assembly.len() as u64);
+            }
         }
         let message_limit = rules.config.max_message_size as u64;
         // What a compressed message comes to shows when it is inflated.
@@ -366,10 +406,18 @@ impl Receiver {
         &mut self,
         header: Header,
         input: &mut Input<'i>,
+        chunks: bool,
     ) -> Result<Option<Event<'i>>, Kind> {
         match header.opcode {
-            OpCode::Text => self.message = Some(Assembly::text()),
-            OpCode::Binary => self.message = Some(Assembly::binary()),
+            OpCode::Text | OpCode::Binary => {
+                let text = header.opcode == OpCode::Text;
+                let payload = match chunks {
+                    true => Payload::Passing(Passage::new(text)),
+                    false => Payload::Held(Assembly::new(text)),
+                };
+                let compressed = !header.rsv.is_none();
+                self.message = Some(Underway { fragments: 1, compressed, payload });
+            }
             OpCode::Continuation => {}
             opcode if header.payload_len <= input.len() as u64 => {
                 let payload = input.take(to_usize(header.payload_len));
@@ -386,10 +434,7 @@ impl Receiver {
                 return Ok(None);
             }
         }
-        if let (false, Some(message)) = (header.rsv.is_none(), &mut self.message) {
-            message.compressed = true;
-        }
-        if header.payload_len == 0 {
+        if header.payload_len == 0 && !chunks {
             return Ok(self.assemble(&[], 0, header.fin)?.map(Event::Message));
         }
         let Header { fin, mask, payload_len: len, .. } = header;
@@ -405,18 +450,24 @@ impl Receiver {
         missing: usize,
         fin: bool,
     ) -> Result<Option<Incoming<'static>>, Kind> {
-        let Some(message) = &mut self.message else { return Err(Kind::NothingToContinue) };
+        let Some(Underway { payload: Payload::Held(assembly), compressed, .. }) = &mut self.message
+        else {
+            return Err(Kind::NothingToContinue);
+        };
         self.progress += 1;
-        #[cfg(feature = "deflate")]
-        if message.compressed {
-            return self.inflate(piece, missing == 0 && fin);
+        let last = missing == 0 && fin;
+        if *compressed {
+            #[cfg(feature = "deflate")]
+            self.inflate(piece, last)?;
+        } else {
+            assembly.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         }
-        message.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
-        if missing > 0 || !fin {
-            return Ok(None);
+        match self.message.take_if(|_| last) {
+            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+                assembly.finish().map(Some).map_err(|_| Kind::InvalidUtf8)
+            }
+            _ => Ok(None),
         }
-        let message = self.message.take().map(Assembly::finish).transpose();
-        message.map_err(|_| Kind::InvalidUtf8)
     }
 }
 

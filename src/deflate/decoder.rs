@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     /// It is not DEFLATE, refers to what is not there, or breaks off.
     Corrupt,
     /// It is larger than this limit, in bytes.
-    TooBig(usize),
+    TooBig(u64),
     /// It is made of absurdly many streams.
     TooManyStreams,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Decoder {
 struct Message {
     engine: Box<Engine>,
     /// Bytes that came of it so far.
-    inflated: usize,
+    inflated: u64,
     /// Bytes of it on the wire so far.
     received: u64,
     streams: u64,
@@ -89,7 +89,7 @@ impl Decoder {
             scratch = vec![0; CHUNK];
         }
         let result = loop {
-            match self.read(&mut input, &mut scratch) {
+            match self.read(&mut input, &mut scratch, self.limit as u64) {
                 Ok(0) => break Ok(()),
                 Ok(length) => {
                     if let Err(error) = sink(&scratch[..length]) {
@@ -104,15 +104,28 @@ impl Decoder {
         if last { Ok(self.finish()?) } else { Ok(()) }
     }
 
-    /// Inflates some of a message into `out`, which is not empty, and takes what it used off the
+    /// Inflates some of a message, at most [`CHUNK`] bytes, and takes what it used off the front of
+    /// `input`. None: all of `input` is used, and nothing is held back. No limit holds.
+    pub(crate) fn chunk(&mut self, input: &mut &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut scratch = mem::take(&mut self.message().engine.scratch);
+        if scratch.is_empty() {
+            scratch = vec![0; CHUNK];
+        }
+        let read = self.read(input, &mut scratch, u64::MAX);
+        let chunk = read.map(|length| scratch[..length].to_vec());
+        self.message().engine.scratch = scratch;
+        chunk
+    }
+
+    /// Inflates some of a message of at most `limit` bytes into `out`, which is not empty, and takes what it used off the
     /// front of `input`: how many bytes there are. Zero: all of `input` is used, and nothing is held
     /// back.
-    pub(crate) fn read(&mut self, input: &mut &[u8], out: &mut [u8]) -> Result<usize, Fault> {
+    fn read(&mut self, input: &mut &[u8], out: &mut [u8], limit: u64) -> Result<usize, Fault> {
         self.message();
-        let Self { window, limit, message: Some(message), .. } = self else { return Ok(0) };
+        let Self { window, message: Some(message), .. } = self else { return Ok(0) };
         // One byte more than is allowed shows that it is too much.
-        let room = out.len().min((*limit - message.inflated).saturating_add(1));
-        let out = &mut out[..room];
+        let room = (limit - message.inflated).saturating_add(1).min(out.len() as u64);
+        let out = &mut out[..room as usize];
         loop {
             let (read, written, status) =
                 message.engine.inflate(input, out, InflateFlush::NoFlush)?;
@@ -124,9 +137,9 @@ impl Decoder {
                 message.next_stream(window)?;
             }
             if written > 0 {
-                message.inflated += written;
-                return if message.inflated > *limit {
-                    Err(Fault::TooBig(*limit))
+                message.inflated += written as u64;
+                return if message.inflated > limit {
+                    Err(Fault::TooBig(limit))
                 } else {
                     Ok(written)
                 };

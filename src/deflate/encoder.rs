@@ -151,24 +151,7 @@ impl Encoder {
     /// Appends a whole message to `out`, compressed, and masked if there is a `key`.
     pub(crate) fn message(&mut self, payload: &[u8], key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         let start = out.len();
-        let mut rest = payload;
-        loop {
-            let fresh = out.len();
-            let (piece, more) = rest.split_at(rest.len().min(MASK_STRIDE));
-            rest = more;
-            if rest.is_empty() {
-                self.compress(piece, Flush::Sync, out);
-                trim(out, fresh);
-            } else {
-                self.compress(piece, Flush::None, out);
-            }
-            if let Some(key) = key {
-                mask(&mut out[fresh..], key, (fresh - start) as u64);
-            }
-            if rest.is_empty() {
-                break;
-            }
-        }
+        self.write(payload, true, key, out);
         if out.len() - start > stored_len(payload.len()) {
             out.truncate(start);
             store(payload, out);
@@ -179,8 +162,45 @@ impl Encoder {
         self.end_message();
     }
 
+    /// Appends a fragment of a message to `out`, masked if there is a `key`. It can be inflated as
+    /// far as it goes.
+    pub(crate) fn fragment(
+        &mut self,
+        payload: &[u8],
+        last: bool,
+        key: Option<[u8; 4]>,
+        out: &mut Vec<u8>,
+    ) {
+        self.write(payload, last, key, out);
+        if last {
+            self.end_message();
+        }
+    }
+
+    /// What a fragment comes to, or a message, which is its own last fragment.
+    fn write(&mut self, payload: &[u8], last: bool, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut rest = payload;
+        loop {
+            let fresh = out.len();
+            let (piece, more) = rest.split_at(rest.len().min(MASK_STRIDE));
+            rest = more;
+            let flush = if rest.is_empty() { Flush::Sync } else { Flush::None };
+            self.compress(piece, flush, out);
+            if rest.is_empty() && last {
+                trim(out, fresh);
+            }
+            if let Some(key) = key {
+                mask(&mut out[fresh..], key, (fresh - start) as u64);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+
     /// Appends what comes of `piece` to `out`.
-    pub(crate) fn compress(&mut self, piece: &[u8], flush: Flush, out: &mut Vec<u8>) {
+    fn compress(&mut self, piece: &[u8], flush: Flush, out: &mut Vec<u8>) {
         let Self { kind, window, place, .. } = self;
         let compressor = self.compressor.get_or_insert_with(|| {
             #[cfg(feature = "std")]
@@ -228,7 +248,7 @@ impl Encoder {
     }
 
     /// A message is over.
-    pub(crate) fn end_message(&mut self) {
+    fn end_message(&mut self) {
         let Some(mut compressor) = self.compressor.take() else { return };
         compressor.place = self.takeover.then(|| {
             self.place.messages += 1;

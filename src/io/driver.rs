@@ -5,8 +5,8 @@ use super::{
     wakers::{Caller, Wakers},
 };
 use crate::{
-    CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage, Message,
-    Role, SendErrorReason, Time, Transport, frame::ControlPayload,
+    Chunk, CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage,
+    Message, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
 };
 use alloc::sync::Arc;
 use bytes::Buf;
@@ -69,6 +69,8 @@ enum Pace {
     Any,
     /// Only while an answer to them would be accepted for sending.
     WhileReady,
+    /// Whenever there are any, and messages in chunks.
+    Chunks,
 }
 
 impl<T: Io> Driver<T> {
@@ -126,6 +128,17 @@ impl<T: Io> Driver<T> {
         })
     }
 
+    /// The next part of a message; `None` after a clean close.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Chunk<'static>>, Error>> {
+        self.poll_events(cx, (Caller::Receiving, Pace::Chunks), |event, _| match event {
+            Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
     /// Hands events to `on_event` until it breaks or the connection is over.
     ///
     /// What is queued is written before this waits. Nothing is lost when it is not polled again:
@@ -136,13 +149,17 @@ impl<T: Io> Driver<T> {
         (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
+        if pace != Pace::Chunks && self.connection.is_in_chunks() {
+            return Poll::Ready(Err(Error::Unfinished));
+        }
         let (mut fills, mut looked, mut drained) = (0, 0, false);
         let joint = self.wakers.joint(caller, cx);
         let caller_cx = cx;
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
         loop {
             let held = self.is_held(pace);
-            if !held && !self.input.is_empty() {
+            let more = pace == Pace::Chunks && self.connection.has_more_chunks();
+            if !held && (!self.input.is_empty() || more) {
                 if let Some(output) = self.deliver(pace, &mut on_event) {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
@@ -218,9 +235,14 @@ impl<T: Io> Driver<T> {
     ) -> Option<B> {
         let Self { input, connection, .. } = self;
         let output = input.consume(|input| {
-            while !input.is_empty() {
+            let chunks = pace == Pace::Chunks;
+            while !input.is_empty() || (chunks && connection.has_more_chunks()) {
+                let event = match chunks {
+                    true => connection.receive_chunk(input),
+                    false => connection.receive_here(input),
+                };
                 // An error shows again in how the connection ends; what follows it is discarded.
-                let Ok(Some(event)) = connection.receive_here(input) else { continue };
+                let Ok(Some(event)) = event else { continue };
                 if let ControlFlow::Break(output) = on_event(event, connection) {
                     return Some(output);
                 }
@@ -473,6 +495,16 @@ impl<T: Io> Driver<T> {
         self.connection.send(message)
     }
 
+    /// Queues a fragment of a message.
+    pub(crate) fn feed_fragment(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+    ) -> Result<(), crate::SendError> {
+        lend(&mut self.connection);
+        self.connection.send_fragment(fragment, fin)
+    }
+
     /// As `feed`, and says whether to compress.
     #[cfg(feature = "deflate")]
     pub(crate) fn feed_with(
@@ -493,9 +525,7 @@ impl<T: Io> Driver<T> {
         let payload = ControlPayload::new(payload)?;
         self.connection.ping(payload).map_err(|reason| match reason {
             SendErrorReason::Closed => Error::Closed,
-            reason @ SendErrorReason::Full => {
-                Error::Send(crate::SendError { reason, message: payload.as_bytes().into() })
-            }
+            reason => Error::Send(crate::SendError { reason, message: payload.as_bytes().into() }),
         })
     }
 
@@ -509,6 +539,7 @@ impl<T: Io> Driver<T> {
             self.connection.close(Some(frame.clone()));
         }
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        self.poll_events(cx, (Caller::Sending, Pace::Any), discard).map_ok(|_| ())
+        let pace = if self.connection.is_in_chunks() { Pace::Chunks } else { Pace::Any };
+        self.poll_events(cx, (Caller::Sending, pace), discard).map_ok(|_| ())
     }
 }

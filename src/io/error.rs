@@ -34,10 +34,13 @@ pub enum Error {
     Protocol(ProtocolError),
     /// A deadline passed.
     Timeout(TimeoutError),
-    /// The message was not accepted because too many bytes wait to be written; nothing changed.
+    /// The message was not accepted, because too many bytes wait to be written or because one that
+    /// is sent in fragments is not finished; nothing changed.
     Send(SendError),
     /// The connection is closing or closed, so nothing can be sent.
     Closed,
+    /// A message of which `recv_chunk` has taken the beginning has not ended; nothing changed.
+    Unfinished,
     /// The URL or the headers of a request cannot be used; nothing was sent.
     Request(InvalidRequest),
     /// A `wss` URL, and no TLS is built in; nothing was sent.
@@ -118,6 +121,7 @@ impl fmt::Display for Error {
             Self::Timeout(error) => error.fmt(f),
             Self::Send(error) => write!(f, "message not accepted: {error}"),
             Self::Closed => SendErrorReason::Closed.fmt(f),
+            Self::Unfinished => f.write_str("a message that is received in chunks has not ended"),
             Self::Request(error) => write!(f, "invalid request: {error}"),
             Self::TlsUnavailable => f.write_str("a wss URL needs TLS, which is not built in"),
             Self::Handshake(error) => write!(f, "handshake failed: {error}"),
@@ -146,7 +150,11 @@ impl StdError for Error {
             Self::Reason(error) => Some(error),
             Self::Ping(error) => Some(error),
             Self::Other(error) => Some(error.as_ref()),
-            Self::Abnormal | Self::Unsent | Self::Closed | Self::TlsUnavailable => None,
+            Self::Abnormal
+            | Self::Unsent
+            | Self::Closed
+            | Self::Unfinished
+            | Self::TlsUnavailable => None,
         }
     }
 }
@@ -177,7 +185,7 @@ impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         match error.reason {
             SendErrorReason::Closed => Self::Closed,
-            SendErrorReason::Full => Self::Send(error),
+            SendErrorReason::Full | SendErrorReason::Unfinished => Self::Send(error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A message that arrives in more than one piece.
 
 use super::{
-    Incoming,
+    Incoming, Passage,
     utf8::{Incomplete, InvalidUtf8},
 };
 use alloc::{string::String, vec::Vec};
@@ -14,47 +14,49 @@ const AHEAD: usize = 1 << 20;
 const AHEAD_AT_FIRST: usize = 64 << 10;
 
 /// The payload of a message that is under way, as far as it came.
-pub(crate) struct Assembly {
-    payload: Payload,
-    /// Frames of this message so far, empty ones too.
-    pub(crate) fragments: u32,
-    /// Whether what comes has to be inflated.
-    pub(crate) compressed: bool,
-}
-
-enum Payload {
+pub(crate) enum Assembly {
     Text { text: String, open: Incomplete },
     Binary(Vec<u8>),
 }
 
 impl Assembly {
-    pub(crate) fn text() -> Self {
-        let payload = Payload::Text { text: String::new(), open: Incomplete::default() };
-        Self { payload, fragments: 1, compressed: false }
+    pub(crate) fn new(is_text: bool) -> Self {
+        match is_text {
+            true => Self::Text { text: String::new(), open: Incomplete::default() },
+            false => Self::Binary(Vec::new()),
+        }
     }
 
-    pub(crate) fn binary() -> Self {
-        Self { payload: Payload::Binary(Vec::new()), fragments: 1, compressed: false }
+    /// What is held, and what it takes to hand on what follows.
+    pub(crate) fn into_passage(self) -> (Vec<u8>, Passage) {
+        match self {
+            Self::Text { text, open } => {
+                let mut held = text.into_bytes();
+                held.extend_from_slice(open.as_bytes());
+                (held, Passage::going_on(Some(open)))
+            }
+            Self::Binary(bytes) => (bytes, Passage::going_on(None)),
+        }
     }
 
     /// Bytes of payload so far.
     pub(crate) fn len(&self) -> usize {
-        match &self.payload {
-            Payload::Text { text, open } => text.len() + open.len(),
-            Payload::Binary(bytes) => bytes.len(),
+        match self {
+            Self::Text { text, open } => text.len() + open.len(),
+            Self::Binary(bytes) => bytes.len(),
         }
     }
 
     /// Appends a piece. `announced` is how many more bytes of its frame will follow, already
     /// checked against the limits.
     pub(crate) fn push(&mut self, piece: &[u8], announced: usize) -> Result<(), InvalidUtf8> {
-        match &mut self.payload {
-            Payload::Text { text, open } => {
+        match self {
+            Self::Text { text, open } => {
                 let coming = open.len() + piece.len();
                 text.reserve_exact(ahead(text.len(), text.capacity(), coming, announced));
                 open.push(text, piece)
             }
-            Payload::Binary(bytes) => {
+            Self::Binary(bytes) => {
                 bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece.len(), announced));
                 bytes.extend_from_slice(piece);
                 Ok(())
@@ -63,14 +65,10 @@ impl Assembly {
     }
 
     /// Where up to `announced` bytes of a binary message may be appended from outside, with room
-    /// for some of them; `None` for what has to be looked at first: text, and what is
-    /// compressed.
+    /// for some of them; `None` for text, which has to be looked at first.
     #[cfg(feature = "std")]
     pub(crate) fn append(&mut self, announced: usize) -> Option<&mut Vec<u8>> {
-        let Payload::Binary(bytes) = &mut self.payload else { return None };
-        if self.compressed {
-            return None;
-        }
+        let Self::Binary(bytes) = self else { return None };
         let piece = announced.min(AHEAD_AT_FIRST);
         bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece, announced - piece));
         Some(bytes)
@@ -81,14 +79,14 @@ impl Assembly {
     #[cfg(feature = "deflate")]
     pub(crate) fn push_within(&mut self, piece: &[u8], limit: usize) -> Result<(), InvalidUtf8> {
         let most = |len, piece| limit.saturating_sub(len).max(piece);
-        match &mut self.payload {
-            Payload::Text { text, open } => {
+        match self {
+            Self::Text { text, open } => {
                 let coming = open.len() + piece.len();
                 let ahead = ahead(text.len(), text.capacity(), coming, 0);
                 text.reserve_exact(ahead.min(most(text.len(), coming)));
                 open.push(text, piece)
             }
-            Payload::Binary(bytes) => {
+            Self::Binary(bytes) => {
                 let ahead = ahead(bytes.len(), bytes.capacity(), piece.len(), 0);
                 bytes.reserve_exact(ahead.min(most(bytes.len(), piece.len())));
                 bytes.extend_from_slice(piece);
@@ -100,18 +98,18 @@ impl Assembly {
     /// Gives back what was reserved for more.
     #[cfg(feature = "deflate")]
     pub(crate) fn shrink(&mut self) {
-        match &mut self.payload {
-            Payload::Text { text, .. } => text.shrink_to_fit(),
-            Payload::Binary(bytes) => bytes.shrink_to_fit(),
+        match self {
+            Self::Text { text, .. } => text.shrink_to_fit(),
+            Self::Binary(bytes) => bytes.shrink_to_fit(),
         }
     }
 
     /// The whole message; an error if text ends inside a code point.
     pub(crate) fn finish(self) -> Result<Incoming<'static>, InvalidUtf8> {
-        match self.payload {
-            Payload::Text { open, .. } if !open.is_empty() => Err(InvalidUtf8),
-            Payload::Text { text, .. } => Ok(Incoming::Text(text.into())),
-            Payload::Binary(bytes) => Ok(Incoming::Binary(bytes.into())),
+        match self {
+            Self::Text { open, .. } if !open.is_empty() => Err(InvalidUtf8),
+            Self::Text { text, .. } => Ok(Incoming::Text(text.into())),
+            Self::Binary(bytes) => Ok(Incoming::Binary(bytes.into())),
         }
     }
 }
@@ -132,15 +130,15 @@ mod tests {
     use super::*;
 
     fn capacity(assembly: &Assembly) -> usize {
-        match &assembly.payload {
-            Payload::Text { text, .. } => text.capacity(),
-            Payload::Binary(bytes) => bytes.capacity(),
+        match assembly {
+            Assembly::Text { text, .. } => text.capacity(),
+            Assembly::Binary(bytes) => bytes.capacity(),
         }
     }
 
     #[test]
     fn reserves_a_megabyte_ahead_of_what_came_or_twice_that() {
-        for mut assembly in [Assembly::text(), Assembly::binary()] {
+        for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             assembly.push(b"x", usize::MAX >> 1).unwrap();
             assert!(capacity(&assembly) <= 1 + AHEAD_AT_FIRST);
             for announced in [usize::MAX >> 1, 0] {
@@ -155,7 +153,7 @@ mod tests {
 
     #[test]
     fn reserves_no_more_than_is_announced_once_that_is_much() {
-        for mut assembly in [Assembly::text(), Assembly::binary()] {
+        for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let size = 10 << 20;
             for came in (100_000..=size).step_by(100_000) {
                 assembly.push(&[b'x'; 100_000], size - came).unwrap();
@@ -166,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_large_message_grows_in_few_steps() {
-        for mut assembly in [Assembly::text(), Assembly::binary()] {
+        for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let (size, mut steps, mut last) = (64 << 20, 0, 0);
             for came in (1 << 16..=size).step_by(1 << 16) {
                 assembly.push(&[b'x'; 1 << 16], size - came).unwrap();
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn tiny_pieces_grow_in_few_steps() {
-        let (mut assembly, mut steps, mut last) = (Assembly::binary(), 0, 0);
+        let (mut assembly, mut steps, mut last) = (Assembly::new(false), 0, 0);
         for _ in 0..1 << 20 {
             assembly.push(b"x", 0).unwrap();
             steps += usize::from(capacity(&assembly) != last);

@@ -1,11 +1,14 @@
 //! Messages (RFC 6455 §5.6): owned, received and on their way out.
 
 mod assembly;
+mod chunk;
 mod outgoing;
 mod text;
 mod utf8;
 
 pub(crate) use assembly::Assembly;
+pub use chunk::Chunk;
+pub(crate) use chunk::Passage;
 pub use outgoing::{IntoMessage, MessageRef};
 pub use text::Text;
 pub(crate) use utf8::whole as whole_utf8;

@@ -27,19 +27,33 @@ pub(crate) struct Incomplete {
 
 impl Incomplete {
     /// Appends `piece` to `text` as far as it makes whole code points and keeps what is left over.
+    pub(crate) fn push(&mut self, text: &mut String, piece: &[u8]) -> Result<(), InvalidUtf8> {
+        self.feed(piece, |part| text.push_str(part))
+    }
+
+    /// Gives `piece` to `sink` as far as it makes whole code points and keeps what is left over.
     ///
     /// Every byte is looked at once, and the first byte that no continuation can make valid is an
     /// error, wherever the piece ends.
-    pub(crate) fn push(&mut self, text: &mut String, piece: &[u8]) -> Result<(), InvalidUtf8> {
-        let piece = self.complete(text, piece)?;
+    pub(crate) fn feed(
+        &mut self,
+        piece: &[u8],
+        mut sink: impl FnMut(&str),
+    ) -> Result<(), InvalidUtf8> {
+        let piece = self.complete(&mut sink, piece)?;
         let (front, rest) = piece.split_at(open_at(piece));
-        text.push_str(whole(front)?);
+        sink(whole(front)?);
         match str::from_utf8(rest) {
-            Ok(rest) => text.push_str(rest),
+            Ok(rest) => sink(rest),
             Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),
             Err(_) => self.keep(rest),
         }
         Ok(())
+    }
+
+    /// The bytes of an open code point.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
     }
 
     /// How many bytes of an open code point are kept.
@@ -55,7 +69,7 @@ impl Incomplete {
     /// Feeds the open code point until it is whole or `piece` ends; returns the rest of `piece`.
     fn complete<'p>(
         &mut self,
-        text: &mut String,
+        sink: &mut impl FnMut(&str),
         mut piece: &'p [u8],
     ) -> Result<&'p [u8], InvalidUtf8> {
         while !self.is_empty() {
@@ -67,7 +81,7 @@ impl Incomplete {
             sequence[len] = byte;
             match str::from_utf8(&sequence[..=len]) {
                 Ok(code_point) => {
-                    text.push_str(code_point);
+                    sink(code_point);
                     self.len = 0;
                 }
                 Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),

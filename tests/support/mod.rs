@@ -8,7 +8,7 @@ pub(crate) use script::{Script, Step};
 
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
+    Chunk, CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
     SendError, blocking,
 };
 use std::{
@@ -103,6 +103,8 @@ pub(crate) type Handler<'h> =
 pub(crate) trait Ws {
     fn recv(&mut self) -> Result<Option<Message>, Error>;
     fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error>;
+    fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error>;
+    fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error>;
     fn run(&mut self, handle: Handler<'_>) -> Result<(), Error>;
     fn send(&mut self, message: Message) -> Result<(), Error>;
     fn feed(&mut self, message: Message) -> Result<(), SendError>;
@@ -137,6 +139,14 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
 
     fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.recv_event()
+    }
+
+    fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.recv_chunk()
+    }
+
+    fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error> {
+        self.send_fragment(fragment, fin)
     }
 
     fn run(&mut self, handle: Handler<'_>) -> Result<(), Error> {
@@ -285,6 +295,14 @@ mod on_tokio {
 
         fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
             self.block(async |ws| ws.recv_event().await)
+        }
+
+        fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+            self.block(async |ws| ws.recv_chunk().await)
+        }
+
+        fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error> {
+            self.block(async |ws| ws.send_fragment(fragment, fin).await)
         }
 
         fn run(&mut self, handle: Handler<'_>) -> Result<(), Error> {

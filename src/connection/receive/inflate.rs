@@ -1,13 +1,17 @@
 //! Compressed messages (RFC 7692 §6.2).
 
-use super::{Kind, Receiver};
+use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
 use crate::{
-    Incoming,
+    Input,
     deflate::{Decoder, Fault},
     frame::{Header, OpCode, Rsv},
-    message::Assembly,
+    message::Chunk,
 };
-use alloc::boxed::Box;
+use alloc::{borrow::Cow, boxed::Box};
+
+/// How much is inflated at once, in bytes, where what comes of it is handed on: what is not used is
+/// masked again.
+const AT_ONCE: usize = 4 * 1024;
 
 impl Receiver {
     /// Lets the peer compress.
@@ -23,26 +27,64 @@ impl Receiver {
             && matches!(header.opcode, OpCode::Text | OpCode::Binary)
     }
 
-    /// Adds a piece of payload to the message that is under way, inflated; gives the message after
-    /// its last one.
-    pub(super) fn inflate(
-        &mut self,
-        piece: &[u8],
-        last: bool,
-    ) -> Result<Option<Incoming<'static>>, Kind> {
-        let Self { decoder: Some(decoder), message: Some(message), .. } = self else {
+    /// Adds a piece of payload to the message that is under way, inflated.
+    pub(super) fn inflate(&mut self, piece: &[u8], last: bool) -> Result<(), Kind> {
+        let Self {
+            decoder: Some(decoder),
+            message: Some(Underway { payload: Payload::Held(assembly), .. }),
+            ..
+        } = self
+        else {
             return Err(Kind::NothingToContinue);
         };
         let limit = decoder.limit();
         decoder.pieces(piece, last, |inflated| {
-            message.push_within(inflated, limit).map_err(|_| Kind::InvalidUtf8) // §8.1
+            assembly.push_within(inflated, limit).map_err(|_| Kind::InvalidUtf8) // §8.1
         })?;
+        if last {
+            assembly.shrink();
+        }
+        Ok(())
+    }
+
+    /// As [`pass`](Self::pass), of a message that has to be inflated. One call gives at most one
+    /// [`CHUNK`](crate::deflate::CHUNK), however much the input comes to.
+    pub(super) fn pass_inflated(
+        &mut self,
+        input: &mut Input<'_>,
+    ) -> Result<Option<Chunk<'static>>, Kind> {
+        let Self {
+            decoder: Some(decoder),
+            state: State::Payload { fin, mask: key, len, done },
+            message: Some(Underway { payload: Payload::Passing(passage), .. }),
+            ..
+        } = self
+        else {
+            return Err(Kind::NothingToContinue);
+        };
+        let piece = input.front(to_usize(*len - *done).min(AT_ONCE));
+        unmask(piece, *key, *done);
+        let mut rest = &*piece;
+        let inflated = decoder.chunk(&mut rest);
+        let used = piece.len() - rest.len();
+        // What is for the next call stays as it came: masking twice is the identity.
+        unmask(&mut piece[used..], *key, *done + used as u64);
+        input.take(used);
+        *done += used as u64;
+        let bytes = inflated?;
+        passage.more = !bytes.is_empty();
+        if passage.more || *done < *len {
+            return passage.chunk(bytes.into(), false).map_err(|_| Kind::InvalidUtf8); // §8.1
+        }
+        let last = *fin;
+        self.state = State::START;
         if !last {
             return Ok(None);
         }
-        message.shrink();
-        let message = self.message.take().map(Assembly::finish).transpose();
-        message.map_err(|_| Kind::InvalidUtf8)
+        decoder.finish()?;
+        let chunk = passage.chunk(Cow::default(), true).map_err(|_| Kind::InvalidUtf8);
+        self.message = None;
+        chunk
     }
 }
 
@@ -51,10 +93,7 @@ impl From<Fault> for Kind {
         match fault {
             Fault::Corrupt => Self::InvalidDeflate,
             Fault::TooManyStreams => Self::TooManyStreams,
-            Fault::TooBig(limit) => {
-                let limit = limit as u64;
-                Self::MessageTooBig { size: limit + 1, limit }
-            }
+            Fault::TooBig(limit) => Self::MessageTooBig { size: limit + 1, limit },
         }
     }
 }

@@ -1,0 +1,64 @@
+//! Messages that are handed on as they come.
+
+use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
+use crate::{Input, message::Chunk};
+use alloc::borrow::Cow;
+
+impl Receiver {
+    /// Whether a message is under way of which parts are handed on.
+    pub(in super::super) fn is_passing(&self) -> bool {
+        matches!(self.message, Some(Underway { payload: Payload::Passing(_), .. }))
+    }
+
+    /// Whether there may be a chunk without further input.
+    pub(in super::super) fn has_more(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| match &message.payload {
+            Payload::Held(_) => true,
+            Payload::Passing(passage) => passage.more,
+        })
+    }
+
+    /// Hands on what is held of the message that is under way, and from now on what comes.
+    pub(in super::super) fn hand_on(&mut self) -> Option<Chunk<'static>> {
+        let held = |message: &mut Underway| matches!(message.payload, Payload::Held(_));
+        let Underway { fragments, compressed, payload } = self.message.take_if(held)?;
+        let Payload::Held(assembly) = payload else { return None };
+        let (held, mut passage) = assembly.into_passage();
+        let chunk = (!held.is_empty()).then(|| passage.checked(held.into(), false));
+        let payload = Payload::Passing(passage);
+        self.message = Some(Underway { fragments, compressed, payload });
+        chunk
+    }
+
+    /// The next part of the message that is under way. Without one, either the frame has ended or
+    /// all input is used.
+    pub(super) fn pass<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Chunk<'i>>, Kind> {
+        let Self {
+            state: State::Payload { fin, mask: key, len, done },
+            message: Some(Underway { payload: Payload::Passing(passage), compressed, .. }),
+            progress,
+            ..
+        } = self
+        else {
+            return Err(Kind::NothingToContinue);
+        };
+        *progress += 1;
+        if *compressed {
+            #[cfg(feature = "deflate")]
+            return self.pass_inflated(input);
+        }
+        let piece = input.take(to_usize(*len - *done).min(input.len()));
+        unmask(piece, *key, *done);
+        *done += piece.len() as u64;
+        let ended = *done == *len;
+        let last = ended && *fin;
+        let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8); // §8.1
+        if ended {
+            self.state = State::START;
+        }
+        if last {
+            self.message = None;
+        }
+        chunk
+    }
+}

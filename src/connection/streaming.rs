@@ -1,0 +1,156 @@
+//! Messages that are too large to be held, or of which not all is there yet (RFC 6455 §5.4): sent in
+//! fragments, received in chunks.
+
+use super::{Connection, Event, ProtocolError, Rules, SendError, SendErrorReason, rules};
+use crate::{
+    Input,
+    frame::{Header, OpCode},
+    message::{Chunk, IntoMessage, MessageRef},
+};
+
+/// The message that is being sent in fragments.
+pub(super) struct Fragments {
+    text: bool,
+    /// Whether it is compressed, which its first fragment decides.
+    compressed: bool,
+}
+
+impl Connection {
+    /// Queues a fragment of a message, as one frame (RFC 6455 §5.4): for a message whose length is
+    /// not known yet, or that is better made piece by piece. `fin` says that it is the last.
+    ///
+    /// All fragments of a message are text, each of them UTF-8 by itself, or all are binary; any
+    /// may be empty. Until the last, no other message is accepted; control frames go out between
+    /// them. With permessage-deflate they are compressed as one message, and what was sent can be
+    /// inflated at once by the peer.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.send_fragment("Hel", false)?;
+    /// connection.send_fragment("lo", true)?;
+    /// assert_eq!(connection.outbox().chunk(), b"\x01\x03Hel\x80\x02lo"); // §5.7
+    /// # Ok::<(), fullduplex::SendError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); and [`SendErrorReason::Unfinished`] if the message under way is of
+    /// the other kind.
+    pub fn send_fragment<M: IntoMessage>(
+        &mut self,
+        fragment: M,
+        fin: bool,
+    ) -> Result<(), SendError> {
+        self.send_fragment_as(fragment, fin, |connection, first| {
+            #[cfg(feature = "deflate")]
+            return connection.compresses(first, fin, crate::deflate::Compression::Auto);
+            #[cfg(not(feature = "deflate"))]
+            return {
+                _ = (connection, first);
+                false
+            };
+        })
+    }
+
+    /// As [`send_fragment`](Self::send_fragment); what `compresses` says about the first fragment
+    /// holds for the message.
+    pub(super) fn send_fragment_as<M: IntoMessage>(
+        &mut self,
+        fragment: M,
+        fin: bool,
+        compresses: impl FnOnce(&Self, &[u8]) -> bool,
+    ) -> Result<(), SendError> {
+        let (text, payload) = match fragment.as_message() {
+            MessageRef::Text(text) => (true, text.as_bytes()),
+            MessageRef::Binary(bytes) => (false, bytes),
+        };
+        let fits = self.fragments.as_ref().is_none_or(|message| message.text == text);
+        let accepted = if fits { self.may_queue() } else { Err(SendErrorReason::Unfinished) };
+        if let Err(reason) = accepted {
+            return Err(SendError { reason, message: fragment.into_message() });
+        }
+        let first = match text {
+            true => OpCode::Text,
+            false => OpCode::Binary,
+        };
+        let (opcode, compressed) = match &self.fragments {
+            Some(message) => (OpCode::Continuation, message.compressed),
+            None => (first, compresses(self, payload)),
+        };
+        self.fragments = (!fin).then_some(Fragments { text, compressed });
+        if compressed {
+            #[cfg(feature = "deflate")]
+            self.push_compressed_fragment(opcode, payload, fin);
+        } else {
+            let mask = self.keys.next();
+            let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
+            self.outbox.push_message(&header, fragment);
+        }
+        Ok(())
+    }
+
+    /// As [`receive`](Self::receive), but a message is handed on as it comes, in
+    /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
+    /// there may be a chunk left: go on until there is `None`.
+    ///
+    /// Text is checked on the way, compressed messages are inflated, by 16 KiB at most at a time.
+    /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on what
+    /// comes do not hold, because nothing is held. A message of which
+    /// [`receive`](Self::receive) has taken the beginning can be gone on with here; its first chunk
+    /// is then what was held.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Event, Input};
+    ///
+    /// let mut connection = Connection::client(Config::default());
+    /// let mut parts = Vec::new();
+    /// for piece in [&mut b"\x82\x0dto be "[..], &mut b"or not"[..]] {
+    ///     let mut input = Input::new(piece);
+    ///     while let Some(event) = connection.receive_chunk(&mut input)? {
+    ///         let Event::Chunk(chunk) = event else { continue };
+    ///         parts.push((chunk.as_bytes().to_vec(), chunk.is_last()));
+    ///     }
+    /// }
+    /// assert_eq!(parts, [(b"to be ".to_vec(), false), (b"or not".to_vec(), false)]);
+    /// # Ok::<(), fullduplex::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive). What is wrong with a message may show after its first chunks.
+    pub fn receive_chunk<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        if self.state.is_over() {
+            return self.discard(input);
+        }
+        if let Some(held) = self.receiver.hand_on() {
+            return Ok(Some(Event::Chunk(held)));
+        }
+        let rules = Rules { chunks: true, ..rules(&self.keys, &self.config) };
+        if let Some(result) = self.receiver.whole(input, &rules) {
+            self.interrupt();
+            return match result {
+                Ok(message) => Ok(Some(Event::Chunk(Chunk::whole(message)))),
+                Err(error) => Err(self.fail(error)),
+            };
+        }
+        if input.is_empty() && !self.receiver.has_more() {
+            return Ok(None);
+        }
+        self.receive_next(input, true)
+    }
+
+    /// Whether a message is under way of which [`receive_chunk`](Self::receive_chunk) hands on
+    /// parts: then [`receive`](Self::receive) may not be called.
+    pub fn is_in_chunks(&self) -> bool {
+        self.receiver.is_passing()
+    }
+
+    /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_more_chunks(&self) -> bool {
+        self.receiver.has_more()
+    }
+}

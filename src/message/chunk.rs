@@ -1,0 +1,119 @@
+//! Messages that are handed on as they come.
+
+use super::{
+    Incoming,
+    utf8::{Incomplete, InvalidUtf8},
+};
+use alloc::{borrow::Cow, vec::Vec};
+use bytes::Bytes;
+use core::{fmt, mem};
+
+/// A part of a message that is handed on as it comes, for messages that are too large to be held.
+///
+/// [`Connection::receive_chunk`](crate::Connection::receive_chunk) gives them. Their borders mean
+/// nothing: they depend on how the bytes arrived. The last one of a message may be empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Chunk<'i> {
+    text: bool,
+    first: bool,
+    last: bool,
+    bytes: Cow<'i, [u8]>,
+}
+
+impl<'i> Chunk<'i> {
+    /// All of a message.
+    pub(crate) fn whole(message: Incoming<'i>) -> Self {
+        let (text, bytes) = match message {
+            Incoming::Text(Cow::Borrowed(text)) => (true, Cow::Borrowed(text.as_bytes())),
+            Incoming::Text(Cow::Owned(text)) => (true, Cow::Owned(text.into_bytes())),
+            Incoming::Binary(bytes) => (false, bytes),
+        };
+        Self { text, first: true, last: true, bytes }
+    }
+}
+
+impl Chunk<'_> {
+    /// Whether the message is text. Then all its chunks up to this one are the beginning of UTF-8
+    /// text, of which a code point may still be open; after the last, none is.
+    pub fn is_text(&self) -> bool {
+        self.text
+    }
+
+    /// Whether this is the first one of its message.
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether this is the last one of its message.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, copied if they are borrowed.
+    pub fn into_bytes(self) -> Bytes {
+        Vec::from(self.bytes).into()
+    }
+
+    /// The same chunk, its bytes copied if they are borrowed.
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk { bytes: self.bytes.into_owned().into(), ..self }
+    }
+}
+
+/// The place and the length only: payloads are never printed.
+impl fmt::Debug for Chunk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("text", &self.text)
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .field("len", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// What has to be known of a message that is handed on as it comes.
+pub(crate) struct Passage {
+    /// There if it is text.
+    open: Option<Incomplete>,
+    /// Whether nothing was handed on yet.
+    first: bool,
+    /// Whether inflating may give more without further input.
+    pub(crate) more: bool,
+}
+
+impl Passage {
+    pub(crate) fn new(is_text: bool) -> Self {
+        Self::going_on(is_text.then(Incomplete::default))
+    }
+
+    /// With a code point that is open, if it is text.
+    pub(super) fn going_on(open: Option<Incomplete>) -> Self {
+        Self { open, first: true, more: false }
+    }
+
+    /// The next part, once its text is checked; nothing if it is empty and not the `last`.
+    pub(crate) fn chunk<'b>(
+        &mut self,
+        bytes: Cow<'b, [u8]>,
+        last: bool,
+    ) -> Result<Option<Chunk<'b>>, InvalidUtf8> {
+        if let Some(open) = &mut self.open {
+            open.feed(&bytes, |_| ())?;
+            if last && !open.is_empty() {
+                return Err(InvalidUtf8);
+            }
+        }
+        Ok((last || !bytes.is_empty()).then(|| self.checked(bytes, last)))
+    }
+
+    /// The next part, whose text was checked before.
+    pub(crate) fn checked<'b>(&mut self, bytes: Cow<'b, [u8]>, last: bool) -> Chunk<'b> {
+        Chunk { text: self.open.is_some(), first: mem::take(&mut self.first), last, bytes }
+    }
+}
