@@ -82,6 +82,6 @@ pub use io::{Error, Outgoing, Parts};
 pub use message::{Chunk, Incoming, IntoMessage, Message, MessageRef, Text};
 
 /// The examples of the README, compiled.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "deflate", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

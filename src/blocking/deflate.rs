@@ -44,6 +44,15 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.feed_with(message, compression)
     }
 
+    /// Compresses messages as was agreed on, for a connection
+    /// [whose handshake was done elsewhere](Self::from_parts): before anything is sent or received.
+    pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {
+        if let Some(params) = agreed.into() {
+            self.driver.connection.start_deflate(params);
+        }
+        self
+    }
+
     /// What was agreed on for compression; `None` if messages are not compressed.
     pub fn deflate(&self) -> Option<&DeflateParams> {
         self.driver.connection.deflate()

@@ -1,0 +1,318 @@
+//! permessage-deflate through both adapters, over TCP: who agrees to what, what goes over the wire,
+//! and what becomes of an extension that the caller gives.
+#![cfg(all(feature = "deflate", feature = "tokio"))]
+
+mod common;
+#[path = "common/deflate.rs"]
+mod deflate;
+mod support;
+
+use common::{frame, split};
+use deflate::{inflate, largest, params};
+use fullduplex::{
+    CloseCode, Config, Error, Role, blocking,
+    deflate::{Compression, Deflate, DeflateParams, InvalidDeflate},
+    handshake::{
+        Acceptance, Acceptor, ClientHandshakeError, Extension, InvalidAcceptance, Request,
+    },
+};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+};
+use support::{REQUEST, header, quiet, read_head, response_to, runtime, tcp_pair, url, watchdog};
+
+const ADAPTERS: [bool; 2] = [false, true];
+
+fn on() -> Config {
+    quiet().deflate(Deflate::default())
+}
+
+fn extension(text: &str) -> Extension {
+    text.parse().unwrap()
+}
+
+/// Text that becomes much smaller.
+fn long() -> String {
+    "the same again and ".repeat(100)
+}
+
+/// A client of either adapter that sends and gets one text, chosen to be compressed or not: what
+/// was agreed on.
+fn talk(
+    asynchronous: bool,
+    request: Request,
+    config: Config,
+    compression: Compression,
+) -> Result<Option<DeflateParams>, Error> {
+    if asynchronous {
+        return runtime().block_on(async {
+            let mut ws = fullduplex::tokio::connect_with(request, config).await?;
+            ws.feed_with(long(), compression)?;
+            ws.send_with(long(), compression).await?;
+            assert_eq!(ws.recv().await?.unwrap(), long().as_str());
+            assert_eq!(ws.recv().await?.unwrap(), long().as_str());
+            let agreed = ws.deflate().copied();
+            ws.close(CloseCode::NORMAL, "").await?;
+            Ok(agreed)
+        });
+    }
+    let mut ws = blocking::connect_with(request, config)?;
+    ws.feed_with(long(), compression)?;
+    ws.send_with(long(), compression)?;
+    assert_eq!(ws.recv()?.unwrap(), long().as_str());
+    assert_eq!(ws.recv()?.unwrap(), long().as_str());
+    let agreed = ws.deflate().copied();
+    ws.close(CloseCode::NORMAL, "")?;
+    Ok(agreed)
+}
+
+/// A server of either adapter that sends everything back, chosen to be compressed or not: what was
+/// agreed on.
+fn serve(
+    asynchronous: bool,
+    stream: TcpStream,
+    config: Config,
+    compression: Compression,
+) -> Result<Option<DeflateParams>, Error> {
+    if asynchronous {
+        return runtime().block_on(async {
+            stream.set_nonblocking(true)?;
+            let stream = tokio::net::TcpStream::from_std(stream)?;
+            let mut ws = fullduplex::tokio::accept_with(stream, &Acceptor::new(), config).await?;
+            let agreed = ws.deflate().copied();
+            ws.run(|message, out| out.feed_with(message, compression)).await?;
+            Ok(agreed)
+        });
+    }
+    let mut ws = blocking::accept_with(stream, &Acceptor::new(), config)?;
+    let agreed = ws.deflate().copied();
+    ws.run(|message, out| out.feed_with(message, compression))?;
+    Ok(agreed)
+}
+
+/// Both adapters in both roles: compression is used if both ends have turned it on.
+#[test]
+fn both_ends_have_to_want_it() {
+    let _watchdog = watchdog();
+    for client in ADAPTERS {
+        for server in ADAPTERS {
+            for (ours, theirs) in [(true, true), (true, false), (false, true), (false, false)] {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let url = url(&listener);
+                let config = |wanted| if wanted { on() } else { quiet() };
+                thread::scope(|scope| {
+                    let serving = scope.spawn(|| {
+                        let stream = listener.accept().unwrap().0;
+                        serve(server, stream, config(theirs), Compression::Auto).unwrap()
+                    });
+                    let request = Request::new(url.as_str());
+                    let agreed = talk(client, request, config(ours), Compression::Auto).unwrap();
+                    assert_eq!(agreed.is_some(), ours && theirs);
+                    assert_eq!(serving.join().unwrap(), agreed);
+                });
+            }
+        }
+    }
+}
+
+/// What a server by hand sees of a client, and a client by hand of a server.
+#[test]
+fn what_goes_over_the_wire() {
+    let _watchdog = watchdog();
+    let offer = "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12, \
+                 permessage-deflate; client_max_window_bits=12";
+    for asynchronous in ADAPTERS {
+        for (choice, compressed) in [(Compression::Always, true), (Compression::Never, false)] {
+            // A client.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let request = Request::new(url(&listener).as_str());
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let head = read_head(&stream);
+                    assert_eq!(header(&head, "Sec-WebSocket-Extensions"), Some(offer));
+                    let line = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+                    stream.write_all(response_to(&head, line).as_bytes()).unwrap();
+                    let two = read_frames(&mut stream, Role::Client, 2);
+                    check(&two, compressed);
+                    for (first, payload) in two {
+                        stream.write_all(&frame(Role::Client, first, &payload)).unwrap();
+                    }
+                    read_frames(&mut stream, Role::Client, 1);
+                    stream.write_all(&frame(Role::Client, 0x88, b"")).unwrap();
+                });
+                let agreed = talk(asynchronous, request, on(), choice).unwrap();
+                assert_eq!(agreed, Some(params("")));
+            });
+
+            // A server.
+            let (server, mut stream) = tcp_pair();
+            thread::scope(|scope| {
+                let serving = scope.spawn(move || serve(asynchronous, server, on(), choice));
+                let line = "\r\nSec-WebSocket-Extensions: permessage-deflate; x, \
+                            permessage-deflate; server_max_window_bits=10\r\n\r\n";
+                stream.write_all(REQUEST.replace("\r\n\r\n", line).as_bytes()).unwrap();
+                let head = read_head(&stream);
+                let answer = "permessage-deflate; server_max_window_bits=10";
+                assert_eq!(header(&head, "Sec-WebSocket-Extensions"), Some(answer));
+                for _ in 0..2 {
+                    stream.write_all(&frame(Role::Server, 0x81, long().as_bytes())).unwrap();
+                }
+                check(&read_frames(&mut stream, Role::Server, 2), compressed);
+                stream.write_all(&frame(Role::Server, 0x88, b"")).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+                let agreed = serving.join().unwrap().unwrap().unwrap();
+                assert_eq!(agreed.server_max_window_bits(), 10);
+            });
+        }
+    }
+}
+
+/// Reads so many frames that `from` sends.
+fn read_frames(stream: &mut TcpStream, from: Role, count: usize) -> Vec<(u8, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        let whole = {
+            let (mut rest, mut frames) = (&bytes[..], 0);
+            while let Ok(Some(head)) = common::reference::head(rest) {
+                let end = head.size + head.length as usize;
+                if rest.len() < end {
+                    break;
+                }
+                rest = &rest[end..];
+                frames += 1;
+            }
+            frames
+        };
+        if whole == count {
+            return split(from, &bytes);
+        }
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+    }
+}
+
+/// Two frames with the long text.
+fn check(frames: &[(u8, Vec<u8>)], compressed: bool) {
+    let long = long();
+    if !compressed {
+        assert!(frames.iter().all(|frame| *frame == (0x81, long.clone().into_bytes())));
+        return;
+    }
+    assert!(frames.iter().all(|(first, payload)| *first == 0xc1 && payload.len() < 150));
+    let mut window = Vec::new();
+    for (_, payload) in frames {
+        let bytes = inflate(&window, payload).unwrap().bytes;
+        assert_eq!(bytes, long.as_bytes());
+        window.extend(bytes);
+    }
+}
+
+/// RFC 7692 §7.1: a client fails on an answer to what it did not offer.
+#[test]
+fn rfc7692_7_1_a_client_fails_on_a_wrong_answer() {
+    let _watchdog = watchdog();
+    let answers = [
+        ("permessage-deflate; x", InvalidDeflate::Unknown("x".into())),
+        ("permessage-deflate, permessage-deflate", InvalidDeflate::Twice),
+        (
+            "permessage-deflate; server_max_window_bits=7",
+            InvalidDeflate::Value("server_max_window_bits".into()),
+        ),
+    ];
+    for asynchronous in ADAPTERS {
+        for (answer, expected) in &answers {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let request = Request::new(url(&listener).as_str());
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let head = read_head(&stream);
+                    let line = format!("Sec-WebSocket-Extensions: {answer}\r\n");
+                    stream.write_all(response_to(&head, &line).as_bytes()).unwrap();
+                    let _ = stream.read_to_end(&mut Vec::new());
+                });
+                let error = talk(asynchronous, request, on(), Compression::Auto).unwrap_err();
+                assert!(error.is_peer_fault());
+                let Error::Handshake(ClientHandshakeError::Deflate(error)) = error else {
+                    panic!("{error:?}")
+                };
+                assert_eq!(error, *expected);
+            });
+        }
+    }
+}
+
+/// Offers and answers that the caller gives stay as they are, and are obeyed.
+#[test]
+fn extensions_given_by_hand() {
+    let _watchdog = watchdog();
+    for asynchronous in ADAPTERS {
+        // A client whose one offer is the caller's.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let request = Request::new(url(&listener).as_str())
+            .extension(extension("foo"))
+            .extension(extension("permessage-deflate; server_no_context_takeover"));
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                let (stream, _) = listener.accept().unwrap();
+                serve(asynchronous, stream, on(), Compression::Auto)
+            });
+            let agreed = talk(asynchronous, request, on(), Compression::Auto).unwrap();
+            assert_eq!(agreed, Some(params("server_no_context_takeover")));
+            assert_eq!(serving.join().unwrap().unwrap(), agreed);
+        });
+
+        // A server whose answer is the caller's, good or not.
+        let answers = [
+            ("permessage-deflate; client_no_context_takeover", true),
+            ("permessage-deflate; x", false),
+        ];
+        for (answer, good) in answers {
+            let (server, mut stream) = tcp_pair();
+            let line = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+            stream.write_all(REQUEST.replace("\r\n\r\n", line).as_bytes()).unwrap();
+            let acceptance = Acceptance::new().extension(extension(answer));
+            let agreed = if asynchronous {
+                runtime().block_on(async {
+                    server.set_nonblocking(true)?;
+                    let server = tokio::net::TcpStream::from_std(server)?;
+                    let upgrade = fullduplex::tokio::upgrade(server, on()).await?;
+                    Ok(upgrade.accept(&acceptance).await?.deflate().copied())
+                })
+            } else {
+                blocking::upgrade(server, on())
+                    .and_then(|upgrade| Ok(upgrade.accept(&acceptance)?.deflate().copied()))
+            };
+            match agreed {
+                Ok(agreed) => {
+                    assert!(good && agreed == Some(params("client_no_context_takeover")));
+                    let head = read_head(&stream);
+                    assert_eq!(header(&head, "Sec-WebSocket-Extensions"), Some(answer));
+                }
+                Err(Error::Acceptance(InvalidAcceptance::Deflate(error))) => {
+                    assert!(!good && error == InvalidDeflate::Unknown("x".into()));
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+}
+
+/// A stream whose handshake was done elsewhere.
+#[test]
+fn a_connection_adopted_with_what_was_agreed_on() {
+    let _watchdog = watchdog();
+    let (server, client) = tcp_pair();
+    let agreed = largest().accept(&largest().offers());
+    let mut server =
+        blocking::WebSocket::from_parts(server, Role::Server, quiet(), []).with_deflate(agreed);
+    let mut client =
+        blocking::WebSocket::from_parts(client, Role::Client, quiet(), []).with_deflate(agreed);
+    assert_eq!((server.deflate(), client.deflate()), (agreed.as_ref(), agreed.as_ref()));
+    client.send(long()).unwrap();
+    assert_eq!(server.recv().unwrap().unwrap(), long().as_str());
+}
