@@ -105,14 +105,14 @@ impl Connection {
     ///
     /// let mut connection = Connection::client(Config::default());
     /// let mut parts = Vec::new();
-    /// for piece in [&mut b"\x82\x0dto be "[..], &mut b"or not"[..]] {
-    ///     let mut input = Input::new(piece);
+    /// for mut piece in [b"\x82\x0dto be ".to_vec(), b"or not!".to_vec()] {
+    ///     let mut input = Input::new(&mut piece);
     ///     while let Some(event) = connection.receive_chunk(&mut input)? {
     ///         let Event::Chunk(chunk) = event else { continue };
     ///         parts.push((chunk.as_bytes().to_vec(), chunk.is_last()));
     ///     }
     /// }
-    /// assert_eq!(parts, [(b"to be ".to_vec(), false), (b"or not".to_vec(), false)]);
+    /// assert_eq!(parts, [(b"to be ".to_vec(), false), (b"or not!".to_vec(), true)]);
     /// # Ok::<(), fullduplex::ProtocolError>(())
     /// ```
     ///
