@@ -6,10 +6,12 @@
 
 mod frame_header;
 mod handshake;
+mod inflate;
 mod receive_chunked;
 
 pub use frame_header::frame_header;
 pub use handshake::handshake;
+pub use inflate::inflate;
 pub use receive_chunked::receive_chunked;
 
 use core::convert::Infallible;
@@ -18,10 +20,11 @@ use core::convert::Infallible;
 pub type Target = fn(data: &[u8]) -> bool;
 
 /// All of them by name, which is also the name of the binary and of the folder of seeds.
-pub const TARGETS: [(&str, Target); 3] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("frame_header", frame_header),
     ("receive_chunked", receive_chunked),
     ("handshake", handshake),
+    ("inflate", inflate),
 ];
 
 /// The front of an input that is delivered in pieces: a byte of options and three sizes, which

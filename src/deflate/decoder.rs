@@ -257,9 +257,16 @@ impl Engine {
         flush: InflateFlush,
     ) -> Result<(usize, usize, Status), Fault> {
         let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
-        let status = self.zlib.decompress(input, out, flush).map_err(|_| Fault::Corrupt)?;
+        let status = self.zlib.decompress(input, out, flush);
         let read = (self.zlib.total_in() - read) as usize;
-        Ok((read, (self.zlib.total_out() - written) as usize, status))
+        let written = (self.zlib.total_out() - written) as usize;
+        match status {
+            Ok(status) => Ok((read, written, status)),
+            // What came before the error counts first, as if the input had been cut there; zlib
+            // gives the error again.
+            Err(_) if written > 0 => Ok((read, written, Status::Ok)),
+            Err(_) => Err(Fault::Corrupt),
+        }
     }
 
     /// Reads what the sender has cut off (§7.2.2 step 1). It completes an empty block, and so
