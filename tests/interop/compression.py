@@ -66,8 +66,8 @@ JOB_SECONDS = 30
 REPEATED, FAR, MIXED = "repeated texts", "far repetitions", "all sorts"
 COUNT = 1_000
 FRAGMENTED = 20
-# So many symbols come twice, at a distance that only a window of a certain size covers. Each has six
-# bits: with that window there are 450 bytes fewer, or a few more than 200 if chance is against us.
+# So many symbols come twice, at a distance that only a window of a certain size covers. Each has
+# six bits: with that window there are 450 bytes fewer, or more than 200 if chance is against us.
 FAR_SYMBOLS = 600
 FAR_SAVES = 200
 
@@ -142,14 +142,17 @@ def compare(results, end, way, check):
     """Compares the bytes that `end` sent, which went this `way`, for one set and its neighbours."""
     other = next(name for name in ROLES if name != end)
     for params, sent in results.items():
-        own, others = getattr(params, end), getattr(params, other)
+        own, theirs = getattr(params, end), getattr(params, other)
         if own.takeover:
             fresh = params._replace(**{end: own._replace(takeover=False)})
             wire, more = sent[REPEATED][way], results[fresh][REPEATED][way]
             check(2 * wire < more, f"{params}: {end} sent {wire} bytes, and {more} without")
         if own.bits < BITS[-1]:
-            ways = {end: own._replace(bits=own.bits + 1), other: others._replace(bits=others.bits - 1)}
-            wire, fewer = sent[FAR][way], results[Params(**ways)][FAR][way]
+            wider = Params(
+                **{end: own._replace(bits=own.bits + 1)},
+                **{other: theirs._replace(bits=theirs.bits - 1)},
+            )
+            wire, fewer = sent[FAR][way], results[wider][FAR][way]
             # With takeover the text may be in an earlier message, too.
             saved = FAR_SAVES * (1 + own.takeover)
             check(
@@ -246,7 +249,7 @@ def binary(payload, cuts=None):
 
 
 def message(is_text, payload, cuts):
-    """With a source of chance for `cuts` it is in fragments, within characters and empty ones too."""
+    """With a source of chance for `cuts` in fragments: within characters, and empty ones, too."""
     at = sorted(cuts.choices(range(len(payload) + 1), k=cuts.randint(1, 4))) if cuts else []
     parts = [payload[start:end] for start, end in pairwise([0, *at, len(payload)])]
     return {"text": is_text, "parts": [base64.b64encode(part).decode() for part in parts]}

@@ -5,18 +5,18 @@
 //! listens, and what was agreed on for compression. Exits 0 after a clean close.
 
 use fullduplex::{
-    Config, blocking,
+    Config, Connection, Event, Incoming, Input, Outgoing, blocking,
     deflate::{Deflate, DeflateParams},
     handshake::Acceptor,
 };
 use std::{
-    env,
+    array, env,
     error::Error,
     net::{self, TcpListener},
 };
 use tokio::{net::TcpStream, runtime};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -54,11 +54,11 @@ fn blocking(target: &str, config: Config) -> Result<()> {
     if target == "server" {
         let mut ws = blocking::accept_with(accepted()?, &Acceptor::new(), config)?;
         print_agreed(ws.deflate());
-        Ok(ws.run(|message, out| out.feed(message))?)
+        Ok(ws.run(echo())?)
     } else {
         let mut ws = blocking::connect_with(target, config)?;
         print_agreed(ws.deflate());
-        Ok(ws.run(|message, out| out.feed(message))?)
+        Ok(ws.run(echo())?)
     }
 }
 
@@ -69,11 +69,31 @@ async fn asynchronous(target: &str, config: Config) -> Result<()> {
         let stream = TcpStream::from_std(stream)?;
         let mut ws = fullduplex::tokio::accept_with(stream, &Acceptor::new(), config).await?;
         print_agreed(ws.deflate());
-        Ok(ws.run(|message, out| out.feed(message)).await?)
+        Ok(ws.run(echo()).await?)
     } else {
         let mut ws = fullduplex::tokio::connect_with(target, config).await?;
         print_agreed(ws.deflate());
-        Ok(ws.run(|message, out| out.feed(message)).await?)
+        Ok(ws.run(echo()).await?)
+    }
+}
+
+/// Every other message finds its decompressor in the hands of another connection of the thread, and
+/// has to go on from nothing but the window that was kept.
+fn echo() -> impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), fullduplex::Error> {
+    let agreed = Deflate::default().accept(&Deflate::default().offers());
+    // More than the decompressors that a thread keeps.
+    let mut others: [_; 8] =
+        array::from_fn(|_| Connection::client(Config::default()).with_deflate(agreed));
+    let mut turns = (0..2).cycle();
+    move |message, out| {
+        if turns.next() == Some(1) {
+            for other in &mut others {
+                let mut hello = *b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"; // RFC 7692 §7.2.3.1
+                let event = other.receive(&mut Input::new(&mut hello));
+                assert!(matches!(event, Ok(Some(Event::Message(_)))), "{event:?}");
+            }
+        }
+        out.feed(message)
     }
 }
 
