@@ -114,7 +114,9 @@ async function client(url) {
 }
 
 function server() {
-    const listener = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    const listener = new WebSocketServer({
+        host: '127.0.0.1', port: 0, perMessageDeflate: true,
+    });
     listener.on('listening', () => {
         console.log(`listening on ws://127.0.0.1:${listener.address().port}`);
     });
