@@ -27,7 +27,7 @@ STRICT = (
     "tokio-tungstenite", "fastwebsockets", "tokio-websockets", "yawc", "sockudo-ws", "soketto",
     "web-socket",
 )
-PARTS = ("codec", "echo", "memory", "growth", "profile")
+PARTS = ("codec", "deflate", "echo", "memory", "growth", "profile")
 # callgrind counts `rep movsb` byte by byte: glibc is told not to use it.
 NO_REP_MOVSB = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=1073741824"}
 TIMEOUT = 300  # seconds for one sample
@@ -119,6 +119,9 @@ NOTES = """\
   its codec on the bare socket, without its closing handshake, pings and timers.
 - **yawc** runs with UTF-8 checks on and with its limit raised for 1 MiB messages; `yawc-batch` has
   the buffers of its README and is left out of the memory table.
+- **soketto**'s compression is not run: it has no takeover, makes a state for each message, and its
+  feature would give yawc and sockudo-ws a zlib in C. No other peer compresses. In the echo servers
+  nobody does: it is off until asked for.
 - **uWebSockets** is quoted from a measurement on another machine (2.5 GHz Xeon), not run here.
 """
 
@@ -383,6 +386,50 @@ Everybody:
 
 {full}""")
 
+    def deflate(self):
+        flags = ["--quick"] * self.bench.quick
+        output = subprocess.check_output([self.bench.binaries / "deflate", *flags], text=True)
+        works = collections.defaultdict(dict)
+        for line in output.splitlines():
+            work, contender, *measured = line.split("\t")
+            works[work][contender] = [float(value) for value in measured]
+
+        # Ours is first, and what the others are compared with.
+        others = [name for name in next(iter(works.values())) if name != "fullduplex"]
+        head = [cell for name in others for cell in (name, "× ours")]
+        speeds = {way: Table(f"{way}, MB/s", "fullduplex", *head) for way in ("out", "in")}
+        sizes = Table("compressed, % of plain", "fullduplex", *others)
+        for work, values in works.items():
+            way, what = work.split(" ", 1)
+            ours, size = values["fullduplex"]
+            cells = [what, number(ours)]
+            for name in others:
+                cells += [number(values[name][0]), ratio(values[name][0], ours)]
+            speeds[way].row(*cells)
+            if way == "out":
+                sizes.row(what, *(number(values[n][1]) for n in ("fullduplex", *others)))
+            # The less time the better, and only what has the same settings.
+            times = {name: 1e3 / speed for name, (speed, _) in values.items() if "," not in name}
+            self.rivals(f"deflate {work}, µs per KB", times)
+        self.section("Compression, in memory", f"""\
+MB of plain text per second of CPU; `× ours` above 1 is faster than we are. A server sends (out) or
+receives (in) JSON-like texts, no two alike, one at a time: out from the text to the frame, in from
+the frame in a buffer to the checked text. × 64: that many connections take turns, message by
+message. Each peer then keeps a state of zlib for each connection with takeover, about 400 KiB; we
+keep the window, 64 KiB, and lend four states out, so that with each message one has to be told the
+window first: our worst case. All bytes are checked before they are timed.
+
+All have 15 window bits and memory level 8, which peers cannot change. Our own default is 12 window
+bits, memory level 5 and level 1; peers' default is level 6. What comes in was made by zlib-rs with
+the same settings. The limit is zlib-rs alone, with a state for each connection where there is
+takeover, without frames, masks, limits and checks of text. Everybody has zlib-rs inside.
+
+{speeds["out"]}
+
+{speeds["in"]}
+
+{sizes}""")
+
     def echo(self):
         bench = self.bench
         pairs = [(scenario, name) for scenario in SCENARIOS for name in bench.servers]
@@ -573,7 +620,8 @@ Our best way against the best peer's, where theirs is ahead by more than 2 %.
         manifest = (HERE / "Cargo.toml").read_text().split("# What the harness")[0]
         peers = re.findall(r"^([\w-]+) = {? ?\S", manifest, re.M)
         lock = re.findall(r'name = "(.*)"\nversion = "(.*)"', (HERE / "Cargo.lock").read_text())
-        versions = [f"{name} {version}" for name, version in lock if name in (*peers, "tokio")]
+        named = (*peers, "tokio", "zlib-rs")
+        versions = [f"{name} {version}" for name, version in lock if name in named]
         quick = " --quick" * self.bench.quick
         return f"""\
 # Benchmarks
