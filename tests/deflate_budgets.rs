@@ -289,6 +289,25 @@ fn allocations_per_message() {
     }
 }
 
+/// What a large message reserved while it grew is given back.
+#[test]
+fn a_received_message_is_of_the_right_size() {
+    for role in BOTH {
+        for size in [20_000, 100_000, 1_000_000] {
+            let mut wire = frame(role, 0xc2, &zeros(size));
+            let mut connection = deflating(role, Config::default(), with_bits(15, false));
+            let (message, heap) = measure(|| {
+                let mut input = Input::new(&mut wire);
+                connection.receive(&mut input).unwrap().unwrap()
+            });
+            // The thread keeps the rest.
+            let kept = heap.kept as usize;
+            assert!((size..=size + LENT + 32 * 1024).contains(&kept), "{kept} for {size}");
+            assert_eq!(measure(|| drop(message)).1.kept, -(size as isize));
+        }
+    }
+}
+
 /// A connection that is over gives its memory back, though it is still there.
 #[test]
 fn a_closed_connection_holds_nothing() {
