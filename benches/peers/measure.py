@@ -120,8 +120,8 @@ NOTES = """\
 - **yawc** runs with UTF-8 checks on and with its limit raised for 1 MiB messages; `yawc-batch` has
   the buffers of its README and is left out of the memory table.
 - **soketto**'s compression is not run: it has no takeover, makes a state for each message, and its
-  feature would give yawc and sockudo-ws a zlib in C. No other peer compresses. In the echo servers
-  nobody does: it is off until asked for.
+  feature would give yawc and sockudo-ws a zlib in C. No other peer compresses. Everywhere else the
+  crates are built without compression.
 - **uWebSockets** is quoted from a measurement on another machine (2.5 GHz Xeon), not run here.
 """
 
@@ -415,8 +415,8 @@ Everybody:
 MB of plain text per second of CPU; `× ours` above 1 is faster than we are. A server sends (out) or
 receives (in) JSON-like texts, no two alike, one at a time: out from the text to the frame, in from
 the frame in a buffer to the checked text. × 64: that many connections take turns, message by
-message. Each peer then keeps a state of zlib for each connection with takeover, about 400 KiB; we
-keep the window, 64 KiB, and lend four states out, so that with each message one has to be told the
+message. With takeover each peer then keeps states of zlib for each connection, over 400 KiB; we
+keep windows, 64 KiB, and lend four states out, so that with each message one has to be told a
 window first: our worst case. All bytes are checked before they are timed.
 
 All have 15 window bits and memory level 8, which peers cannot change. Our own default is 12 window
