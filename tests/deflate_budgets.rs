@@ -20,10 +20,10 @@ use heap::measure;
 use std::{sync::Arc, thread};
 
 /// How much is inflated at a time, in bytes.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 32 * 1024;
 
 /// What the thread lends for a message: zlib's state with a window, and room for a chunk.
-const LENT: usize = 80 * 1024;
+const LENT: usize = 96 * 1024;
 
 /// A compressed message of zeros.
 fn zeros(length: usize) -> Vec<u8> {

@@ -94,7 +94,7 @@ impl Connection {
     /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
     /// there may be a chunk left: go on until there is `None`.
     ///
-    /// Text is checked on the way, compressed messages are inflated, by 16 KiB at most at a time.
+    /// Text is checked on the way, compressed messages are inflated, by 32 KiB at most at a time.
     /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on what
     /// comes do not hold, because nothing is held. A message of which
     /// [`receive`](Self::receive) has taken the beginning can be gone on with here; its first chunk

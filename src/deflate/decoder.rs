@@ -18,7 +18,7 @@ use core::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 /// How much is inflated at a time, in bytes.
-pub(crate) const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 32 * 1024;
 
 /// How many streams one message may be made of, apart from one more for each of so many bytes of
 /// it: a stream of two bytes makes us copy a window.
@@ -60,6 +60,8 @@ struct Message {
     streams: u64,
     /// Whether it stands in front of a stream of which nothing has come.
     fresh: bool,
+    /// Whether there is an error behind what came.
+    failed: bool,
 }
 
 impl Decoder {
@@ -94,6 +96,10 @@ impl Decoder {
                 Ok(length) => {
                     if let Err(error) = sink(&scratch[..length]) {
                         break Err(error);
+                    }
+                    // Zlib had more room than it wanted: that is all, unless an error waits.
+                    if input.is_empty() && length < scratch.len() && !self.message().failed {
+                        break Ok(());
                     }
                 }
                 Err(fault) => break Err(fault.into()),
@@ -132,6 +138,7 @@ impl Decoder {
             *input = &input[read..];
             message.received += read as u64;
             message.fresh &= read == 0;
+            message.failed = status == Status::BufError;
             window.push(&out[..written]);
             if status == Status::StreamEnd {
                 message.next_stream(window)?;
@@ -207,7 +214,7 @@ impl Decoder {
             if !*takeover {
                 window.bytes = mem::take(&mut engine.spare);
             }
-            Message { engine, inflated: 0, received: 0, streams: 1, fresh: true }
+            Message { engine, inflated: 0, received: 0, streams: 1, fresh: true, failed: false }
         })
     }
 }
@@ -264,7 +271,7 @@ impl Engine {
             Ok(status) => Ok((read, written, status)),
             // What came before the error counts first, as if the input had been cut there; zlib
             // gives the error again.
-            Err(_) if written > 0 => Ok((read, written, Status::Ok)),
+            Err(_) if written > 0 => Ok((read, written, Status::BufError)),
             Err(_) => Err(Fault::Corrupt),
         }
     }
