@@ -258,8 +258,13 @@ fn extensions_given_by_hand() {
             .extension(extension("permessage-deflate; server_no_context_takeover"));
         thread::scope(|scope| {
             let serving = scope.spawn(|| {
-                let (stream, _) = listener.accept().unwrap();
-                serve(asynchronous, stream, on(), Compression::Auto)
+                let (stream, _) = listener.accept()?;
+                let upgrade = blocking::upgrade(stream, on())?;
+                assert_eq!(upgrade.request().extensions().len(), 2);
+                let mut ws = upgrade.answer(&Acceptor::new())?;
+                let agreed = ws.deflate().copied();
+                ws.run(|message, out| out.feed(message))?;
+                Ok::<_, Error>(agreed)
             });
             let agreed = talk(asynchronous, request, on(), Compression::Auto).unwrap();
             assert_eq!(agreed, Some(params("server_no_context_takeover")));

@@ -54,7 +54,7 @@ fn take<T: Left>(
         let mut pool = pool.borrow_mut();
         let free = |item: &T| item.place().is_none_or(Place::is_forgotten);
         let find = |wanted: &dyn Fn(&T) -> bool| pool.iter().position(|item| wanted(item));
-        let found = find(&|item| fits(item) && item.place() == Some(place))
+        let found = find(&|item| item.place() == Some(place))
             .or_else(|| find(&|item| fits(item) && free(item)));
         if found.is_some() || pool.len() < KEPT {
             return found.map(|at| pool.remove(at));
