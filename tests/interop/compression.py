@@ -16,7 +16,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import NamedTuple
 
-from judge import STEP_SECONDS, Program, report
+from judge import Program, report
 
 HERE = Path(__file__).parent
 PEERS = {
@@ -54,8 +54,7 @@ class Params(NamedTuple):
 
 BITS = range(9, 16)
 WIDEST = Params(Way(BITS[-1], True), Way(BITS[-1], True))
-# Where one end is limited to 9 bits, the other is to 15; 10 goes with 14, and so on: they cannot be
-# mixed up.
+# Where one end is limited to 9 bits, the other is to 15; 10 goes with 14, and so on: a mix-up shows.
 SETS = [
     Params(Way(bits, server_takeover), Way(24 - bits, client_takeover))
     for bits, server_takeover, client_takeover in product(BITS, [True, False], [True, False])
@@ -73,7 +72,7 @@ FAR_SAVES = 200
 
 
 def against_peers(program):
-    """`program` is our echo on one connection."""
+    """`program` is our echo on one connection: `echo.rs`."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as both_cores:
         path = Path(folder) / "messages.json"
         path.write_text(json.dumps(messages()), encoding="utf-8")
@@ -84,7 +83,7 @@ def against_peers(program):
 def check_group(program, path, peer_name, role, ours):
     adapter, asking = ours
     name = f"deflate, our {role} ({adapter}), {peer_name}, {asking}"
-    checks, results = 0, {}
+    checks, params, results = 0, None, {}
 
     def check(good, what):
         nonlocal checks
@@ -99,7 +98,7 @@ def check_group(program, path, peer_name, role, ours):
         for end in ROLES:
             compare(results, end, "in" if end == role else "out", check)
     except Exception as error:
-        where = f"{params}: " if params not in results else ""
+        where = f"{params}: " if params and params not in results else ""
         report("FAIL", name, where + (f"{error}" or type(error).__name__))
     else:
         report("ok", f"{name}: {len(SETS)} × {COUNT} messages, {checks} checks", count=checks)
@@ -122,10 +121,12 @@ def exchange(peer, program, role, asking, params, check):
 
 
 def judge_exchange(peer, ours, params, check):
-    status = ours.process.wait(JOB_SECONDS)
-    result = json.loads(peer.next_line(JOB_SECONDS) or '{"error": "the peer has ended"}')
-    check("error" not in result, f"{result.get('error')}; we exit with {status}, {ours.said()!r}")
-    check(status == 0 and ours.said() == "", f"we exit with {status}, {ours.said()!r}")
+    line = peer.next_line(JOB_SECONDS)
+    result = json.loads(line) if line else {"error": f"the peer has ended, {peer.said()!r:.500}"}
+    status = ours.status()
+    we = f"we exit with {status}, {ours.said()!r:.300}"
+    check("error" not in result, f"{result.get('error')}; {we}")
+    check(status == 0 and ours.said() == "", we)
     check(result["closed"] == 1000, f"closed with {result['closed']}")
     check(parsed(result["agreed"]) == params, f"the response is {result['agreed']!r}")
     agreed = ours.next_line().removeprefix("agreed on ")

@@ -1,6 +1,6 @@
 """`interop.py EXAMPLES`: our servers and our client against each peer, a line for each check.
 
-What `compression` adds is many checks to a line.
+`compression` adds its own, with many to a line.
 """
 
 import signal

@@ -43,6 +43,13 @@ class Program:
         except queue.Empty:
             raise AssertionError(f"no line printed in {seconds} s") from None
 
+    def status(self, seconds=STEP_SECONDS):
+        """Its exit status; `None` if it still runs after that time."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def tell(self, line):
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
