@@ -5,14 +5,15 @@
 //! listens, and what was agreed on for compression. Exits 0 after a clean close.
 
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, Outgoing, blocking,
-    deflate::{Deflate, DeflateParams},
+    Config, Connection, Event, Incoming, Input, Outgoing, Role, blocking,
+    deflate::{Compression, Deflate, DeflateParams},
     handshake::Acceptor,
 };
 use std::{
     array, env,
     error::Error,
     net::{self, TcpListener},
+    sync::Arc,
 };
 use tokio::{net::TcpStream, runtime};
 
@@ -23,7 +24,7 @@ fn main() -> Result<()> {
     let [adapter, target, settings @ ..] = arguments.as_slice() else {
         return Err("usage: interop_echo tokio|blocking server|URL [NAME=VALUE…]".into());
     };
-    let config = Config::default().deflate(deflate(settings)?);
+    let config = Arc::new(Config::default().deflate(deflate(settings)?));
     match adapter.as_str() {
         "blocking" => blocking(target, config),
         "tokio" => runtime::Builder::new_current_thread()
@@ -50,47 +51,65 @@ fn deflate(settings: &[String]) -> Result<Deflate> {
     })
 }
 
-fn blocking(target: &str, config: Config) -> Result<()> {
+fn blocking(target: &str, config: Arc<Config>) -> Result<()> {
     if target == "server" {
-        let mut ws = blocking::accept_with(accepted()?, &Acceptor::new(), config)?;
-        print_agreed(ws.deflate());
-        Ok(ws.run(echo())?)
+        let mut ws = blocking::accept_with(accepted()?, &Acceptor::new(), config.clone())?;
+        let echo = echo(ws.role(), config, ws.deflate().copied());
+        Ok(ws.run(echo)?)
     } else {
-        let mut ws = blocking::connect_with(target, config)?;
-        print_agreed(ws.deflate());
-        Ok(ws.run(echo())?)
+        let mut ws = blocking::connect_with(target, config.clone())?;
+        let echo = echo(ws.role(), config, ws.deflate().copied());
+        Ok(ws.run(echo)?)
     }
 }
 
-async fn asynchronous(target: &str, config: Config) -> Result<()> {
+async fn asynchronous(target: &str, config: Arc<Config>) -> Result<()> {
     if target == "server" {
         let stream = accepted()?;
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
-        let mut ws = fullduplex::tokio::accept_with(stream, &Acceptor::new(), config).await?;
-        print_agreed(ws.deflate());
-        Ok(ws.run(echo()).await?)
+        let mut ws =
+            fullduplex::tokio::accept_with(stream, &Acceptor::new(), config.clone()).await?;
+        let echo = echo(ws.role(), config, ws.deflate().copied());
+        Ok(ws.run(echo).await?)
     } else {
-        let mut ws = fullduplex::tokio::connect_with(target, config).await?;
-        print_agreed(ws.deflate());
-        Ok(ws.run(echo()).await?)
+        let mut ws = fullduplex::tokio::connect_with(target, config.clone()).await?;
+        let echo = echo(ws.role(), config, ws.deflate().copied());
+        Ok(ws.run(echo).await?)
     }
 }
 
-/// Every other message finds its decompressor in the hands of another connection of the thread, and
-/// has to go on from nothing but the window that was kept.
-fn echo() -> impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), fullduplex::Error> {
-    let agreed = Deflate::default().accept(&Deflate::default().offers());
-    // More than the decompressors that a thread keeps.
-    let mut others: [_; 8] =
-        array::from_fn(|_| Connection::client(Config::default()).with_deflate(agreed));
+/// Prints what was agreed on; gives the handler. Other connections of the thread have a turn before
+/// every other message: the states of zlib that it lends to ours are in their hands then, and ours
+/// has to go on from the windows that it has kept.
+fn echo(
+    role: Role,
+    config: Arc<Config>,
+    agreed: Option<DeflateParams>,
+) -> impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), fullduplex::Error> {
+    match agreed {
+        Some(params) => println!("agreed on {}", params.to_extension()),
+        None => println!("agreed on no compression"),
+    }
+    // RFC 7692 §7.2.3.1. The server's has a mask, which changes nothing.
+    let (new, hello): (fn(_) -> _, &[u8]) = match role {
+        Role::Client => (Connection::client, b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"),
+        Role::Server => (Connection::server, b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00"),
+    };
+    // More than the states that a thread keeps.
+    let mut others: [_; 8] = array::from_fn(|_| new(config.clone()).with_deflate(agreed));
     let mut turns = (0..2).cycle();
     move |message, out| {
         if turns.next() == Some(1) {
             for other in &mut others {
-                let mut hello = *b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"; // RFC 7692 §7.2.3.1
+                let mut hello = hello.to_vec();
                 let event = other.receive(&mut Input::new(&mut hello));
                 assert!(matches!(event, Ok(Some(Event::Message(_)))), "{event:?}");
+                other.send_with("Hello", Compression::Always)?;
+                while !other.outbox().is_empty() {
+                    let written = other.outbox().chunk().len();
+                    other.outbox().advance(written);
+                }
             }
         }
         out.feed(message)
@@ -104,11 +123,4 @@ fn accepted() -> Result<net::TcpStream> {
     let (stream, _) = listener.accept()?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-fn print_agreed(params: Option<&DeflateParams>) {
-    match params {
-        Some(params) => println!("agreed on {}", params.to_extension()),
-        None => println!("agreed on no compression"),
-    }
 }
