@@ -599,8 +599,10 @@ Where `fullduplex` spends its user instructions, each function by itself and wha
             for what, measured, goal in self.goals:
                 verdict = "met" if measured <= goal else f"missed by {measured / goal - 1:.0%}"
                 table.row(what, number(measured), f"≤ {goal:,}", verdict)
-            text = "Those in ns were set on a 2.5 GHz Xeon and do not travel. Why others are missed, and what was tried:
-DESIGN.md, Speed."
+            text = (
+                "Those in ns were set on a 2.5 GHz Xeon and do not travel. Why others are missed, "
+                "and what was\ntried: DESIGN.md, Speed."
+            )
             parts.append(f"## Goals\n\n{text}\n\n{table}")
         if self.losses is not None:
             losses = sorted(self.losses, reverse=True)
