@@ -27,11 +27,6 @@ const STEP: usize = 8 * 1024;
 /// A flush marker must fit into what is left at the end of a step, or it is written twice.
 const ROOM_TO_FLUSH: usize = 64;
 
-/// How much of the window a compressor is told that was with another connection, in bytes, unless
-/// the message is longer: zlib looks at every byte, which for a small message takes many times as
-/// long as the message itself.
-const TOLD: usize = 4 * 1024;
-
 /// What comes behind a piece of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flush {
@@ -79,14 +74,14 @@ impl Compressor {
         self.kind == kind
     }
 
-    /// Starts a new stream that may refer to the last `most` bytes of `window`.
-    fn restart(&mut self, window: &Window, most: usize) {
+    /// Starts a new stream that may refer to `window`.
+    fn restart(&mut self, window: &Window) {
         self.zlib.reset();
-        self.recall(window, most);
+        self.recall(window);
     }
 
-    fn recall(&mut self, window: &Window, most: usize) {
-        for part in window.last(most) {
+    fn recall(&mut self, window: &Window) {
+        for part in window.parts() {
             if !part.is_empty() {
                 let result = self.zlib.set_dictionary(part);
                 debug_assert!(result.is_ok(), "{result:?}"); // always possible between messages
@@ -215,12 +210,12 @@ impl Encoder {
             match idle {
                 Some(compressor) if compressor.place.as_ref() == Some(place) => compressor,
                 Some(mut compressor) => {
-                    compressor.restart(window, piece.len().max(TOLD));
+                    compressor.restart(window);
                     compressor
                 }
                 None => {
                     let mut compressor = Box::new(Compressor::new(*kind));
-                    compressor.recall(window, piece.len().max(TOLD));
+                    compressor.recall(window);
                     compressor
                 }
             }

@@ -60,14 +60,6 @@ impl Window {
         [older, newer]
     }
 
-    /// The last bytes, `most` at most, as `parts`.
-    pub(super) fn last(&self, most: usize) -> [&[u8]; 2] {
-        let [older, newer] = self.parts();
-        let from = newer.len().saturating_sub(most);
-        let left = most - (newer.len() - from);
-        [&older[older.len().saturating_sub(left)..], &newer[from..]]
-    }
-
     /// Forgets everything and gives the memory away.
     pub(super) fn clear(&mut self) -> Vec<u8> {
         let Self { mut bytes, .. } = mem::replace(self, Self::new(self.size));
@@ -90,10 +82,6 @@ mod tests {
                     all.extend_from_slice(piece);
                     let last = &all[all.len().saturating_sub(size)..];
                     assert_eq!(window.parts().concat(), last, "{size} {step}");
-                    for most in [0, 1, size / 2, size - 1, size, size + 1] {
-                        let from = last.len().saturating_sub(most);
-                        assert_eq!(window.last(most).concat(), last[from..], "{size} {step}");
-                    }
                     assert!(window.bytes.capacity() <= size);
                 }
             }
