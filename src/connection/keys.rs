@@ -8,7 +8,8 @@ use rand::CryptoRng;
 use rand::RngExt;
 
 /// The thread's own cryptographic generator, looked up at each use, so that a connection may
-/// move between threads. After a `fork` the child has to `exec` or reseed.
+/// move between threads. After a `fork` the child has to `exec`: until then both have the same keys
+/// before them.
 ///
 /// Keys are drawn in blocks, which takes half of the time.
 #[cfg(feature = "std")]

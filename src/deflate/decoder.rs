@@ -86,10 +86,7 @@ impl Decoder {
         last: bool,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut scratch = mem::take(&mut self.message().engine.scratch);
-        if scratch.is_empty() {
-            scratch = vec![0; CHUNK];
-        }
+        let mut scratch = self.take_scratch();
         let result = loop {
             match self.read(&mut input, &mut scratch, self.limit as u64) {
                 Ok(0) => break Ok(()),
@@ -113,19 +110,22 @@ impl Decoder {
     /// Inflates some of a message, at most [`CHUNK`] bytes, and takes what it used off the front of
     /// `input`. None: all of `input` is used, and nothing is held back. No limit holds.
     pub(crate) fn chunk(&mut self, input: &mut &[u8]) -> Result<Vec<u8>, Fault> {
-        let mut scratch = mem::take(&mut self.message().engine.scratch);
-        if scratch.is_empty() {
-            scratch = vec![0; CHUNK];
-        }
+        let mut scratch = self.take_scratch();
         let read = self.read(input, &mut scratch, u64::MAX);
         let chunk = read.map(|length| scratch[..length].to_vec());
         self.message().engine.scratch = scratch;
         chunk
     }
 
-    /// Inflates some of a message of at most `limit` bytes into `out`, which is not empty, and takes what it used off the
-    /// front of `input`: how many bytes there are. Zero: all of `input` is used, and nothing is held
-    /// back.
+    /// Room for a chunk, to be put back.
+    fn take_scratch(&mut self) -> Vec<u8> {
+        let scratch = mem::take(&mut self.message().engine.scratch);
+        if scratch.is_empty() { vec![0; CHUNK] } else { scratch }
+    }
+
+    /// Inflates some of a message of at most `limit` bytes into `out`, which is not empty, and takes
+    /// what it used off the front of `input`: how many bytes there are. Zero: all of `input` is used,
+    /// and nothing is held back.
     fn read(&mut self, input: &mut &[u8], out: &mut [u8], limit: u64) -> Result<usize, Fault> {
         self.message();
         let Self { window, message: Some(message), .. } = self else { return Ok(0) };

@@ -67,7 +67,7 @@
 //!
 //! The price of lending: where more connections take turns on a thread than it keeps states for, a
 //! state has to be told the window again. With takeover that takes less than 1 µs for each
-//! message received; for each message sent about 1 µs with 9 bits, 4 µs with 12, 34 µs with 15.
+//! message received; for each message sent about 1 µs with 9 bits, 4 µs with 12, 30 µs with 15.
 //!
 //! Without the feature `std` there are no threads to lend from: with takeover a connection keeps
 //! its states, and without it they are made and freed for each message. They are then allocated by
