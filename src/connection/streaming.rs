@@ -1,7 +1,9 @@
 //! Messages that are too large to be held, or of which not all is there yet (RFC 6455 §5.4): sent in
 //! fragments, received in chunks.
 
-use super::{Connection, Event, ProtocolError, Rules, SendError, SendErrorReason, rules};
+use super::{
+    Connection, Event, ProtocolError, SendError, SendErrorReason, receive::Rules, receiving::rules,
+};
 use crate::{
     Input,
     frame::{Header, OpCode},
