@@ -178,6 +178,20 @@ impl Outbox {
         self.shared.push_back((self.copied.len(), payload));
     }
 
+    /// Queues a message as a whole frame that other connections may send as well. It is copied if
+    /// it is small.
+    pub(super) fn push_frame(&mut self, frame: &Bytes) {
+        self.total += frame.len() as u64;
+        if frame.len() as u64 >= SHARE_FROM {
+            self.shared_len += frame.len();
+            self.shared.push_back((self.copied.len(), frame.clone()));
+        } else {
+            self.compact();
+            self.copied.extend_from_slice(frame);
+        }
+        self.messages_end = self.total;
+    }
+
     /// Queues a message as one frame whose payload `write` appends, masked already. `header` has
     /// its length in bytes by a guess. If there come to be more than `most`, nothing is queued.
     #[cfg(feature = "deflate")]
