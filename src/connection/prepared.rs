@@ -37,8 +37,9 @@ use core::fmt;
 /// ```
 ///
 /// What a server's connection is spared:
-/// - The frame is encoded already. One of less than 16 KiB is copied, in one go; a larger one is
-///   shared by all connections until it is written, and takes no memory in any of them.
+/// - The frame is encoded already. A small one is copied, in one go; one of 16 KiB or more, or 4 KiB
+///   if nothing else waits to be written, is shared by all connections until it is written, and
+///   takes no memory in any of them.
 /// - With permessage-deflate (feature `deflate`) the message is compressed when the first
 ///   connection needs it, once for each combination of window bits, level and memory level among
 ///   the connections, up to eight of them; who comes with a ninth compresses for itself. It is
