@@ -4,6 +4,8 @@
 mod common;
 #[path = "common/heap.rs"]
 mod heap;
+#[cfg(feature = "tokio")]
+mod support;
 
 use bytes::Buf;
 use common::{BOTH, KEY, connection, drain, frame, other, receive, seconds, watch};
@@ -255,5 +257,125 @@ fn allocations_of_a_broadcast() {
         });
         println!("{prepared:?} to {MEMBERS} who do not take it: {heap:?}");
         assert!(heap.calls <= MEMBERS && heap.kept <= (each * MEMBERS) as isize, "{heap:?}");
+    }
+}
+
+/// Through both adapters.
+#[cfg(feature = "tokio")]
+mod adapters {
+    use super::*;
+    use crate::support::{Script, Step, paused, quiet, run, watchdog};
+    use fullduplex::{CloseCode, Error, FlushPolicy, blocking, tokio};
+
+    /// The same steps on a blocking connection and on one of tokio. `$ws` is the connection,
+    /// `$script` its stream; what waits says `$wait`, which makes it a future where it has to be.
+    macro_rules! on_both {
+        ($config:expr, $reads:expr, |$ws:ident, $script:ident, $wait:ident| $steps:block) => {{
+            let _watchdog = watchdog();
+            let from = || Script::reading($reads);
+            {
+                macro_rules! $wait {
+                    ($call:expr) => {
+                        $call
+                    };
+                }
+                let $script = from();
+                $script.state().blocking = true;
+                let stream = $script.clone();
+                #[allow(unused_mut)]
+                let mut $ws =
+                    blocking::WebSocket::from_parts(stream, Role::Server, $config, Vec::new());
+                $steps
+            }
+            {
+                macro_rules! $wait {
+                    ($call:expr) => {
+                        run($call)
+                    };
+                }
+                let runtime = paused();
+                let _time = runtime.enter();
+                let $script = from();
+                let stream = $script.clone();
+                let mut $ws =
+                    tokio::WebSocket::from_parts(stream, Role::Server, $config, Vec::new());
+                $steps
+            }
+        }};
+    }
+
+    fn nothing() -> [Step; 0] {
+        []
+    }
+
+    /// `send_prepared` writes once and flushes, `feed_prepared` leaves it to the next flush.
+    #[test]
+    fn they_are_written_as_others_are() {
+        for size in [10, 5_000, 70_000] {
+            let prepared = Prepared::new(vec![7; size]);
+            let one = frame(Role::Client, 0x82, &vec![7; size]);
+            on_both!(quiet(), nothing(), |ws, script, wait| {
+                script.state().vectored = false;
+                wait!(ws.send_prepared(&prepared)).unwrap();
+                assert!(script.written() == one && script.is_flushed());
+                assert_eq!(script.state().write_calls, 1);
+                ws.feed_prepared(&prepared).unwrap();
+                assert_eq!(script.state().write_calls, 1);
+                wait!(ws.flush()).unwrap();
+                assert!(script.written() == one.repeat(2) && script.is_flushed());
+                assert_eq!(script.state().write_calls, 2);
+            });
+            let config = quiet().flush_policy(FlushPolicy::BeforeWait);
+            on_both!(config.clone(), nothing(), |ws, script, wait| {
+                wait!(ws.send_prepared(&prepared)).unwrap();
+                assert_eq!(script.state().write_calls, 0);
+                wait!(ws.flush()).unwrap();
+                assert!(script.written() == one);
+            });
+        }
+    }
+
+    /// From a handler, and what it gets back if it feeds too much.
+    #[test]
+    fn a_handler_feeds_them() {
+        let prepared = Prepared::new("news");
+        let wire = [frame(Role::Server, 0x81, b"?"), frame(Role::Server, 0x88, b"")].concat();
+        let reads = || [Step::Bytes(wire.clone()), Step::Eof];
+        on_both!(quiet().max_unsent(6), reads(), |ws, script, wait| {
+            wait!(ws.run(|_, out| {
+                out.feed_prepared(&prepared)?;
+                let Err(Error::Send(refused)) = out.feed_prepared(&prepared) else {
+                    panic!("over the mark")
+                };
+                assert_eq!(refused.reason, SendErrorReason::Full);
+                assert_eq!(refused.message, "news");
+                out.close(CloseCode::NORMAL, "")?;
+                assert!(matches!(out.feed_prepared(&prepared), Err(Error::Closed)));
+                Ok(())
+            }))
+            .unwrap();
+            let written = script.written();
+            assert!(written.starts_with(b"\x81\x04news\x88\x02"), "{written:x?}");
+        });
+    }
+
+    #[test]
+    fn what_is_not_accepted_is_said() {
+        let prepared = Prepared::new("news");
+        on_both!(quiet().max_unsent(6), nothing(), |ws, script, wait| {
+            ws.feed_prepared(&prepared).unwrap();
+            assert_eq!(ws.feed_prepared(&prepared), Err(SendErrorReason::Full));
+            // It waits for room first.
+            wait!(ws.send_prepared(&prepared)).unwrap();
+            assert_eq!(script.written(), b"\x81\x04news\x81\x04news");
+            wait!(ws.send_fragment("a", false)).unwrap();
+            let Err(Error::Send(refused)) = wait!(ws.send_prepared(&prepared)) else { panic!() };
+            assert_eq!(refused.reason, SendErrorReason::Unfinished);
+            wait!(ws.send_fragment("b", true)).unwrap();
+            script.end();
+            assert!(wait!(ws.recv()).is_err());
+            assert_eq!(ws.feed_prepared(&prepared), Err(SendErrorReason::Closed));
+            assert!(matches!(wait!(ws.send_prepared(&prepared)), Err(Error::Closed)));
+        });
     }
 }
