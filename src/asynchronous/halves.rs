@@ -2,8 +2,8 @@
 
 use super::{AsyncIo, WebSocket};
 use crate::{
-    Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Role, SendError,
-    SendErrorReason,
+    Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
+    SendError, SendErrorReason,
     handshake::Response,
     io::{Call, Driver, Feed, Flush, Shared, Turn},
 };
@@ -185,6 +185,20 @@ impl<T: AsyncIo> Writer<T> {
         .await
     }
 
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
+        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+            Ok(driver.feed_prepared(message).map_err(|reason| message.refused(reason))?)
+        })
+        .await
+    }
+
     /// As [`send`](Self::send), and says whether to compress this message: see
     /// [`Compression`](crate::deflate::Compression).
     ///
@@ -250,6 +264,14 @@ impl<T: AsyncIo> Writer<T> {
     /// wait to be written, or a message in fragments is not finished.
     pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
         self.half.shared.feed(|driver| driver.feed(message))
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// Why it is not accepted, as for [`feed`](Self::feed).
+    pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.half.shared.feed(|driver| driver.feed_prepared(message))
     }
 
     /// As [`feed`](Self::feed), and says whether to compress this message: see

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Chunk, CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage,
-    Message, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
+    Message, Prepared, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
 };
 use alloc::{boxed::Box, string::ToString, sync::Arc};
 use bytes::Buf;
@@ -539,6 +539,12 @@ impl<T: Io> Driver<T> {
     pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
         self.connection.send(message)
+    }
+
+    /// Queues a message that is prepared for many connections.
+    pub(crate) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        lend(&mut self.connection);
+        self.connection.send_prepared(message)
     }
 
     /// Queues a fragment of a message.

@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io};
-use crate::{CloseFrame, SendError};
+use crate::CloseFrame;
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -420,10 +420,10 @@ impl<T: Io> Shared<T> {
     }
 
     /// Queues something at once, or not at all.
-    pub(crate) fn feed(
+    pub(crate) fn feed<E>(
         &self,
-        feed: impl FnOnce(&mut Driver<T>) -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
+        feed: impl FnOnce(&mut Driver<T>) -> Result<(), E>,
+    ) -> Result<(), E> {
         feed(&mut self.state().driver)?;
         self.hub.wake_receiver(); // it writes it
         Ok(())
