@@ -335,6 +335,16 @@ impl<T: AsyncIo> Writer<T> {
         poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
     }
 
+    /// Queues a message and writes what can be written at once, unless there is a backlog.
+    pub(super) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.half.shared.offer(message)
+    }
+
+    /// Starts the closing handshake and leaves the rest to whoever drives the connection.
+    pub(super) fn start_close(&self, code: CloseCode) {
+        self.half.shared.start_close(&code.into());
+    }
+
     /// Whether a message would be accepted now without waiting.
     pub fn is_ready(&self) -> bool {
         self.half.shared.look(|driver| driver.connection.is_ready())

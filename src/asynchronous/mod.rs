@@ -20,12 +20,14 @@
 //! [`WebSocket::feed`], which is written before the next receive waits, or with
 //! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
 
+mod broadcast;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod halves;
 mod upgrade;
 mod websocket;
 
+pub use broadcast::{Broadcast, BroadcastStats, Delivery, MemberId, SlowConsumer};
 pub use halves::{Reader, ReuniteError, Writer};
 pub use upgrade::Upgrade;
 pub use websocket::WebSocket;

@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io};
-use crate::CloseFrame;
+use crate::{CloseFrame, Prepared, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -417,6 +417,44 @@ impl<T: Io> Shared<T> {
             }
             driver.end().map_or(Poll::Pending, Poll::Ready)
         })
+    }
+
+    /// Queues a message and writes what can be written at once; does neither if it had to wait.
+    pub(crate) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        let mut state = self.state();
+        let before = state.mark();
+        let connection = &state.driver.connection;
+        if connection.is_open() && (state.fragmenting.is_some() || !connection.is_ready()) {
+            return Err(SendErrorReason::Full);
+        }
+        state.driver.feed_prepared(message)?;
+        let cx = &mut Context::from_waker(&self.waker);
+        // What goes wrong shows in how the connection ends.
+        let _ = state.driver.poll_write_some(cx).and_then(|()| self.serve(&mut state.driver, cx));
+        self.tell(state, &before);
+        Ok(())
+    }
+
+    /// Starts the closing handshake.
+    pub(crate) fn start_close(&self, frame: &CloseFrame) {
+        let mut state = self.state();
+        let before = state.mark();
+        state.driver.start_close(frame);
+        let cx = &mut Context::from_waker(&self.waker);
+        let _ = state.driver.poll_write_some(cx);
+        self.tell(state, &before);
+    }
+
+    /// Tells others what has changed.
+    fn tell(&self, mut state: MutexGuard<'_, State<T>>, before: &Mark) {
+        let after = state.mark();
+        drop(state);
+        if *before != after {
+            self.hub.wake_senders(None);
+        }
+        if before.open != after.open || before.over != after.over {
+            self.hub.wake_receiver();
+        }
     }
 
     /// Queues something at once, or not at all.

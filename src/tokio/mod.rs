@@ -46,6 +46,7 @@
 
 mod stream;
 
+pub use crate::asynchronous::SlowConsumer;
 pub use stream::{ClientStream, TokioIo};
 
 use crate::{
@@ -68,6 +69,9 @@ pub type Reader<S> = asynchronous::Reader<TokioIo<S>>;
 
 /// The half of a connection that sends: see [`asynchronous::Writer`].
 pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
+
+/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
