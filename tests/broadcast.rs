@@ -226,3 +226,33 @@ fn members_that_are_gone_leave_with_the_next_message() {
         assert_eq!(room.stats().gone, 2);
     });
 }
+
+#[test]
+fn a_group_is_closed_as_one() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    runtime.block_on(async {
+        let room = group(SlowConsumer::Wait);
+        let mut clients = Vec::new();
+        for i in 0..70 {
+            let (reader, writer, client) = member(quiet(), 64);
+            room.join(writer);
+            drive(reader);
+            // One of them does not answer.
+            let silent = i == 40;
+            clients.push(if silent { Err(client) } else { Ok(collect(client)) });
+        }
+        room.send("last words").await;
+        let start = tokio::time::Instant::now();
+        assert_eq!(room.close(CloseCode::GOING_AWAY, "restart").await.unwrap(), 69);
+        assert_eq!(start.elapsed(), Duration::from_secs(5), "one closing deadline for all");
+        assert!(room.is_empty());
+        for client in clients.into_iter().flatten() {
+            let (messages, closed) = client.await.unwrap();
+            assert_eq!(messages, [Message::from("last words")]);
+            let closed = closed.unwrap();
+            assert_eq!((closed.code(), closed.reason()), (1001, "restart"));
+        }
+        assert!(room.close(CloseCode::NORMAL, &"x".repeat(124)).await.is_err());
+    });
+}

@@ -1,7 +1,7 @@
 //! One message to many connections.
 
 use super::{AsyncIo, Writer};
-use crate::{CloseCode, Error, Prepared, SendErrorReason};
+use crate::{CloseCode, CloseFrame, Error, Prepared, SendErrorReason};
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{
     fmt,
@@ -226,6 +226,35 @@ impl<T: AsyncIo> Broadcast<T> {
         delivery
     }
 
+    /// Closes the connections of all members, and waits for the end of each, which their readers
+    /// bring about at the same time: to shut a server down. The group is empty then. Gives the
+    /// number of those that ended cleanly.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, some members may have left and others not.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<usize, Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        let turn = Turn::begin(self);
+        turn.ours().await;
+        let members: Vec<_> = {
+            let mut group = self.group();
+            group.free.clear();
+            group.slots.drain(..).flatten().collect()
+        };
+        for some in members.chunks(AT_ONCE) {
+            some.iter().for_each(|member| member.writer.start_close(&frame));
+            turn.others_first().await;
+        }
+        let mut clean = 0;
+        for member in members {
+            clean += usize::from(member.writer.close(code, reason).await.is_ok());
+        }
+        Ok(clean)
+    }
+
     fn group(&self) -> MutexGuard<'_, Group<T>> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -278,7 +307,7 @@ impl<T: AsyncIo> Group<T> {
                     }
                     SlowConsumer::Disconnect(code) => {
                         delivery.disconnected += 1;
-                        member.writer.start_close(code);
+                        member.writer.start_close(&code.into());
                         false
                     }
                 },

@@ -341,8 +341,8 @@ impl<T: AsyncIo> Writer<T> {
     }
 
     /// Starts the closing handshake and leaves the rest to whoever drives the connection.
-    pub(super) fn start_close(&self, code: CloseCode) {
-        self.half.shared.start_close(&code.into());
+    pub(super) fn start_close(&self, frame: &CloseFrame) {
+        self.half.shared.start_close(frame);
     }
 
     /// Whether a message would be accepted now without waiting.
