@@ -72,7 +72,8 @@ pub mod tokio;
 
 pub use connection::{
     Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, ProtocolError,
-    ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
+    ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Stats, Time, TimeoutError,
+    Transport,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};

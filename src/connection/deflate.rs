@@ -1,6 +1,6 @@
 //! Compressing what is sent (RFC 7692 §6.1), and what was agreed on.
 
-use super::{Connection, Keys};
+use super::{Connection, Keys, Volume};
 use crate::{
     SendError,
     deflate::{Compression, Decoder, DeflateParams, Encoder},
@@ -13,12 +13,19 @@ use alloc::boxed::Box;
 pub(super) struct Deflating {
     params: DeflateParams,
     encoder: Option<Encoder>,
+    /// What was sent.
+    sent: Volume,
+    /// What had been received when receiving came to its end.
+    received: Volume,
 }
 
 impl Deflating {
-    /// Nothing more will be sent.
-    pub(super) fn release(&mut self) {
+    /// Nothing more will be sent, or received by this decoder.
+    pub(super) fn release(&mut self, decoder: Option<Box<Decoder>>) {
         self.encoder = None;
+        if let Some(decoder) = decoder {
+            self.received = decoder.volume();
+        }
     }
 }
 
@@ -48,16 +55,23 @@ impl Connection {
     }
 
     pub(crate) fn start_deflate(&mut self, params: DeflateParams) {
-        let (sent, received) = params.directions(matches!(self.keys, Keys::Client(_)));
+        let (ours, theirs) = params.directions(matches!(self.keys, Keys::Client(_)));
         let default = Default::default();
-        let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), sent);
-        self.deflate = Some(Box::new(Deflating { params, encoder }));
-        self.receiver.inflate_with(Decoder::new(received, self.config.max_message_size));
+        let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), ours);
+        let (sent, received) = Default::default();
+        self.deflate = Some(Box::new(Deflating { params, encoder, sent, received }));
+        self.receiver.inflate_with(Decoder::new(theirs, self.config.max_message_size));
     }
 
     /// What was agreed on; `None` if messages are not compressed.
     pub fn deflate(&self) -> Option<&DeflateParams> {
         self.deflate.as_ref().map(|deflating| &deflating.params)
+    }
+
+    /// What was received and sent compressed.
+    pub(super) fn volumes(&self) -> (Volume, Volume) {
+        let Some(deflating) = &self.deflate else { return Default::default() };
+        (self.receiver.inflated().unwrap_or(deflating.received), deflating.sent)
     }
 
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
@@ -105,7 +119,8 @@ impl Connection {
     }
 
     pub(super) fn push_compressed_fragment(&mut self, opcode: OpCode, payload: &[u8], fin: bool) {
-        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+        let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
+        else {
             return;
         };
         let mask = self.keys.next();
@@ -113,7 +128,9 @@ impl Connection {
         let rsv = if opcode == OpCode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
         let header = Header { fin, rsv, mask, ..Header::new(opcode, payload.len() as u64) };
         self.outbox.push_written(header, usize::MAX, |out| {
+            let before = out.len();
             encoder.fragment(payload, fin, mask, out);
+            sent.add(out.len() - before, payload.len());
         });
     }
 
@@ -123,7 +140,8 @@ impl Connection {
         message: MessageRef<'_>,
         compression: Compression,
     ) -> bool {
-        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+        let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
+        else {
             return false;
         };
         let payload = message.as_bytes();
@@ -140,6 +158,16 @@ impl Connection {
             Compression::Auto if encoder.may_take_back() => payload.len(),
             _ => usize::MAX,
         };
-        self.outbox.push_written(header, most, |out| encoder.message(payload, mask, out))
+        let mut deflated = 0;
+        let pushed = self.outbox.push_written(header, most, |out| {
+            let before = out.len();
+            encoder.message(payload, mask, out);
+            deflated = out.len() - before;
+        });
+        if pushed {
+            self.sent.messages += 1;
+            sent.add(deflated, payload.len());
+        }
+        pushed
     }
 }

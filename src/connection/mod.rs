@@ -11,6 +11,7 @@ mod outbox;
 mod receive;
 mod receiving;
 mod sending;
+mod stats;
 mod streaming;
 mod time;
 mod timing;
@@ -22,7 +23,11 @@ pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, Ti
 pub(crate) use keys::ThreadKeys;
 pub use outbox::Outbox;
 pub use receive::Event;
+pub use stats::Stats;
 pub use time::Time;
+
+#[cfg(feature = "deflate")]
+pub(crate) use stats::Volume;
 
 use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::{boxed::Box, sync::Arc};
@@ -31,6 +36,7 @@ use core::fmt;
 use keepalive::{Idle, Pinger};
 use keys::Keys;
 use receive::Receiver;
+use stats::Sent;
 use streaming::Fragments;
 
 /// Which end of the connection this is.
@@ -101,6 +107,7 @@ pub struct Connection {
     state: State,
     receiver: Receiver,
     outbox: Outbox,
+    sent: Sent,
     fragments: Option<Fragments>,
     pinger: Option<Pinger>,
     idle: Option<Idle>,
@@ -151,8 +158,9 @@ impl Connection {
             state: State::Open,
             receiver: Receiver::new(),
             outbox: Outbox::default(),
+            sent: Sent::default(),
             fragments: None,
-            pinger: config.keepalive_or(keepalive).map(Pinger::new),
+            pinger: config.keepalive_or(keepalive).map(|_| Pinger::new()),
             idle: config.idle_timeout.map(|_| Idle::new()),
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -199,11 +207,11 @@ impl Connection {
     /// Drops the half of a message that nobody will get.
     fn settle(&mut self) {
         if self.state.is_over() {
-            self.receiver = Receiver::new();
             #[cfg(feature = "deflate")]
             if let Some(deflate) = &mut self.deflate {
-                deflate.release();
+                deflate.release(self.receiver.take_decoder());
             }
+            self.receiver.stop();
         }
     }
 
@@ -231,6 +239,7 @@ impl Connection {
         }
         let length = body.as_bytes().len() as u64;
         let header = Header { mask, ..Header::new(OpCode::Close, length) };
+        self.sent.others += 1;
         self.outbox.push_close(&header, body.as_bytes());
     }
 

@@ -36,6 +36,8 @@ impl Connection {
         };
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
+        self.sent.messages += 1;
+        self.sent.plain += header.payload_len;
         self.outbox.push_message(&header, message);
     }
 
@@ -52,6 +54,7 @@ impl Connection {
     pub(super) fn push_ping(&mut self, payload: &[u8]) {
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(OpCode::Ping, payload.len() as u64) };
+        self.sent.pings += 1;
         self.outbox.push(&header, payload);
     }
 

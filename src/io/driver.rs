@@ -164,7 +164,7 @@ impl<T: Io> Driver<T> {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
                         let _ = self.poll_write(cx);
-                    } else if T::WAITS && drained {
+                    } else if (T::WAITS && drained) || self.connection.has_pong() {
                         // Whatever it finds shows in the next call: the message must not be lost.
                         let _ = self.poll_timers(cx);
                     }
@@ -193,7 +193,8 @@ impl<T: Io> Driver<T> {
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts,
             // which is up to a read that does not fill the buffer: the pong may be there.
-            let at_once = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let unnoted = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let at_once = unnoted || self.connection.has_pong();
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {
                 looked = fills;

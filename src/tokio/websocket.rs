@@ -3,7 +3,7 @@
 use super::stream::TokioIo;
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Role, SendError,
+    Outgoing, Parts, Role, SendError, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
     io::{Driver, Opening, ReadBuffer},
 };
@@ -13,6 +13,7 @@ use core::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -251,6 +252,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// How the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
         self.driver.connection.closed()
+    }
+
+    /// What was received and sent so far, in numbers; it is there after the end too.
+    pub fn stats(&self) -> Stats {
+        self.driver.connection.stats()
+    }
+
+    /// How long the peer took to answer the newest keepalive ping that it has answered; `None`
+    /// before the first. A pong that comes while no call receives is measured when one does: see
+    /// [`Connection::round_trip`](crate::Connection::round_trip).
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.driver.connection.round_trip()
     }
 
     /// The subprotocol that was agreed on.
