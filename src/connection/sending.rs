@@ -34,10 +34,10 @@ impl Connection {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
         };
+        self.sent.messages += 1;
+        self.sent.plain += len as u64;
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
-        self.sent.messages += 1;
-        self.sent.plain += header.payload_len;
         self.outbox.push_message(&header, message);
     }
 
