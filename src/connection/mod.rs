@@ -276,6 +276,23 @@ impl Connection {
     }
 }
 
+/// What the adapters tell about the end.
+#[cfg(feature = "tracing")]
+impl Connection {
+    /// How the connection ended, or will end for certain.
+    pub(crate) fn outcome(&self) -> Option<&Closed> {
+        match &self.state {
+            State::Ending { outcome, .. } | State::Closed(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether our Close is queued or sent, and the peer's has not come.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, State::LocalClosing { .. })
+    }
+}
+
 /// The state, never payloads.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

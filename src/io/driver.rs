@@ -2,6 +2,7 @@
 
 use super::{
     Error, Io, Outgoing, Parts, ReadBuffer, pool,
+    trace::Trace,
     wakers::{Caller, Wakers},
 };
 use crate::{
@@ -25,6 +26,7 @@ pub(crate) struct Driver<T> {
     unflushed: bool,
     end: End,
     wakers: Wakers,
+    pub(super) trace: Trace,
 }
 
 /// How the end of the connection is reported.
@@ -78,7 +80,8 @@ impl<T: Io> Driver<T> {
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        Self { io, connection, input: unread, unflushed: false, end, wakers }
+        let trace = Trace::new(role);
+        Self { io, connection, input: unread, unflushed: false, end, wakers, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -277,7 +280,9 @@ impl<T: Io> Driver<T> {
     /// more input.
     #[cold]
     fn poll_ending(&mut self, cx: &mut Context<'_>, reads: bool) -> Ending {
-        match self.connection.transport() {
+        let transport = self.connection.transport();
+        self.trace.ending(&self.connection);
+        match transport {
             Transport::Closed => {
                 // A peer that waits for the end of the stream need not wait for our drop.
                 let client = self.connection.role() == Role::Client;
@@ -394,11 +399,12 @@ impl<T: Io> Driver<T> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
         let now = ready!(self.io.poll_deadline(cx, deadline))?;
         // A peer that is given up shows in how the connection ends.
-        let _ = self.connection.handle_timeout(now);
+        self.trace.timed_out(self.connection.handle_timeout(now));
         Poll::Ready(Ok(()))
     }
 
     fn broken(&mut self, error: io::Error) {
+        self.trace.broken(&error);
         if let End::Unreported(first @ None) = &mut self.end {
             *first = Some(error);
         }

@@ -11,6 +11,7 @@ mod extensions;
 mod opening;
 mod parts;
 mod pool;
+mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
