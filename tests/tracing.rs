@@ -232,7 +232,7 @@ impl Read for Answers {
 
 impl Write for Answers {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.request += str::from_utf8(bytes).unwrap();
+        self.request += core::str::from_utf8(bytes).unwrap();
         if self.request.ends_with("\r\n\r\n") {
             let answer = match self.status {
                 101 => response_to(&self.request, "X-Secret: secret\r\n"),
