@@ -4,6 +4,8 @@ mod common;
 #[cfg(feature = "deflate")]
 #[path = "common/deflate.rs"]
 mod deflate;
+#[cfg(feature = "tokio")]
+mod support;
 
 use common::{
     BOTH, Random, close_body, connection, drain, frame, frames, head, other, pair::Pair, receive,
@@ -317,7 +319,7 @@ fn only_sent(stats: Stats) -> Stats {
 /// Whatever is sent over whatever link is counted alike at both ends, and what comes in chunks is
 /// counted as what comes whole. `new` makes a connection.
 fn both_ends_count_alike(new: impl Fn(Role, u64) -> Connection) {
-    for seed in 0..150 {
+    for seed in 0..60 {
         let mut random = Random::new(seed);
         let mut pair = Pair::new(&Config::default(), &Config::default(), seed);
         for role in BOTH {
@@ -383,4 +385,29 @@ fn both_ends_count_alike_with_compression() {
     let stats = server.stats();
     assert_eq!((stats.inflated_sent, stats.payload_sent), (1_000, 1_000));
     assert_eq!((stats.deflated_sent, stats.bytes_sent), (wire.len() as u64 - 2, wire.len() as u64));
+}
+
+/// Bytes that an adapter reads straight into a message are counted like any others.
+#[cfg(feature = "tokio")]
+#[test]
+fn the_adapters_count_what_they_read_and_write() {
+    use support::{Script, Step, on_both, quiet};
+    let size = 1 << 20;
+    let wire =
+        [frame(Role::Server, 0x82, &vec![7; size]), frame(Role::Server, 0x89, b"?")].concat();
+    let all = wire.len() as u64;
+    let script = || Script::reading(wire.chunks(100_000).map(|piece| Step::Bytes(piece.into())));
+    on_both(Role::Server, &quiet(), script, |ws, script| {
+        ws.recv().unwrap().unwrap();
+        ws.recv_event().unwrap().unwrap();
+        ws.send("Hello".into()).unwrap();
+        let expected = stats(|s| {
+            (s.frames_received, s.bytes_received, s.pings_received) = (2, all, 1);
+            (s.messages_received, s.payload_received) = (1, size as u64);
+            (s.frames_sent, s.bytes_sent, s.pongs_sent) = (2, 3 + 7, 1);
+            (s.messages_sent, s.payload_sent) = (1, 5);
+        });
+        assert_eq!(ws.stats(), expected);
+        assert_eq!(script.written().len(), 10);
+    });
 }

@@ -10,7 +10,7 @@ use fullduplex::{
     CloseCode, Closed, Config, Error, Event, Role, TimeoutError,
     handshake::{ClientHandshakeError, RejectionReason},
 };
-use support::{REQUEST, quiet, watchdog};
+use support::{REQUEST, Script, poll_times, quiet, watchdog};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, advance, sleep, timeout},
@@ -244,6 +244,30 @@ async fn the_round_trip_is_what_the_peer_took() {
             assert_eq!(ws.stats().round_trip, ws.round_trip());
         }
     }
+}
+
+/// ... and if more can be read behind it at once, before that is handled.
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_noted_before_the_next_read_is_handled() {
+    let _watchdog = watchdog();
+    let script = Script::new();
+    let config = Config::default();
+    let mut ws = fullduplex::tokio::WebSocket::from_parts(script.clone(), Role::Server, config, []);
+    while script.written().is_empty() {
+        assert!(timeout(Duration::from_millis(100), ws.recv()).await.is_err());
+    }
+    let (_, payload) = split(Role::Server, &script.written()).remove(0);
+    script.arrive(frame(Role::Server, 0x8a, &payload));
+    script.arrive(frame(Role::Server, 0x82, b"work"));
+    let start = Instant::now();
+    let work = ws.run(|_, _| {
+        // The clock goes on when this is first polled.
+        assert!(poll_times(advance(Duration::from_secs(5)), 1).is_none());
+        Ok(())
+    });
+    assert!(timeout(Duration::from_secs(1), work).await.is_err());
+    assert!(start.elapsed() >= Duration::from_secs(5));
+    assert!(ws.round_trip().unwrap() <= Duration::from_millis(200), "{:?}", ws.round_trip());
 }
 
 /// A pong that nobody reads is measured when somebody does.

@@ -191,6 +191,30 @@ fn a_stream_that_ends_or_fails() {
     );
 }
 
+/// The Close of a peer that takes nothing more is found, and told.
+#[test]
+fn a_stream_that_takes_nothing_before_a_close() {
+    let close = frame(Role::Server, 0x88, &close_body(1001, "secret"));
+    both_tell(
+        Role::Server,
+        || {
+            let script = Script::reading([Step::Bytes(close.clone()), Step::Eof]);
+            script.state().writes.push_back(Step::Error(ErrorKind::BrokenPipe));
+            script
+        },
+        |ws| {
+            assert!(matches!(ws.send("secret".into()), Err(Error::Io(_))));
+            assert!(ws.recv().is_err());
+        },
+        &[
+            "websocket role=\"server\"",
+            "#: stream failed error=BrokenPipe",
+            "#: closing initiator=\"remote\"",
+            "#: closed code=1001 clean=false initiator=\"remote\"",
+        ],
+    );
+}
+
 /// A deadline, in the tokio adapter: its clock stands still.
 #[test]
 fn a_peer_that_is_silent() {
