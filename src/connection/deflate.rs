@@ -15,17 +15,12 @@ pub(super) struct Deflating {
     encoder: Option<Encoder>,
     /// What was sent.
     sent: Volume,
-    /// What had been received when receiving came to its end.
-    received: Volume,
 }
 
 impl Deflating {
-    /// Nothing more will be sent, or received by this decoder.
-    pub(super) fn release(&mut self, decoder: Option<Box<Decoder>>) {
+    /// Nothing more will be sent.
+    pub(super) fn release(&mut self) {
         self.encoder = None;
-        if let Some(decoder) = decoder {
-            self.received = decoder.volume();
-        }
     }
 }
 
@@ -58,8 +53,7 @@ impl Connection {
         let (ours, theirs) = params.directions(matches!(self.keys, Keys::Client(_)));
         let default = Default::default();
         let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), ours);
-        let (sent, received) = Default::default();
-        self.deflate = Some(Box::new(Deflating { params, encoder, sent, received }));
+        self.deflate = Some(Box::new(Deflating { params, encoder, sent: Volume::default() }));
         self.receiver.inflate_with(Decoder::new(theirs, self.config.max_message_size));
     }
 
@@ -70,8 +64,8 @@ impl Connection {
 
     /// What was received and sent compressed.
     pub(super) fn volumes(&self) -> (Volume, Volume) {
-        let Some(deflating) = &self.deflate else { return Default::default() };
-        (self.receiver.inflated().unwrap_or(deflating.received), deflating.sent)
+        let sent = self.deflate.as_ref().map_or_else(Volume::default, |deflating| deflating.sent);
+        (self.receiver.inflated(), sent)
     }
 
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].

@@ -209,7 +209,7 @@ impl Connection {
         if self.state.is_over() {
             #[cfg(feature = "deflate")]
             if let Some(deflate) = &mut self.deflate {
-                deflate.release(self.receiver.take_decoder());
+                deflate.release();
             }
             self.receiver.stop();
         }

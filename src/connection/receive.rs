@@ -189,6 +189,10 @@ impl Receiver {
         self.frame_end = self.bytes();
         self.state = State::START;
         self.message = None;
+        #[cfg(feature = "deflate")]
+        if let Some(decoder) = &mut self.decoder {
+            decoder.release();
+        }
     }
 
     /// What came so far.

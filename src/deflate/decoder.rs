@@ -165,6 +165,16 @@ impl Decoder {
         }
     }
 
+    /// Nothing more will be inflated: gives everything back but the counters.
+    pub(crate) fn release(&mut self) {
+        self.message = None;
+        self.window.clear();
+        #[cfg(not(feature = "std"))]
+        {
+            self.idle = None;
+        }
+    }
+
     /// All that was read so far, and what it came to.
     pub(crate) fn volume(&self) -> Volume {
         self.volume

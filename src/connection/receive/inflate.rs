@@ -20,14 +20,9 @@ impl Receiver {
         self.decoder = Some(Box::new(decoder));
     }
 
-    /// What came compressed; `None` if nothing can.
-    pub(in super::super) fn inflated(&self) -> Option<Volume> {
-        self.decoder.as_deref().map(Decoder::volume)
-    }
-
-    /// Nothing more will be inflated.
-    pub(in super::super) fn take_decoder(&mut self) -> Option<Box<Decoder>> {
-        self.decoder.take()
+    /// What came compressed.
+    pub(in super::super) fn inflated(&self) -> Volume {
+        self.decoder.as_ref().map_or_else(Volume::default, |decoder| decoder.volume())
     }
 
     /// Whether this head, which has a reserved bit set, starts a compressed message: §6.1 allows
