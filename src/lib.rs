@@ -80,6 +80,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 #[cfg(feature = "std")]
 pub mod blocking;
 mod connection;

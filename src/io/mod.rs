@@ -29,7 +29,8 @@ use core::{
 use std::io;
 
 /// A stream and a clock, as the shared code needs them.
-pub(crate) trait Io {
+#[allow(unnameable_types, unreachable_pub, reason = "only our own adapters implement it")]
+pub trait Io {
     /// Whether a call waits by itself, so that it has to be told until when.
     const WAITS: bool;
 
