@@ -1,6 +1,7 @@
 //! What the async adapters are: one implementation over any runtime's streams and timers.
 //!
-//! Its types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
+//! [`WebSocket`] is a whole connection, [`Reader`] and [`Writer`] are its halves for tasks of their
+//! own. The types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
 //! [`WebSocket`] over tokio's streams and clock. How to open one is there.
 //!
 //! # Deadlines
@@ -21,9 +22,11 @@
 
 #[cfg(feature = "deflate")]
 mod deflate;
+mod halves;
 mod upgrade;
 mod websocket;
 
+pub use halves::{Reader, ReuniteError, Writer};
 pub use upgrade::Upgrade;
 pub use websocket::WebSocket;
 

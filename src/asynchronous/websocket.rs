@@ -28,9 +28,9 @@ use futures_sink::Sink;
 /// See [the module](super) for deadlines and cancel safety.
 pub struct WebSocket<T> {
     pub(super) driver: Driver<T>,
-    subprotocol: Option<Box<str>>,
+    pub(super) subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
-    response: Option<Box<Response>>,
+    pub(super) response: Option<Box<Response>>,
 }
 
 impl<T: AsyncIo> WebSocket<T> {

@@ -110,7 +110,8 @@ pub struct Connection {
     sent: Sent,
     fragments: Option<Fragments>,
     pinger: Option<Pinger>,
-    idle: Option<Idle>,
+    /// In a box, because it is rare: it would make every connection larger.
+    idle: Option<Box<Idle>>,
     #[cfg(feature = "deflate")]
     deflate: Option<Box<deflate::Deflating>>,
 }
@@ -161,7 +162,7 @@ impl Connection {
             sent: Sent::default(),
             fragments: None,
             pinger: config.keepalive_or(keepalive).map(|_| Pinger::new()),
-            idle: config.idle_timeout.map(|_| Idle::new()),
+            idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
             #[cfg(feature = "deflate")]
             deflate: None,
             config,

@@ -3,7 +3,7 @@
 use super::{
     Closed, Connection, Time, TimeoutError,
     close::State,
-    keepalive::{Due, Idle, Pinger},
+    keepalive::{Due, Pinger},
 };
 use crate::frame::CloseFrame;
 use core::time::Duration;
@@ -16,7 +16,7 @@ impl Connection {
         match &self.state {
             State::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
-                let idle = self.idle.as_ref().map(Idle::deadline);
+                let idle = self.idle.as_ref().map(|idle| idle.deadline());
                 [ping, idle].into_iter().flatten().min()
             }
             state => state.deadline(),

@@ -11,6 +11,8 @@ mod extensions;
 mod opening;
 mod parts;
 mod pool;
+#[cfg(feature = "tokio")]
+mod shared;
 mod trace;
 mod wakers;
 
@@ -19,6 +21,8 @@ pub(crate) use driver::Driver;
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
+#[cfg(feature = "tokio")]
+pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 
 use crate::Time;
 use alloc::vec::Vec;
