@@ -13,6 +13,7 @@ mod parts;
 mod pool;
 #[cfg(feature = "tokio")]
 mod shared;
+mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
