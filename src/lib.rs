@@ -73,6 +73,7 @@ pub mod tokio;
 pub use connection::{
     Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, ProtocolError,
     ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
+    Unsent,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};

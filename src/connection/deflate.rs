@@ -72,9 +72,7 @@ impl Connection {
         if let Err(reason) = self.may_send() {
             return Err(SendError { reason, message: message.into_message() });
         }
-        if !self.push_compressed(message.as_message(), compression) {
-            self.push_plain(message);
-        }
+        self.push_compressed(message, compression);
         Ok(())
     }
 
@@ -117,19 +115,34 @@ impl Connection {
         });
     }
 
-    /// Queues a message if it is to be compressed: whether it was.
-    pub(super) fn push_compressed(
-        &mut self,
-        message: MessageRef<'_>,
-        compression: Compression,
-    ) -> bool {
+    /// Queues a message, compressed if it is to be.
+    #[inline]
+    pub(super) fn push_compressed(&mut self, message: impl IntoMessage, compression: Compression) {
+        let payload = message.as_message().as_bytes();
+        if self.compresses(payload, true, compression) {
+            if payload.len() > self.config.max_sent_frame {
+                if self.outbox.is_cut() {
+                    self.finish_cut();
+                }
+                return self.cut(message, true);
+            }
+            if self.push_deflated(message.as_message(), compression) {
+                return;
+            }
+        }
+        self.push_plain(message);
+    }
+
+    /// Queues a message as one compressed frame, unless it may be sent plain and is smaller so:
+    /// whether it did.
+    fn push_deflated(&mut self, message: MessageRef<'_>, compression: Compression) -> bool {
+        if self.outbox.is_cut() {
+            self.finish_cut();
+        }
         let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
             return false;
         };
         let payload = message.as_bytes();
-        if !encoder.takes(payload.len(), compression) {
-            return false;
-        }
         let opcode = match message {
             MessageRef::Text(_) => OpCode::Text,
             MessageRef::Binary(_) => OpCode::Binary,

@@ -1,10 +1,15 @@
 //! What waits to be written.
 
+mod unsent;
+
+pub use unsent::Unsent;
+
+use super::cutting::Cut;
 use crate::{
     frame::{Header, OpCode, mask},
     message::IntoMessage,
 };
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use bytes::{Buf, Bytes};
 use core::fmt;
 
@@ -19,7 +24,8 @@ const MAX_PONGS: u8 = 16;
 /// An emptied buffer that is larger than this, in bytes, is given back to the allocator.
 const KEEP: usize = 256 * 1024;
 
-/// A buffer is compacted once this much of its front, in bytes, and more than half is written.
+/// A buffer is compacted once frames of this many bytes at its front, and of more than half of it,
+/// are written.
 const COMPACT_FROM: usize = 4 * 1024;
 
 /// How many bytes are copied before they are masked, so that masking finds them in the cache.
@@ -30,11 +36,19 @@ const MASK_STRIDE: usize = 8 * 1024;
 /// Write what [`chunk`](Self::chunk) gives and [`advance`](Self::advance) by what was written. It is
 /// a [`Buf`] as well, for transports that take one, and for
 /// [`chunks_vectored`](Buf::chunks_vectored).
+///
+/// It holds frames that are made. Of a message that goes out in
+/// [fragments](crate::Config::max_sent_frame) these may be the first ones only: get it anew from
+/// [`Connection::outbox`](crate::Connection::outbox) after each write, and it is empty only when
+/// there is nothing left.
 #[derive(Default)]
 pub struct Outbox {
     /// Frame heads and the payloads that were copied; the first `written` bytes are done with.
     copied: Vec<u8>,
     written: usize,
+    /// Where in `copied` a frame starts of which all before is written: the way in for those who
+    /// look for frames.
+    base: usize,
     /// Payloads that were not copied, each with its place: before which byte of `copied`.
     shared: VecDeque<(usize, Bytes)>,
     /// Bytes of `shared`.
@@ -44,6 +58,10 @@ pub struct Outbox {
     /// Where the last message ends, in bytes ever queued.
     messages_end: u64,
     pongs: Pongs,
+    /// The message of which not every fragment is made yet; what follows it is there too.
+    pub(super) cut: Option<Box<Cut>>,
+    /// What was dropped.
+    lost: Unsent,
 }
 
 #[derive(Default)]
@@ -57,16 +75,34 @@ struct Pongs {
 }
 
 impl Outbox {
-    /// Whether nothing waits to be written.
+    /// Whether there is nothing to be written now.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes wait to be written.
+    /// How many bytes there are to be written now.
     #[inline]
     pub fn len(&self) -> usize {
         self.copied.len() - self.written + self.shared_len
+    }
+
+    /// Whether frames of a message are still to be made.
+    #[inline]
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// Whether nothing is left to be written, now or later.
+    #[inline]
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_empty() && !self.is_cut()
+    }
+
+    /// How many bytes are left to be written, as far as they are made, and before they are made.
+    #[inline]
+    pub(super) fn backlog(&self) -> usize {
+        self.len() + self.cut.as_ref().map_or(0, |cut| cut.len())
     }
 
     /// The first bytes to be written, as many as lie together; empty only if nothing waits.
@@ -93,7 +129,7 @@ impl Outbox {
         }
         if self.is_empty() {
             self.copied.clear();
-            self.written = 0;
+            (self.written, self.base) = (0, 0);
             if self.copied.capacity() > KEEP {
                 self.copied = Vec::new();
             }
@@ -113,6 +149,7 @@ impl Outbox {
                     self.shared_len -= step;
                     written -= step;
                     if bytes.is_empty() {
+                        self.base = *place;
                         self.shared.pop_front();
                     }
                 }
@@ -147,10 +184,15 @@ impl Outbox {
         self.total += (self.copied.len() - before) as u64;
     }
 
-    /// Whether a message, or a part of one, waits to be written; or, once everything was dropped,
-    /// was lost.
+    /// Whether a message, or a part of one, waits to be written.
     pub(super) fn has_messages(&self) -> bool {
-        self.total_written() < self.messages_end
+        self.is_cut() || self.total_written() < self.messages_end
+    }
+
+    /// Whether one was dropped.
+    #[cfg(feature = "std")]
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.messages > 0
     }
 
     /// A number that grows with every message that is queued and every part that is written.
@@ -225,10 +267,22 @@ impl Outbox {
         }
     }
 
-    /// Queues the Close frame, behind whatever pong was kept back.
+    /// Queues the Close frame, behind all messages and whatever pong was kept back.
     pub(super) fn push_close(&mut self, header: &Header, payload: &[u8]) {
+        if let Some(cut) = &mut self.cut {
+            return encode(cut.close(), header, payload);
+        }
         self.release_newest_pong();
         self.push(header, payload);
+    }
+
+    /// Every fragment is made: queues what waited for that.
+    pub(super) fn push_waiting(&mut self, mut close: Vec<u8>) {
+        if !close.is_empty() {
+            self.release_newest_pong();
+            self.total += close.len() as u64;
+            self.copied.append(&mut close);
+        }
     }
 
     fn release_newest_pong(&mut self) {
@@ -265,19 +319,25 @@ impl Outbox {
 
     /// Drops everything: the transport is gone.
     pub(super) fn clear(&mut self) {
-        let messages_end = self.messages_end;
-        *self = Self { total: self.total_written(), messages_end, ..Self::default() };
+        let (total, lost) = (self.total_written(), self.unsent());
+        *self = Self { total, messages_end: total, lost, ..Self::default() };
     }
 
-    /// Moves the unwritten part to the front once the written one is the larger, so that a buffer
-    /// that never runs empty does not grow for ever.
+    /// Moves what is not done with to the front once what is done with is the larger part, so that
+    /// a buffer that never runs empty does not grow for ever. The frame that is being written
+    /// stays whole, so the buffer is at most twice as large as that frame and what waits.
     fn compact(&mut self) {
-        if self.written >= COMPACT_FROM && self.written > self.copied.len() / 2 {
-            self.copied.drain(..self.written);
+        if self.written < COMPACT_FROM || self.written <= self.copied.len() / 2 {
+            return;
+        }
+        self.base = self.frame_start();
+        if self.base >= COMPACT_FROM && self.base > self.copied.len() / 2 {
+            self.copied.drain(..self.base);
             for (place, _) in &mut self.shared {
-                *place -= self.written;
+                *place -= self.base;
             }
-            self.written = 0;
+            self.written -= self.base;
+            self.base = 0;
         }
     }
 }

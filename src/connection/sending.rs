@@ -1,13 +1,13 @@
 //! Messages and pings on their way out.
 
-use super::{Connection, SendError, SendErrorReason, close::State};
+use super::{Connection, SendError, SendErrorReason, Unsent, close::State};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
 
 impl Connection {
-    /// Queues a message as one frame.
+    /// Queues a message: as one frame, unless it is larger than [`Config::max_sent_frame`].
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
@@ -19,9 +19,8 @@ impl Connection {
             return Err(SendError { reason, message: message.into_message() });
         }
         #[cfg(feature = "deflate")]
-        if self.deflate.is_some()
-            && self.push_compressed(message.as_message(), crate::deflate::Compression::Auto)
-        {
+        if self.deflate.is_some() {
+            self.push_compressed(message, crate::deflate::Compression::Auto);
             return Ok(());
         }
         self.push_plain(message);
@@ -34,6 +33,12 @@ impl Connection {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
         };
+        if self.outbox.is_cut() {
+            self.finish_cut();
+        }
+        if len > self.config.max_sent_frame {
+            return self.cut(message, false);
+        }
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
         self.outbox.push_message(&header, message);
@@ -68,28 +73,50 @@ impl Connection {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
-        if self.is_over_mark() {
+        if self.has_reached(self.config.max_unsent) {
             return Err(SendErrorReason::Full);
         }
         Ok(())
     }
 
-    /// An empty backlog is under any mark.
+    /// Whether so many bytes wait to be written; with none, never.
     #[inline]
-    fn is_over_mark(&self) -> bool {
-        !self.outbox.is_empty() && self.outbox.len() >= self.config.max_unsent
+    fn has_reached(&self, bytes: usize) -> bool {
+        let backlog = self.outbox.backlog();
+        backlog != 0 && backlog >= bytes
     }
 
-    /// Whether a message would be accepted if less were waiting to be written.
+    /// Whether one ought to wait, only because too much waits to be written.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.is_over_mark() && self.is_open()
+        self.has_reached(self.config.mark()) && self.is_open()
     }
 
-    /// Whether there is room for a message, or for a fragment of one.
+    /// Whether there is room for a message, or for a fragment of one: the connection is open and
+    /// less than [`Config::unsent_mark`] waits to be written. Where there is none one ought to
+    /// wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.may_queue().is_ok()
+        self.is_open() && !self.has_reached(self.config.mark())
+    }
+
+    /// What waits to be written; once the connection is over, what never was. It is counted when
+    /// asked for, by a walk over the frames that wait.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.send("one")?; // 5 bytes with its head
+    /// connection.send("two")?;
+    /// connection.outbox().advance(6);
+    /// assert_eq!((connection.unsent().bytes, connection.unsent().messages), (4, 1));
+    /// connection.transport_failed();
+    /// assert_eq!((connection.unsent().bytes, connection.unsent().messages), (4, 1));
+    /// # Ok::<(), fullduplex::SendError>(())
+    /// ```
+    pub fn unsent(&self) -> Unsent {
+        self.outbox.unsent()
     }
 }

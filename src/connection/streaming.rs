@@ -23,7 +23,8 @@ impl Connection {
     ///
     /// All fragments of a message are text, each of them UTF-8 by itself, or all are binary; any
     /// may be empty. Until the last, no other message is accepted; control frames go out between
-    /// them. With permessage-deflate they are compressed as one message, and what was sent can be
+    /// them. Each is one frame, whatever its size: [`Config::max_sent_frame`] does not hold, as
+    /// where to cut is the caller's choice. With permessage-deflate they are compressed as one message, and what was sent can be
     /// inflated at once by the peer.
     ///
     /// ```
@@ -71,6 +72,9 @@ impl Connection {
         let accepted = if fits { self.may_queue() } else { Err(SendErrorReason::Unfinished) };
         if let Err(reason) = accepted {
             return Err(SendError { reason, message: fragment.into_message() });
+        }
+        if self.outbox.is_cut() {
+            self.finish_cut();
         }
         let first = match text {
             true => OpCode::Text,

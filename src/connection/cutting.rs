@@ -1,0 +1,94 @@
+//! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
+//! written, so that control frames find their place between them.
+
+use super::Connection;
+use crate::{
+    frame::{Header, OpCode},
+    message::{IntoMessage, MessageRef},
+};
+use alloc::{boxed::Box, vec::Vec};
+use bytes::Bytes;
+
+/// While fewer bytes than this wait in the outbox the next fragment is made: small ones are written
+/// many at a time, and a control frame waits for no more than this and a fragment.
+const TOP_UP: usize = 16 * 1024;
+
+/// The message of which not every fragment is made.
+pub(super) struct Cut {
+    /// What there is of it still, never empty.
+    rest: Bytes,
+    compressed: bool,
+    /// The Close frame, encoded, if that is to follow.
+    close: Vec<u8>,
+}
+
+impl Cut {
+    /// How many bytes of payload are not yet in a fragment.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Where the Close frame goes.
+    pub(super) fn close(&mut self) -> &mut Vec<u8> {
+        &mut self.close
+    }
+}
+
+impl Connection {
+    /// Queues the first fragment of a message that is too large for a frame, and keeps the rest.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
+        let opcode = match message.as_message() {
+            MessageRef::Text(_) => OpCode::Text,
+            MessageRef::Binary(_) => OpCode::Binary,
+        };
+        let mut rest = message.into_message().into_bytes();
+        let first = rest.split_to(self.config.max_sent_frame);
+        self.push_piece(opcode, first, compressed, false);
+        self.outbox.cut = Some(Box::new(Cut { rest, compressed, close: Vec::new() }));
+    }
+
+    /// Makes further fragments if there is little to be written.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn top_up(&mut self) {
+        self.make_fragments(TOP_UP);
+    }
+
+    /// Makes all fragments that are left, because something is to be queued behind them. They are
+    /// less than the limit of unsent bytes, or that would not have been accepted.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn finish_cut(&mut self) {
+        self.make_fragments(usize::MAX);
+    }
+
+    fn make_fragments(&mut self, enough: usize) {
+        while self.outbox.len() < enough {
+            let Some(cut) = &mut self.outbox.cut else { return };
+            let compressed = cut.compressed;
+            let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame));
+            if !cut.rest.is_empty() {
+                self.push_piece(OpCode::Continuation, piece, compressed, false);
+                continue;
+            }
+            self.push_piece(OpCode::Continuation, piece, compressed, true);
+            if let Some(cut) = self.outbox.cut.take() {
+                self.outbox.push_waiting(cut.close);
+            }
+            self.settle();
+        }
+    }
+
+    fn push_piece(&mut self, opcode: OpCode, piece: Bytes, compressed: bool, fin: bool) {
+        if compressed {
+            #[cfg(feature = "deflate")]
+            return self.push_compressed_fragment(opcode, &piece, fin);
+        }
+        let mask = self.keys.next();
+        let header = Header { fin, mask, ..Header::new(opcode, piece.len() as u64) };
+        self.outbox.push_message(&header, piece);
+    }
+}
