@@ -719,6 +719,27 @@ fn a_handler_may_close() {
     }
 }
 
+/// What was held back in the buffer is handed out as soon as a write makes room, though nothing
+/// else comes that could wake the task.
+#[test]
+fn a_write_that_makes_room_lets_the_handler_go_on() {
+    for role in BOTH {
+        for writes in [vec![], vec![Step::Pending], vec![Step::Count(9), Step::Pending]] {
+            let wire = frames(role, &[(0x82, &[1; 100]), (0x82, &[2; 100]), (0x88, b"")]);
+            let script = || {
+                let script = Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
+                script.state().writes = writes.clone().into();
+                script
+            };
+            on_both(role, &quiet().unsent_mark(10), script, |ws, script| {
+                ws.echo().unwrap();
+                let expected = [(0x82, vec![1; 100]), (0x82, vec![2; 100]), (0x88, vec![])];
+                assert_eq!(split(role, &all_written(script)), expected);
+            });
+        }
+    }
+}
+
 /// Taken apart in the middle of a batch and of a frame, and put together again by hand.
 #[test]
 fn parts_hold_everything() {

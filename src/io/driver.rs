@@ -174,7 +174,8 @@ impl<T: Io> Driver<T> {
             let mut written = Ok(Poll::Ready(()));
             if self.has_output() {
                 written = self.poll_write_for_senders(cx);
-                if held && !self.is_held(pace) {
+                // There is room for answers again, perhaps to what is in the buffer.
+                if (held || !self.input.is_empty()) && !self.is_held(pace) {
                     continue;
                 }
             }
