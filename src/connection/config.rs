@@ -27,6 +27,7 @@ pub struct Config {
     pub(crate) max_message_size: usize,
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
+    /// This and the next are never zero, as no backlog is never too much.
     unsent_mark: usize,
     pub(crate) max_unsent: usize,
     /// Never zero; without a limit the largest number.
@@ -135,7 +136,7 @@ impl Config {
     /// 256 KiB, which keeps a fast connection busy. See
     /// [back-pressure](crate::Connection#back-pressure).
     pub fn unsent_mark(mut self, bytes: usize) -> Self {
-        self.unsent_mark = bytes;
+        self.unsent_mark = bytes.max(1);
         self
     }
 
@@ -145,7 +146,7 @@ impl Config {
     /// that does not read, and room above the [mark](Self::unsent_mark) for those who send
     /// without looking, up to a point.
     pub fn max_unsent(mut self, bytes: usize) -> Self {
-        self.max_unsent = bytes;
+        self.max_unsent = bytes.max(1);
         self
     }
 

@@ -1,19 +1,30 @@
 //! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
 //! written, so that control frames find their place between them.
 
-use super::Connection;
+use super::{Connection, SendErrorReason, streaming::Fragments};
 use crate::{
     frame::{Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
+use core::mem;
 
 /// While fewer bytes than this wait in the outbox the next fragment is made: small ones are written
 /// many at a time, and a control frame waits for no more than this and a fragment.
 const TOP_UP: usize = 16 * 1024;
 
-/// The message of which not every fragment is made.
+/// The message of which not everything is in the outbox: no other may come before it ends (§5.4).
+#[derive(Default)]
+pub(super) enum Unfinished {
+    #[default]
+    None,
+    /// The caller sends it in fragments.
+    Fragments(Fragments),
+    Cut(Box<Cut>),
+}
+
+/// A message of which not every fragment is made.
 pub(super) struct Cut {
     /// What there is of it still, never empty.
     rest: Bytes,
@@ -47,7 +58,19 @@ impl Connection {
         let mut rest = message.into_message().into_bytes();
         let first = rest.split_to(self.config.max_sent_frame);
         self.push_piece(opcode, first, compressed, false);
-        self.outbox.cut = Some(Box::new(Cut { rest, compressed, close: Vec::new() }));
+        let cut = Cut { rest, compressed, close: Vec::new() };
+        self.outbox.unfinished = Unfinished::Cut(Box::new(cut));
+    }
+
+    /// As `may_send`, behind a message that is not finished; finishes it if that is up to us.
+    #[cold]
+    pub(super) fn may_follow(&mut self) -> Result<(), SendErrorReason> {
+        if matches!(self.outbox.unfinished, Unfinished::Fragments(_)) {
+            return Err(SendErrorReason::Unfinished);
+        }
+        self.may_queue()?;
+        self.finish_cut();
+        Ok(())
     }
 
     /// Makes further fragments if there is little to be written.
@@ -59,25 +82,23 @@ impl Connection {
 
     /// Makes all fragments that are left, because something is to be queued behind them. They are
     /// less than the limit of unsent bytes, or that would not have been accepted.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn finish_cut(&mut self) {
+    fn finish_cut(&mut self) {
         self.make_fragments(usize::MAX);
     }
 
     fn make_fragments(&mut self, enough: usize) {
         while self.outbox.len() < enough {
-            let Some(cut) = &mut self.outbox.cut else { return };
+            let Unfinished::Cut(cut) = &mut self.outbox.unfinished else { return };
             let compressed = cut.compressed;
             let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame));
             if !cut.rest.is_empty() {
                 self.push_piece(OpCode::Continuation, piece, compressed, false);
                 continue;
             }
+            let close = mem::take(&mut cut.close);
             self.push_piece(OpCode::Continuation, piece, compressed, true);
-            if let Some(cut) = self.outbox.cut.take() {
-                self.outbox.push_waiting(cut.close);
-            }
+            self.outbox.unfinished = Unfinished::None;
+            self.outbox.push_waiting(close);
             self.settle();
         }
     }

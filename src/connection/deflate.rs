@@ -121,9 +121,6 @@ impl Connection {
         let payload = message.as_message().as_bytes();
         if self.compresses(payload, true, compression) {
             if payload.len() > self.config.max_sent_frame {
-                if self.outbox.is_cut() {
-                    self.finish_cut();
-                }
                 return self.cut(message, true);
             }
             if self.push_deflated(message.as_message(), compression) {
@@ -136,9 +133,6 @@ impl Connection {
     /// Queues a message as one compressed frame, unless it may be sent plain and is smaller so:
     /// whether it did.
     fn push_deflated(&mut self, message: MessageRef<'_>, compression: Compression) -> bool {
-        if self.outbox.is_cut() {
-            self.finish_cut();
-        }
         let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
             return false;
         };

@@ -32,7 +32,6 @@ use core::fmt;
 use keepalive::{Idle, Pinger};
 use keys::Keys;
 use receive::Receiver;
-use streaming::Fragments;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +124,6 @@ pub struct Connection {
     state: State,
     receiver: Receiver,
     outbox: Outbox,
-    fragments: Option<Fragments>,
     pinger: Option<Pinger>,
     idle: Option<Idle>,
     #[cfg(feature = "deflate")]
@@ -175,7 +173,6 @@ impl Connection {
             state: State::Open,
             receiver: Receiver::new(),
             outbox: Outbox::default(),
-            fragments: None,
             pinger: config.keepalive_or(keepalive).map(Pinger::new),
             idle: config.idle_timeout.map(|_| Idle::new()),
             #[cfg(feature = "deflate")]

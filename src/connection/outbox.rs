@@ -4,12 +4,12 @@ mod unsent;
 
 pub use unsent::Unsent;
 
-use super::cutting::Cut;
+use super::cutting::Unfinished;
 use crate::{
     frame::{Header, OpCode, mask},
     message::IntoMessage,
 };
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{collections::VecDeque, vec::Vec};
 use bytes::{Buf, Bytes};
 use core::fmt;
 
@@ -58,8 +58,8 @@ pub struct Outbox {
     /// Where the last message ends, in bytes ever queued.
     messages_end: u64,
     pongs: Pongs,
-    /// The message of which not every fragment is made yet; what follows it is there too.
-    pub(super) cut: Option<Box<Cut>>,
+    /// The last message, if more of it is to come.
+    pub(super) unfinished: Unfinished,
     /// What was dropped.
     lost: Unsent,
 }
@@ -90,7 +90,7 @@ impl Outbox {
     /// Whether frames of a message are still to be made.
     #[inline]
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.is_some()
+        matches!(self.unfinished, Unfinished::Cut(_))
     }
 
     /// Whether nothing is left to be written, now or later.
@@ -102,7 +102,10 @@ impl Outbox {
     /// How many bytes are left to be written, as far as they are made, and before they are made.
     #[inline]
     pub(super) fn backlog(&self) -> usize {
-        self.len() + self.cut.as_ref().map_or(0, |cut| cut.len())
+        match &self.unfinished {
+            Unfinished::Cut(cut) => self.len() + cut.len(),
+            _ => self.len(),
+        }
     }
 
     /// The first bytes to be written, as many as lie together; empty only if nothing waits.
@@ -269,7 +272,7 @@ impl Outbox {
 
     /// Queues the Close frame, behind all messages and whatever pong was kept back.
     pub(super) fn push_close(&mut self, header: &Header, payload: &[u8]) {
-        if let Some(cut) = &mut self.cut {
+        if let Unfinished::Cut(cut) = &mut self.unfinished {
             return encode(cut.close(), header, payload);
         }
         self.release_newest_pong();

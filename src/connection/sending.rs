@@ -1,6 +1,6 @@
 //! Messages and pings on their way out.
 
-use super::{Connection, SendError, SendErrorReason, Unsent, close::State};
+use super::{Connection, SendError, SendErrorReason, Unsent, close::State, cutting::Unfinished};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
@@ -33,9 +33,6 @@ impl Connection {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
         };
-        if self.outbox.is_cut() {
-            self.finish_cut();
-        }
         if len > self.config.max_sent_frame {
             return self.cut(message, false);
         }
@@ -60,37 +57,32 @@ impl Connection {
         self.outbox.push(&header, payload);
     }
 
+    /// Whether a whole message may be queued now.
     #[inline]
-    pub(super) fn may_send(&self) -> Result<(), SendErrorReason> {
-        if self.fragments.is_some() {
-            return Err(SendErrorReason::Unfinished); // §5.4
+    pub(super) fn may_send(&mut self) -> Result<(), SendErrorReason> {
+        if !matches!(self.outbox.unfinished, Unfinished::None) {
+            return self.may_follow();
         }
         self.may_queue()
     }
 
+    /// Whether a frame of a message, or a ping, may be queued now.
     #[inline]
     pub(super) fn may_queue(&self) -> Result<(), SendErrorReason> {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
-        if self.has_reached(self.config.max_unsent) {
+        if self.outbox.backlog() >= self.config.max_unsent {
             return Err(SendErrorReason::Full);
         }
         Ok(())
-    }
-
-    /// Whether so many bytes wait to be written; with none, never.
-    #[inline]
-    fn has_reached(&self, bytes: usize) -> bool {
-        let backlog = self.outbox.backlog();
-        backlog != 0 && backlog >= bytes
     }
 
     /// Whether one ought to wait, only because too much waits to be written.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.has_reached(self.config.mark()) && self.is_open()
+        self.outbox.backlog() >= self.config.mark() && self.is_open()
     }
 
     /// Whether there is room for a message, or for a fragment of one: the connection is open and
@@ -98,7 +90,7 @@ impl Connection {
     /// wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.is_open() && !self.has_reached(self.config.mark())
+        self.is_open() && self.outbox.backlog() < self.config.mark()
     }
 
     /// What waits to be written; once the connection is over, what never was. It is counted when

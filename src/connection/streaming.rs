@@ -2,7 +2,8 @@
 //! fragments, received in chunks.
 
 use super::{
-    Connection, Event, ProtocolError, SendError, SendErrorReason, receive::Rules, receiving::rules,
+    Connection, Event, ProtocolError, SendError, cutting::Unfinished, receive::Rules,
+    receiving::rules,
 };
 use crate::{
     Input,
@@ -68,23 +69,25 @@ impl Connection {
             MessageRef::Text(text) => (true, text.as_bytes()),
             MessageRef::Binary(bytes) => (false, bytes),
         };
-        let fits = self.fragments.as_ref().is_none_or(|message| message.text == text);
-        let accepted = if fits { self.may_queue() } else { Err(SendErrorReason::Unfinished) };
+        let accepted = match &self.outbox.unfinished {
+            Unfinished::Fragments(message) if message.text == text => self.may_queue(),
+            _ => self.may_send(),
+        };
         if let Err(reason) = accepted {
             return Err(SendError { reason, message: fragment.into_message() });
-        }
-        if self.outbox.is_cut() {
-            self.finish_cut();
         }
         let first = match text {
             true => OpCode::Text,
             false => OpCode::Binary,
         };
-        let (opcode, compressed) = match &self.fragments {
-            Some(message) => (OpCode::Continuation, message.compressed),
-            None => (first, compresses(self, payload)),
+        let (opcode, compressed) = match &self.outbox.unfinished {
+            Unfinished::Fragments(message) => (OpCode::Continuation, message.compressed),
+            _ => (first, compresses(self, payload)),
         };
-        self.fragments = (!fin).then_some(Fragments { text, compressed });
+        self.outbox.unfinished = match fin {
+            true => Unfinished::None,
+            false => Unfinished::Fragments(Fragments { text, compressed }),
+        };
         if compressed {
             #[cfg(feature = "deflate")]
             self.push_compressed_fragment(opcode, payload, fin);
