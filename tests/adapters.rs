@@ -581,6 +581,71 @@ fn feeding_stops_at_the_mark() {
     }
 }
 
+/// Between the mark and the limit: `send` and `ready` wait, `feed` goes on, and what is not written
+/// is known, while there is a connection and after it.
+#[test]
+fn sending_waits_at_the_mark_and_feeding_does_not() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let script = Script::new();
+        script.state().writes.push_back(Step::Stall);
+        let mut ws = tokio_over(&script, role, quiet().unsent_mark(1_000).max_unsent(10_000));
+        ws.feed(vec![1; 1_000]).unwrap();
+        assert!(!ws.is_ready());
+        assert!(poll_times(ws.ready(), 3).is_none());
+        assert!(poll_times(ws.send("not taken along"), 3).is_none());
+        assert!(poll_times(ws.ping("not taken along"), 3).is_none());
+        ws.feed(vec![2; 1_000]).unwrap();
+        assert_eq!(ws.unsent().messages, 2);
+        script.go_on(|state| state.writes = [Step::Count(1_100), Step::Stall].into());
+        assert!(matches!(poll_times(ws.ready(), 1), Some(Ok(()))), "there is room again");
+        assert!((900..1_000).contains(&ws.unsent().bytes));
+        assert_eq!(ws.unsent().messages, 1);
+        ws.feed("third").unwrap();
+        script.go_on(|state| state.writes = [Step::Error(ErrorKind::BrokenPipe)].into());
+        script.end();
+        assert!(run(ws.flush()).is_err());
+        let _ = run(ws.recv());
+        assert!(matches!(ws.closed(), Some(Closed::Abnormal)), "{:?}", ws.closed());
+        assert_eq!(ws.unsent().messages, 2);
+    }
+}
+
+/// A large message in fragments over both adapters: all of it is written, a Close behind it, and
+/// the pongs in between.
+#[test]
+fn large_messages_go_out_in_fragments() {
+    for role in BOTH {
+        for fault in [None, Some(ErrorKind::BrokenPipe)] {
+            let script = || {
+                let script = Script::reading([Step::Bytes(frame(role, 0x89, b"?"))]);
+                script.arrive(frame(role, 0x88, b""));
+                script.end();
+                let mut writes: Vec<_> = core::iter::repeat_n(Step::Count(1_000), 100).collect();
+                writes.extend(fault.map(Step::Error));
+                script.state().writes = writes.into();
+                script
+            };
+            on_both(role, &quiet().max_sent_frame(1_000), script, |ws, script| {
+                ws.feed(Message::from(vec![6; 1_000_000])).unwrap();
+                let end = ws.recv();
+                if fault.is_some() {
+                    assert!(matches!(end, Err(Error::Io(_))), "{end:?}");
+                    assert!(matches!(ws.closed(), Some(Closed::Unsent { .. } | Closed::Abnormal)));
+                    return;
+                }
+                assert!(matches!(end, Ok(None)), "{end:?}");
+                assert!(clean(ws.closed()));
+                let frames = split(role, &all_written(script));
+                assert_eq!(frames.len(), 1_002);
+                assert_eq!(frames[1_001], (0x88, vec![]));
+                assert_eq!(frames.iter().filter(|(first, _)| *first == 0x8a).count(), 1);
+            });
+        }
+    }
+}
+
 /// `run` does not read on while the peer does not take its answers: no more is held than the
 /// mark and the answers to one message.
 #[test]

@@ -521,6 +521,72 @@ mod tests {
         assert!(outbox.copied.capacity() <= 4 * COMPACT_FROM, "{}", outbox.copied.capacity());
     }
 
+    /// However what waits is made and written, the frames in it are found, and the buffer does not
+    /// grow beyond twice the frame that is being written and what waits.
+    #[test]
+    fn frames_are_found_whatever_was_compacted() {
+        let shared = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        let sizes = [0, 1, 125, 126, 3_000, 9_000, 70_000];
+        for seed in 0..300_u64 {
+            let mut random = seed;
+            let mut next = |below: usize| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (random >> 33) as usize % below
+            };
+            let mut outbox = Outbox::default();
+            // Where each frame that waits ends, in bytes ever queued, and how long it is.
+            let mut ends: VecDeque<(u64, usize)> = VecDeque::new();
+            for _ in 0..300 {
+                let before = outbox.total_queued();
+                match next(5) {
+                    0 => outbox.push_message(&binary(shared.len()), &shared),
+                    1 => {
+                        let payload = alloc::vec![0x81; sizes[next(sizes.len())]];
+                        outbox.push_message(&binary(payload.len()), &payload);
+                    }
+                    2 => {
+                        let mask = Some([1, 2, 3, 4]);
+                        outbox.push_message(&Header { mask, ..binary(50) }, &[0x0f; 50]);
+                    }
+                    _ => {
+                        let most = outbox.len().min([10, 5_000, 100_000][next(3)]);
+                        outbox.advance(next(most + 1));
+                    }
+                }
+                if outbox.total_queued() > before {
+                    let end = outbox.total_queued();
+                    ends.push_back((end, (end - before) as usize));
+                }
+                while ends.front().is_some_and(|(end, _)| *end <= outbox.total_written()) {
+                    ends.pop_front();
+                }
+                assert_eq!(outbox.unsent().messages, ends.len() as u64);
+                assert_eq!(outbox.unsent().bytes, outbox.len() as u64);
+                assert!(outbox.base <= outbox.written && outbox.written <= outbox.copied.len());
+                let first = ends.front().map_or(0, |(_, length)| *length);
+                let most = 2 * (first + outbox.len()) + COMPACT_FROM;
+                let pushed = outbox.total_queued() > before;
+                assert!(!pushed || outbox.copied.len() <= most, "{}", outbox.copied.len());
+            }
+        }
+    }
+
+    /// What is lost is counted once, and what is lost without being made counts too.
+    #[test]
+    fn what_is_cleared_stays_counted() {
+        let mut outbox = Outbox::default();
+        outbox.push_message(&binary(10), &[0; 10]);
+        outbox.push_message(&binary(10), &[0; 10]);
+        outbox.advance(13);
+        let unsent = Unsent { bytes: 11, messages: 1 };
+        assert_eq!(outbox.unsent(), unsent);
+        for _ in 0..2 {
+            outbox.clear();
+            assert!(outbox.is_drained() && !outbox.has_messages());
+            assert_eq!(outbox.unsent(), unsent);
+        }
+    }
+
     #[test]
     fn a_large_buffer_is_given_back() {
         let mut outbox = Outbox::default();
