@@ -553,10 +553,10 @@ fn a_shutdown_that_waits_behind_a_violation() {
 
 // What is held in memory
 
-/// KNOWN-FAILURES 3: what is fed to a peer that takes nothing stops at the mark, and the message
+/// KNOWN-FAILURES 3: what is fed to a peer that takes nothing stops at the limit, and the message
 /// is handed back.
 #[test]
-fn feeding_stops_at_the_mark() {
+fn feeding_stops_at_the_limit() {
     let runtime = paused();
     let _time = runtime.enter();
     for role in BOTH {

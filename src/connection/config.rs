@@ -155,7 +155,9 @@ impl Config {
     /// almost written. So pings and pongs go out in the middle of a large message, and what is
     /// owned or shared is never copied as a whole, not on a client either; a borrowed message is,
     /// once. The message is held until its last fragment is made, and counts as
-    /// [unsent](crate::Connection::unsent) until then.
+    /// [unsent](crate::Connection::unsent) until then. A message or a Close that comes behind it
+    /// waits for it: all fragments that are left are made to queue a message, and
+    /// [`close_timeout`](Self::close_timeout) runs while a Close waits.
     ///
     /// With permessage-deflate it is this much of the message that goes into a fragment, which is
     /// smaller on the wire; or larger where it cannot be compressed, by an eighth at most and a
