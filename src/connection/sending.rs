@@ -7,12 +7,13 @@ use crate::{
 };
 
 impl Connection {
-    /// Queues a message: as one frame, unless it is larger than [`Config::max_sent_frame`].
+    /// Queues a message: as one frame, unless it is larger than
+    /// [`Config::max_sent_frame`](crate::Config::max_sent_frame).
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
-    /// [`Config::max_unsent`] bytes wait to be written, or a message that is sent in
-    /// [fragments](Self::send_fragment) is not finished.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message
+    /// that is sent in [fragments](Self::send_fragment) is not finished.
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
         if let Err(reason) = self.may_send() {
@@ -41,10 +42,12 @@ impl Connection {
         self.outbox.push_message(&header, message);
     }
 
-    /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`].
+    /// Queues a ping (RFC 6455 §5.5.2). The pong comes as
+    /// [`Event::Pong`](crate::Event::Pong).
     ///
     /// # Errors
-    /// The connection is closing or closed, or [`Config::max_unsent`] bytes wait to be written.
+    /// The connection is closing or closed, or
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written.
     pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
         self.may_queue()?;
         self.push_ping(payload.as_bytes());
@@ -86,8 +89,8 @@ impl Connection {
     }
 
     /// Whether there is room for a message, or for a fragment of one: the connection is open and
-    /// less than [`Config::unsent_mark`] waits to be written. Where there is none one ought to
-    /// wait; see [back-pressure](Self#back-pressure).
+    /// less than [`Config::unsent_mark`](crate::Config::unsent_mark) waits to be written. Where
+    /// there is none one ought to wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.is_open() && self.outbox.backlog() < self.config.mark()

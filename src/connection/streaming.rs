@@ -24,9 +24,10 @@ impl Connection {
     ///
     /// All fragments of a message are text, each of them UTF-8 by itself, or all are binary; any
     /// may be empty. Until the last, no other message is accepted; control frames go out between
-    /// them. Each is one frame, whatever its size: [`Config::max_sent_frame`] does not hold, as
-    /// where to cut is the caller's choice. With permessage-deflate they are compressed as one message, and what was sent can be
-    /// inflated at once by the peer.
+    /// them. Each is one frame, whatever its size: where to cut is the caller's choice, and
+    /// [`Config::max_sent_frame`](crate::Config::max_sent_frame) does not hold. With
+    /// permessage-deflate they are compressed as one message, and what was sent can be inflated at
+    /// once by the peer.
     ///
     /// ```
     /// use fullduplex::{Config, Connection};
@@ -39,8 +40,9 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// As [`send`](Self::send); and [`SendErrorReason::Unfinished`] if the message under way is of
-    /// the other kind.
+    /// As [`send`](Self::send); and
+    /// [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished) if the message under way
+    /// is of the other kind.
     pub fn send_fragment<M: IntoMessage>(
         &mut self,
         fragment: M,
