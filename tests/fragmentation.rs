@@ -247,14 +247,13 @@ fn closing_waits_for_what_is_kept() {
                 true => Transport::WriteOnly,
                 false => Transport::Open,
             };
+            // Even though the outbox is empty for now.
+            let mut written = take(&mut connection, usize::MAX);
             if eof {
                 connection.receive_eof();
             }
-            let mut written = Vec::new();
             while connection.unsent().bytes > 30_000 {
-                // Even though the outbox is empty for now.
-                let all = connection.outbox().remaining();
-                written.extend(take(&mut connection, all));
+                written.extend(take(&mut connection, usize::MAX));
                 assert_eq!(connection.transport(), during);
                 connection.shutdown_complete();
                 assert_eq!(connection.transport(), during, "it was not asked for");
@@ -281,6 +280,52 @@ fn closing_waits_for_what_is_kept() {
                 (false, Role::Client) => Transport::AwaitEof,
             };
             assert_eq!(connection.transport(), after);
+        }
+    }
+}
+
+/// The answer to the newest ping, which had no room, goes out in front of a Close that waited.
+#[test]
+fn a_kept_pong_goes_in_front_of_a_kept_close() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default().max_sent_frame(100));
+        connection.send(vec![1; 17_000]).unwrap();
+        assert!(connection.outbox().remaining() < 17_000, "not all is made");
+        for number in 0..20 {
+            let ping = frame(role, 0x89, &[number]);
+            receive(&mut connection, &ping, usize::MAX, watch).1.unwrap();
+        }
+        connection.close(None);
+        let mut written = take(&mut connection, 2_000);
+        written.extend(drain(&mut connection));
+        let frames = split(role, &written);
+        assert_eq!(frames.len(), 170 + 17 + 1);
+        assert_eq!(frames[186..], [(0x8a, vec![19]), (0x88, vec![])]);
+    }
+}
+
+/// The compressor stays until all that was accepted is compressed.
+#[cfg(feature = "deflate")]
+#[test]
+fn closing_waits_for_what_is_still_to_be_compressed() {
+    for role in BOTH {
+        for fails in [false, true] {
+            let params = || deflate::params("");
+            let config = Config::default().max_sent_frame(5_000);
+            let mut connection = deflate::deflating(role, config, params());
+            let mut random = common::Random::new(3);
+            let noise: Vec<u8> = (0..100_000).map(|_| random.next() as u8).collect();
+            connection.send(&noise).unwrap();
+            let end = if fails { vec![0x83] } else { frame(role, 0x88, b"") };
+            assert_eq!(receive(&mut connection, &end, 1, watch).1.is_err(), fails);
+            let mut written = Vec::new();
+            while !connection.outbox().is_empty() {
+                written.extend(take(&mut connection, 9_999));
+            }
+            let mut peer = deflate::deflating(common::other(role), Config::default(), params());
+            let (events, result) = receive(&mut peer, &written, 1_000, watch);
+            assert_eq!((events.len(), result), (2, Ok(())));
+            assert!(events[0] == common::Seen::Binary(noise));
         }
     }
 }
@@ -312,8 +357,7 @@ fn keepalive_sees_what_is_kept() {
         let mut failed = None;
         for second in 0..60 {
             if takes {
-                let all = connection.outbox().remaining();
-                take(&mut connection, all.min(16_000));
+                take(&mut connection, usize::MAX); // so that it is empty for now
             }
             if let Err(error) = connection.handle_timeout(seconds(f64::from(second))) {
                 failed = Some((second, error));
