@@ -316,7 +316,7 @@ fn sizes_of_types() {
     let message = size_of::<Message>();
     println!("WebSocket<TcpStream>: blocking {sync}, tokio {asynchronous} bytes");
     println!("Error {error}, Message {message} bytes");
-    assert!(sync <= 768 && asynchronous <= 768);
+    assert!(sync <= 800 && asynchronous <= 800);
     assert!(error <= 128 && message <= 40);
     // A handler's future is a reference and what it polls with, not a copy of the connection.
     let batch = [];
