@@ -460,7 +460,7 @@ impl Receiver {
             #[cfg(feature = "deflate")]
             self.inflate(piece, last)?;
         } else {
-            assembly.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+            assembly.push(piece, missing, usize::MAX).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         }
         match self.message.take_if(|_| last) {
             Some(Underway { payload: Payload::Held(assembly), .. }) => {

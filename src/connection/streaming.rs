@@ -92,6 +92,15 @@ impl Connection {
         Ok(())
     }
 
+    /// The empty fragment that would end the message that is being sent in fragments.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn last_fragment(&self) -> Option<MessageRef<'static>> {
+        self.fragments.as_ref().map(|message| match message.text {
+            true => MessageRef::Text(""),
+            false => MessageRef::Binary(&[]),
+        })
+    }
+
     /// As [`receive`](Self::receive), but a message is handed on as it comes, in
     /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
     /// there may be a chunk left: go on until there is `None`.

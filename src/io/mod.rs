@@ -10,6 +10,7 @@ mod error;
 mod extensions;
 mod opening;
 mod parts;
+mod pieces;
 mod pool;
 mod wakers;
 
@@ -18,6 +19,9 @@ pub(crate) use driver::Driver;
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
+#[cfg(feature = "tokio")]
+pub(crate) use pieces::send_stream;
+pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 
 use crate::Time;
 use alloc::vec::Vec;

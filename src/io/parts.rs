@@ -69,6 +69,16 @@ impl<'c> Outgoing<'c> {
         Ok(self.connection.send_with(message, compression)?)
     }
 
+    /// Queues a fragment of a message: see
+    /// [`Connection::send_fragment`](crate::Connection::send_fragment).
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed); [`Error::Send`] if the message under way is of the other kind, too.
+    pub fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+        lend(self.connection);
+        Ok(self.connection.send_fragment(fragment, fin)?)
+    }
+
     /// Whether a message would be accepted.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()

@@ -52,13 +52,16 @@ impl Receiver {
         *done += piece.len() as u64;
         let ended = *done == *len;
         let last = ended && *fin;
-        let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8); // §8.1
+        let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if ended {
-            self.state = State::START;
+            self.end_frame(last);
         }
-        if last {
-            self.message = None;
-        }
-        chunk
+        Ok(chunk)
+    }
+
+    /// The payload of a frame is handed on; `last` says that with it the message is.
+    pub(super) fn end_frame(&mut self, last: bool) {
+        self.state = State::START;
+        self.message.take_if(|_| last);
     }
 }
