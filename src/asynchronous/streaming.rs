@@ -70,6 +70,11 @@ impl<T: AsyncIo> WebSocket<T> {
         self.driver.feed_fragment(fragment, fin)
     }
 
+    /// Whether a message that is sent in fragments is unfinished: then no other is accepted.
+    pub fn is_in_fragments(&self) -> bool {
+        self.driver.connection.is_in_fragments()
+    }
+
     /// Sends one message whose fragments an iterator gives: all text, each UTF-8 by itself, or all
     /// binary. Each is sent as [`send_fragment`](Self::send_fragment) does it, once the iterator has
     /// given the next, or its end: so the last says that it is the last. Without any, nothing is
@@ -116,8 +121,9 @@ impl<T: AsyncIo> WebSocket<T> {
     /// error, after which the message is unfinished.
     ///
     /// # Cancel safety
-    /// If it is dropped, the message is unfinished, and all that the stream has given is queued:
-    /// calling this again with the rest of the stream goes on.
+    /// If it is dropped, all that the stream has given is queued. While
+    /// [`is_in_fragments`](Self::is_in_fragments), calling this again with the rest of the stream goes
+    /// on.
     pub async fn send_stream<M: IntoMessage, E>(
         &mut self,
         pieces: impl Stream<Item = Result<M, E>>,

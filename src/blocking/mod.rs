@@ -24,8 +24,8 @@
 //! [`WebSocket::recv_chunk`] receives a message in parts.
 //!
 //! If the source fails in the middle, the message is unfinished: other messages are refused with
-//! [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished). Go on with it, by any of
-//! these, with pieces of the same kind; or end it as it is, by `send_fragment("", true)`, or `&[]`
+//! [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished);
+//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same kind; or end it as it is, by `send_fragment("", true)`, or `&[]`
 //! if it is binary; or, since the peer cannot know that something is missing, close the
 //! connection, which may be done between fragments. A message that was begun by `send_fragment` is
 //! gone on with in the same way: so `send_fragment_with` can say that it is not to be

@@ -59,6 +59,11 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.feed_fragment(fragment, fin)
     }
 
+    /// Whether a message that is sent in fragments is unfinished: then no other is accepted.
+    pub fn is_in_fragments(&self) -> bool {
+        self.driver.connection.is_in_fragments()
+    }
+
     /// Sends one message whose fragments an iterator gives: all text, each UTF-8 by itself, or all
     /// binary. Each is sent as [`send_fragment`](Self::send_fragment) does it, once the iterator has
     /// given the next, or its end: so the last says that it is the last. Without any, nothing is

@@ -92,6 +92,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a message that is sent in fragments is unfinished: then [`send`](Self::send) accepts
+    /// nothing.
+    pub fn is_in_fragments(&self) -> bool {
+        self.fragments.is_some()
+    }
+
     /// The empty fragment that would end the message that is being sent in fragments.
     #[cfg(feature = "tokio")]
     pub(crate) fn last_fragment(&self) -> Option<MessageRef<'static>> {

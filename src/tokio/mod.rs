@@ -77,8 +77,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// reader's [`io::Error`](std::io::Error), after which the message is unfinished.
     ///
     /// # Cancel safety
-    /// If it is dropped, the message is unfinished, and all that the reader has given is queued:
-    /// calling this again with the same reader goes on.
+    /// If it is dropped, all that the reader has given is queued. While
+    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
+    /// same reader goes on.
     pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
         let mut reader = pin!(reader);
         send_reader(&mut self.driver, |cx, buffer| {
