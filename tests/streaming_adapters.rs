@@ -127,7 +127,13 @@ fn written(script: &Script, role: Role) -> Vec<(u8, Vec<u8>)> {
     split(role, &script.written())
 }
 
-fn expect(script: &Script, role: Role, frames: &[(u8, &[u8])]) {
+/// The first byte of each frame, and its payload.
+type Frames<'f> = &'f [(u8, &'f [u8])];
+
+/// What each read brings.
+type Reads<'r> = &'r [&'r [u8]];
+
+fn expect(script: &Script, role: Role, frames: Frames<'_>) {
     let frames: Vec<_> = frames.iter().map(|(first, payload)| (*first, payload.to_vec())).collect();
     assert_eq!(written(script, role), frames);
 }
@@ -135,7 +141,7 @@ fn expect(script: &Script, role: Role, frames: &[(u8, &[u8])]) {
 #[test]
 fn section_5_4_the_last_piece_of_an_iterator_is_the_last_fragment() {
     for policy in [FlushPolicy::Strict, FlushPolicy::BeforeWait] {
-        let cases: [(Vec<Message>, &[(u8, &[u8])]); 5] = [
+        let cases: [(Vec<Message>, Frames<'_>); 5] = [
             (vec![], &[]),
             (texts(&["one"]), &[(0x81, b"one")]),
             (texts(&[""]), &[(0x81, b"")]),
@@ -171,7 +177,7 @@ fn each_piece_is_written_before_the_second_next_is_asked_for() {
 #[test]
 fn what_a_reader_gives_is_a_message() {
     let large = vec![7; 150_000];
-    let cases: [(&[&[u8]], &[(u8, usize)]); 3] = [
+    let cases: [(Reads<'_>, &[(u8, usize)]); 3] = [
         (&[], &[(0x82, 0)]),
         (&[b"ab", b"c"], &[(0x02, 2), (0x00, 1), (0x80, 0)]),
         (&[&large], &[(0x02, 65_536), (0x00, 65_536), (0x00, 18_928), (0x80, 0)]),

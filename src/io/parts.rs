@@ -79,6 +79,22 @@ impl<'c> Outgoing<'c> {
         Ok(self.connection.send_fragment(fragment, fin)?)
     }
 
+    /// As [`feed_fragment`](Self::feed_fragment); with the first fragment it says whether to compress
+    /// the message.
+    ///
+    /// # Errors
+    /// As [`feed_fragment`](Self::feed_fragment).
+    #[cfg(feature = "deflate")]
+    pub fn feed_fragment_with(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), Error> {
+        lend(self.connection);
+        Ok(self.connection.send_fragment_with(fragment, fin, compression)?)
+    }
+
     /// Whether a message would be accepted.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
