@@ -16,6 +16,7 @@ use core::{
     convert::Infallible,
     pin::pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use fullduplex::{
     CloseCode, Config, Error, FlushPolicy, Message, Role, SendError, SendErrorReason, blocking,
@@ -557,5 +558,50 @@ fn a_reader_is_sent_without_an_allocation_for_each_piece() {
             assert_eq!(heap.calls, 1, "the buffer for the source: {heap:?}");
             assert!(heap.peak <= 64 << 10, "{heap:?}");
         }
+    }
+}
+
+/// An upload that takes longer than any timer, to a peer that says nothing but its pongs,
+/// from a source that is slow or to a receiver that is: nobody is given up.
+#[test]
+fn a_transfer_of_an_hour_outlives_keepalive() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    let slow = async || tokio::time::sleep(Duration::from_secs(7)).await;
+    for (source_is_slow, role) in
+        [(true, Role::Client), (false, Role::Client), (false, Role::Server)]
+    {
+        let (ours, theirs) = tokio::io::duplex(1 << 10);
+        type Piped = fullduplex::tokio::WebSocket<tokio::io::DuplexStream>;
+        // The last pieces are still with a slow receiver when the sender closes.
+        let config = || Config::default().close_timeout(Duration::from_secs(60));
+        let ws = |stream, role| Piped::from_parts(stream, role, config(), Vec::new());
+        let (mut sender, mut receiver) = (ws(ours, role), ws(theirs, other(role)));
+        let pieces = stream::unfold(0, async |count| {
+            if source_is_slow {
+                slow().await;
+            }
+            (count < 500).then_some((Ok::<_, Infallible>(vec![1; 2_000]), count + 1))
+        });
+        runtime.block_on(async {
+            let sending = async {
+                sender.send_stream(pieces).await.unwrap();
+                sender.close(CloseCode::NORMAL, "").await.unwrap();
+            };
+            let receiving = async {
+                let mut received = 0;
+                while let Some(chunk) = receiver.recv_chunk().await.unwrap() {
+                    received += chunk.len();
+                    if !source_is_slow {
+                        slow().await;
+                    }
+                }
+                assert_eq!(received, 1_000_000);
+            };
+            let start = tokio::time::Instant::now();
+            futures_util::future::join(sending, receiving).await;
+            assert!(start.elapsed().as_secs() > 3_000, "{:?}", start.elapsed());
+        });
     }
 }

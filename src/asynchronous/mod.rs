@@ -27,7 +27,11 @@
 //! is not to be compressed, or a head be put in front of a file.
 //!
 //! While pieces are sent nothing is received, so pings are not answered. Where a source may pause for
-//! longer than the peer is patient, let another task receive.
+//! longer than the peer is patient, wait for it and for [`WebSocket::recv`] at once, and send what it
+//! gives with [`WebSocket::send_fragment`].
+//!
+//! [`WebSocket::close`] gives the peer [`Config::close_timeout`](crate::Config::close_timeout) to take
+//! what is still on its way, too: after much was sent to a slow peer, wait for its answer first.
 //!
 //! # One write per message, or one per batch
 //! [`WebSocket::send`] writes at once: when it returns, the operating system has the message. A

@@ -34,6 +34,9 @@
 //! While pieces are sent nothing is received, so pings are not answered: a source that pauses for
 //! longer than the peer is patient is not for these.
 //!
+//! [`WebSocket::close`] gives the peer [`Config::close_timeout`](crate::Config::close_timeout) to take
+//! what is still on its way, too: after much was sent to a slow peer, wait for its answer first.
+//!
 //! # One thread at a time
 //! A call that waits keeps the connection busy: while a thread is in [`WebSocket::recv`], no other
 //! can send. Two peers that both wait in [`WebSocket::send`], each with full buffers, wait for
