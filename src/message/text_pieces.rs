@@ -14,7 +14,7 @@ use core::{error::Error, fmt};
 ///
 /// let mut connection = Connection::client(Config::default());
 /// let (mut pieces, mut text) = (TextPieces::new(), String::new());
-/// for mut read in [b"\x81\x0bna\xc3".to_vec(), b"\xafve caf\xc3\xa9".to_vec()] {
+/// for mut read in [b"\x81\x0cna\xc3".to_vec(), b"\xafve caf\xc3\xa9".to_vec()] {
 ///     let mut input = Input::new(&mut read);
 ///     while let Some(event) = connection.receive_chunk(&mut input)? {
 ///         let Event::Chunk(chunk) = event else { continue };
