@@ -465,10 +465,10 @@ fn the_futures_can_be_sent_to_other_threads() {
     all(&mut tokio_over(&Script::new(), Role::Client, &quiet()));
 }
 
-/// From a reader to another end, 64 MiB through a pipe of 256 KiB: neither end holds more than a few
+/// From a reader to another end, 16 MiB through a pipe of 256 KiB: neither end holds more than a few
 /// pieces, and nothing is allocated for each.
 fn piped(config: impl Fn() -> Config, compressed: bool, role: Role) -> heap::Heap {
-    const SIZE: u64 = 64 << 20;
+    const SIZE: u64 = 16 << 20;
     let _watchdog = watchdog();
     let runtime = runtime();
     let _time = runtime.enter();
@@ -551,7 +551,7 @@ fn a_reader_is_sent_without_an_allocation_for_each_piece() {
         let sink = blocking::Plain(Sink);
         let mut ws = blocking::WebSocket::from_parts(sink, role, quiet(), Vec::new());
         ws.send_reader(io::repeat(1).take(1 << 20)).unwrap();
-        for size in [1 << 20, 64 << 20] {
+        for size in [1 << 20, 16 << 20] {
             let (sent, heap) = measure(|| ws.send_reader(io::repeat(1).take(size)));
             assert_eq!(sent.unwrap(), size);
             println!("{role:?}, {size} bytes: {heap:?}");

@@ -1,6 +1,7 @@
 //! What the async adapters are: one implementation over any runtime's streams and timers.
 //!
-//! Its types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
+//! [`WebSocket`] is a whole connection, [`Reader`] and [`Writer`] are its halves for tasks of their
+//! own. The types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
 //! [`WebSocket`] over tokio's streams and clock. How to open one is there.
 //!
 //! # Deadlines
@@ -20,15 +21,15 @@
 //!
 //! If the source fails in the middle, or the future is dropped, the message is unfinished: other
 //! messages are refused with [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished).
-//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same kind; or end it as it is, by
-//! `send_fragment("", true)`, or `&[]` if it is binary; or, since the peer cannot know that something
-//! is missing, close the connection, which may be done between fragments. A message that was
-//! begun by `send_fragment` is gone on with in the same way: so `send_fragment_with` can say that it
+//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same
+//! kind; or end it as it is, by `send_fragment("", true)`, or `&[]` if it is binary; or, since the
+//! peer cannot know that something is missing, close the connection, which may be done between
+//! fragments. A message that was begun by `send_fragment` is gone on with in the same way: so `send_fragment_with` can say that it
 //! is not to be compressed, or a head be put in front of a file.
 //!
 //! While pieces are sent nothing is received, so pings are not answered. Where a source may pause for
-//! longer than the peer is patient, wait for it and for [`WebSocket::recv`] at once, and send what it
-//! gives with [`WebSocket::send_fragment`].
+//! longer than the peer is patient, [split](WebSocket::split) the connection: the reader answers
+//! while [`Writer::send_fragment`] sends what the source gives.
 //!
 //! [`WebSocket::close`] gives the peer [`Config::close_timeout`](crate::Config::close_timeout) to take
 //! what is still on its way, too: after much was sent to a slow peer, wait for its answer first.
@@ -39,12 +40,16 @@
 //! [`WebSocket::feed`], which is written before the next receive waits, or with
 //! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
 
+mod broadcast;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod halves;
 mod streaming;
 mod upgrade;
 mod websocket;
 
+pub use broadcast::{Broadcast, BroadcastStats, Delivery, MemberId, SlowConsumer};
+pub use halves::{Reader, ReuniteError, Writer};
 pub use upgrade::Upgrade;
 pub use websocket::WebSocket;
 

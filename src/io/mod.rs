@@ -12,6 +12,8 @@ mod opening;
 mod parts;
 mod pieces;
 mod pool;
+#[cfg(feature = "tokio")]
+mod shared;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
@@ -22,6 +24,8 @@ pub use parts::{Outgoing, Parts};
 #[cfg(feature = "tokio")]
 pub(crate) use pieces::send_stream;
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
+#[cfg(feature = "tokio")]
+pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 
 use crate::Time;
 use alloc::vec::Vec;
