@@ -25,9 +25,13 @@
 
 #[cfg(feature = "deflate")]
 mod deflate;
+mod duplex;
+mod halves;
 mod stream;
 mod websocket;
 
+pub use duplex::Duplex;
+pub use halves::{Reader, ReuniteError, Writer};
 pub use stream::{ClientStream, Plain, Timeouts};
 pub use websocket::{Upgrade, WebSocket};
 

@@ -194,6 +194,18 @@ impl Receiver {
         self.progress
     }
 
+    /// Whether what comes next, starting with the byte `first`, is a control frame, or the rest of
+    /// one.
+    #[cfg(feature = "std")]
+    pub(super) fn is_at_control(&self, first: u8) -> bool {
+        match &self.state {
+            State::Head(PartialHead { len: 0, .. }) => first & 0x08 != 0, // §5.5
+            State::Head(PartialHead { bytes, .. }) => bytes[0] & 0x08 != 0,
+            State::Payload { .. } => false,
+            State::Control(_) => true,
+        }
+    }
+
     /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
     /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
     /// changed.

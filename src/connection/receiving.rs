@@ -86,6 +86,26 @@ impl Connection {
         }
     }
 
+    /// As [`receive`](Self::receive) or [`receive_chunk`](Self::receive_chunk), whichever may be
+    /// called, but no further than to the next part of a message: that stays in the input. `None`
+    /// means that there is nothing else.
+    #[cfg(feature = "std")]
+    pub(crate) fn receive_control<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        if self.state.is_over() {
+            return self.discard(input);
+        }
+        match input.as_bytes().first() {
+            Some(first) if self.receiver.is_at_control(*first) => {
+                let chunks = self.is_in_chunks();
+                self.receive_next(input, chunks)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Lets `read` append to the message that is under way, at most as much as it is told, if so
     /// much of it is to come that this pays. All input before must have been received.
     #[cfg(feature = "std")]

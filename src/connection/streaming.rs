@@ -92,6 +92,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a message that is sent in fragments is under way.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_in_fragments(&self) -> bool {
+        self.fragments.is_some()
+    }
+
     /// As [`receive`](Self::receive), but a message is handed on as it comes, in
     /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
     /// there may be a chunk left: go on until there is `None`.

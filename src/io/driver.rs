@@ -1,7 +1,7 @@
 //! The one loop that moves bytes between a stream and the core.
 
 use super::{
-    Error, Io, Outgoing, Parts, ReadBuffer, pool,
+    End, Error, Io, Outgoing, Parts, ReadBuffer, pool,
     wakers::{Caller, Wakers},
 };
 use crate::{
@@ -27,11 +27,14 @@ pub(crate) struct Driver<T> {
     wakers: Wakers,
 }
 
-/// How the end of the connection is reported.
-enum End {
-    /// Not yet; with the error that broke the stream, if it is broken.
-    Unreported(Option<io::Error>),
-    Reported,
+/// What a driver is made of, for those who drive the connection in another way.
+pub(crate) struct Pieces<T> {
+    pub(crate) io: T,
+    pub(crate) connection: Connection,
+    pub(crate) input: ReadBuffer,
+    /// Whether bytes were written that the stream itself may still hold.
+    pub(crate) unflushed: bool,
+    pub(crate) end: End,
 }
 
 /// Lets what is queued go into a buffer of the thread's.
@@ -84,6 +87,16 @@ impl<T: Io> Driver<T> {
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
         let Self { io, connection, input, .. } = self;
         Parts { stream: stream(io), connection, unread: input.into_unread() }
+    }
+
+    pub(crate) fn into_pieces(self) -> Pieces<T> {
+        let Self { io, connection, input, unflushed, end, wakers: _ } = self;
+        Pieces { io, connection, input, unflushed, end }
+    }
+
+    pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
+        let Pieces { io, connection, input, unflushed, end } = pieces;
+        Self { io, connection, input, unflushed, end, wakers: Wakers::default() }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -183,7 +196,10 @@ impl<T: Io> Driver<T> {
                 match self.poll_ending(cx, reads) {
                     Ending::Again => continue,
                     Ending::Wait { reads: wanted } => reads = wanted,
-                    Ending::Over => return Poll::Ready(self.report_end().map(|()| None)),
+                    Ending::Over => {
+                        let end = self.end.report(self.connection.closed());
+                        return Poll::Ready(end.map(|()| None));
+                    }
                 }
             }
             // A write that would block does not keep us from reading.
@@ -337,7 +353,7 @@ impl<T: Io> Driver<T> {
             Ok(()) => self.connection.receive_eof(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
             Err(error) => {
-                self.broken(error);
+                self.end.broken(error);
                 self.connection.transport_failed();
             }
         }
@@ -383,7 +399,7 @@ impl<T: Io> Driver<T> {
             return Err(error.into());
         }
         self.unflushed = false;
-        self.broken(error);
+        self.end.broken(error);
         self.connection.write_failed();
         Ok(Poll::Ready(()))
     }
@@ -395,26 +411,6 @@ impl<T: Io> Driver<T> {
         // A peer that is given up shows in how the connection ends.
         let _ = self.connection.handle_timeout(now);
         Poll::Ready(Ok(()))
-    }
-
-    fn broken(&mut self, error: io::Error) {
-        if let End::Unreported(first @ None) = &mut self.end {
-            *first = Some(error);
-        }
-    }
-
-    /// How the connection ended, the first time; later nothing.
-    fn report_end(&mut self) -> Result<(), Error> {
-        let End::Unreported(error) = core::mem::replace(&mut self.end, End::Reported) else {
-            return Ok(());
-        };
-        match self.connection.closed() {
-            Some(Closed::Clean { .. }) | None => Ok(()),
-            Some(Closed::Unsent { .. }) => Err(error.map_or(Error::Unsent, Error::Io)),
-            Some(Closed::Abnormal) => Err(error.map_or(Error::Abnormal, Error::Io)),
-            Some(Closed::Failed(error)) => Err(Error::Protocol(*error)),
-            Some(Closed::TimedOut(error)) => Err(Error::Timeout(*error)),
-        }
     }
 
     /// Ready when all that is queued was written and the stream is flushed.
@@ -462,7 +458,7 @@ impl<T: Io> Driver<T> {
             if written.is_ready() && self.connection.is_open() {
                 return Poll::Ready(Ok(()));
             }
-            if let Some(error) = self.take_broken() {
+            if let Some(error) = self.end.take_broken() {
                 return Poll::Ready(Err(Error::Io(error)));
             }
             if let Some(Closed::TimedOut(error)) = self.connection.closed() {
@@ -478,13 +474,6 @@ impl<T: Io> Driver<T> {
                 continue;
             }
             return Poll::Pending;
-        }
-    }
-
-    fn take_broken(&mut self) -> Option<io::Error> {
-        match &mut self.end {
-            End::Unreported(error) => error.take(),
-            End::Reported => None,
         }
     }
 

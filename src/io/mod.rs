@@ -6,6 +6,7 @@
 
 mod buffer;
 mod driver;
+mod end;
 mod error;
 mod extensions;
 mod opening;
@@ -14,10 +15,12 @@ mod pool;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
-pub(crate) use driver::Driver;
+pub(crate) use driver::{Driver, Pieces};
+pub(crate) use end::{End, outcome};
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
+pub(crate) use pool::{give_write, take_write};
 
 use crate::Time;
 use alloc::vec::Vec;

@@ -1,0 +1,149 @@
+//! The loop that receives, for a reader and for whoever closes.
+
+use super::shared::{Locked, PATIENCE, ReaderIs, SLICE, Shared};
+use crate::{
+    CloseFrame, Event, Time, Transport,
+    blocking::Duplex,
+    io::{Error, outcome},
+};
+use core::ops::ControlFlow;
+
+/// Who drives the connection to its next event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Reader,
+    /// Somebody who wants to see its end. A reader that is in a call goes first, and what comes is
+    /// for it.
+    Closer,
+}
+
+impl<S: Duplex> Shared<S> {
+    /// Hands events to `on_event` until it breaks or the connection is over.
+    pub(super) fn receive<B>(
+        &self,
+        chunks: bool,
+        on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        let mut state = self.lock();
+        if !chunks && state.connection.is_in_chunks() {
+            return Err(Error::Unfinished);
+        }
+        (state.reader, state.chunks) = (ReaderIs::Receiving, chunks);
+        let (mut state, output) = self.drive(state, Who::Reader, on_event);
+        state.reader = ReaderIs::Away;
+        self.wake(&state); // a closer reads on
+        match output {
+            Some(output) => Ok(Some(output)),
+            None => {
+                let state = &mut *state;
+                state.end.report(state.connection.closed()).map(|()| None)
+            }
+        }
+    }
+
+    /// Starts the closing handshake and sees it to its end.
+    pub(super) fn close(&self, frame: CloseFrame) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.connection.is_open() {
+            state.connection.close(Some(frame));
+            self.timers(&mut state); // the deadline runs from now
+            self.wake(&state);
+        }
+        let discard = |_: Event<'_>| ControlFlow::<()>::Continue(());
+        let (mut state, _) = self.drive(state, Who::Closer, discard);
+        // Whoever receives is told in any case, and of the stream's own error.
+        let broken = match state.reader {
+            ReaderIs::Gone => state.end.take_broken(),
+            _ => None,
+        };
+        outcome(state.connection.closed(), broken)
+    }
+
+    /// Moves bytes and waits until `on_event` breaks; nothing once the connection is over.
+    fn drive<'s, B>(
+        &'s self,
+        mut state: Locked<'s, S>,
+        who: Who,
+        mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> (Locked<'s, S>, Option<B>) {
+        if state.input.is_empty() {
+            state.drained = false;
+        }
+        // When to write again to a stream that takes nothing.
+        let mut retry = Time::EPOCH;
+        loop {
+            let mine = who == Who::Reader || state.reader != ReaderIs::Receiving;
+            if mine {
+                // Where nothing is held, no limit on what is held can be passed.
+                let chunks = state.chunks
+                    || state.reader == ReaderIs::Gone
+                    || state.connection.is_in_chunks();
+                if let Some(output) = state.deliver(chunks, &mut on_event) {
+                    return (self.delivered(state), Some(output));
+                }
+            }
+            if self.end(&mut state) {
+                return (state, None);
+            }
+            if !state.connection.is_open() {
+                self.wake(&state); // nobody needs to wait for room
+            }
+            let queued = state.has_output();
+            if queued && state.writing.is_some() && (retry == Time::EPOCH || self.now() >= retry) {
+                let moves;
+                (state, moves) = self.write(state, PATIENCE);
+                // One that takes nothing now does not keep us from reading.
+                retry = if moves { Time::EPOCH } else { self.now() + SLICE };
+                self.wake(&state);
+                continue;
+            }
+            if queued {
+                state.owed = state.connection.outbox().total_queued();
+            }
+            let due = state.connection.poll_timeout();
+            // Something began whose time is to be noted before a call waits; or reads never wait.
+            // While the connection is open what has arrived is read before a deadline counts.
+            if due == Some(Time::EPOCH) || state.drained {
+                state.drained = false;
+                self.timers(&mut state);
+                continue;
+            }
+            let again = queued.then(|| self.now() + SLICE);
+            let until = [due, again].into_iter().flatten().min();
+            let reads = match state.connection.transport() {
+                Transport::Open => state.input.is_empty(),
+                Transport::AwaitEof => true,
+                _ => false,
+            };
+            let waited = if mine && reads && state.reading.is_some() {
+                let pending;
+                (state, pending) = self.fill(state, until);
+                // Once it is closing, what may come for ever does not keep a deadline from counting.
+                state.drained |= !state.connection.is_open();
+                pending
+            } else {
+                state = self.wait_to_receive(state, until);
+                true
+            };
+            if waited {
+                state.drained = false;
+                self.timers(&mut state);
+            }
+        }
+    }
+
+    /// The last event may be the last that the caller wants: what is urgent is done before.
+    fn delivered<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
+        if !state.connection.is_open() {
+            self.wake(&state);
+            (state, _) = self.write(state, PATIENCE);
+            self.end(&mut state);
+            self.wake(&state);
+        } else if state.drained && state.input.is_empty() {
+            state.drained = false;
+            // Whatever it finds shows in the next call: the message must not be lost.
+            self.timers(&mut state);
+        }
+        state
+    }
+}
