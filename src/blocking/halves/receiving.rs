@@ -78,7 +78,12 @@ impl<S: Duplex> Shared<S> {
                 let chunks = state.chunks
                     || state.reader == ReaderIs::Gone
                     || state.connection.is_in_chunks();
-                if let Some(output) = state.deliver(chunks, &mut on_event) {
+                let mut output = None;
+                if who == Who::Reader {
+                    output = state.hand_over(&mut on_event);
+                }
+                output = output.or_else(|| state.deliver(chunks, &mut on_event));
+                if let Some(output) = output {
                     return (self.delivered(state), Some(output));
                 }
             }

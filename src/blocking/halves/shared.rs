@@ -462,10 +462,9 @@ impl<S> State<S> {
         self.input.release();
     }
 
-    /// Hands out what was received.
-    pub(super) fn deliver<B>(
+    /// Hands out what writers have come across, to the reader.
+    pub(super) fn hand_over<B>(
         &mut self,
-        chunks: bool,
         on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
     ) -> Option<B> {
         while let Some(event) = self.found.pop_front() {
@@ -473,6 +472,15 @@ impl<S> State<S> {
                 return Some(output);
             }
         }
+        None
+    }
+
+    /// Hands out what was received.
+    pub(super) fn deliver<B>(
+        &mut self,
+        chunks: bool,
+        on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> Option<B> {
         let Self { input, connection, .. } = self;
         let output = input.consume(|input| {
             while !input.is_empty() || (chunks && connection.has_more_chunks()) {
