@@ -271,6 +271,7 @@ fn what_a_writer_finds_is_kept_for_the_reader() {
             }
             theirs.write_all(&frame(role, 0x88, &close_body(1000, ""))).unwrap();
             drain.join().unwrap();
+            theirs.shutdown(Shutdown::Write).unwrap();
             theirs
         });
         // The writer goes on all the time, beside a reader that is mostly away.
@@ -617,29 +618,28 @@ fn section_5_4_a_writer_that_is_dropped_in_a_message_holds_nobody_up() {
     peer.join().unwrap().unwrap();
 }
 
-/// A peer that waits for the answer gets it, though the reader is away and nothing else is sent.
+/// With `BeforeWait` a message is the reader's to write, unless it waits already or is gone.
 #[test]
 fn before_wait_leaves_writing_to_the_reader() {
     let _watchdog = watchdog();
     for role in BOTH {
         let config = quiet().flush_policy(FlushPolicy::BeforeWait);
         let (mut reader, writer, theirs) = halves(role, config);
-        let (waits, waiting) = mpsc::channel();
-        let peer = thread::spawn(move || {
-            let mut peer = peer(role, theirs);
-            assert_eq!(peer.recv().unwrap(), Some("first".into()));
-            waits.send(()).unwrap();
-            assert_eq!(peer.recv().unwrap(), Some("second".into()));
-            peer.send("done").unwrap();
+        let echo = thread::spawn(move || peer(role, theirs).run(|message, out| out.feed(message)));
+        writer.send("a").unwrap();
+        writer.send("b").unwrap();
+        let receiver = thread::spawn(move || {
+            for _ in 0..1002 {
+                assert!(reader.recv().unwrap().is_some());
+            }
         });
-        writer.send("first").unwrap();
-        let receiver = thread::spawn(move || reader.recv());
-        // The reader has written it, and is about to wait or does already.
-        waiting.recv().unwrap();
-        writer.send("second").unwrap();
-        writer.flush().unwrap();
-        assert_eq!(receiver.join().unwrap().unwrap(), Some("done".into()));
-        peer.join().unwrap();
+        for i in 0..1000 {
+            writer.send(i.to_string()).unwrap();
+        }
+        receiver.join().unwrap();
+        writer.send("now").unwrap();
+        writer.close(CloseCode::NORMAL, "").unwrap();
+        echo.join().unwrap().unwrap();
     }
 }
 
@@ -767,71 +767,153 @@ fn a_peer_that_is_gone_ends_every_call() {
         assert!(matches!(end, Err(Error::Abnormal | Error::Io(_))), "{end:?}");
         senders.into_iter().for_each(|sender| sender.join().unwrap());
     });
-    assert!(matches!(writer.flush(), Err(_)), "something was lost");
+    assert!(writer.flush().is_err(), "something was lost");
     assert_eq!(writer.closed(), Some(Closed::Abnormal));
 }
 
-/// A stream of the user's own that panics in a write: nobody is left waiting for it.
-#[test]
-fn a_stream_that_panics_ends_the_connection() {
-    struct Panics(TcpStream);
-    impl Read for Panics {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buffer)
-        }
+/// A stream of the user's own.
+struct Own<H> {
+    tcp: TcpStream,
+    half: H,
+}
+
+/// What [`Own`] does in the place of writing.
+trait Writes: Copy {
+    fn write(self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize>;
+}
+
+struct OwnHalf<'s, H>(&'s TcpStream, H);
+
+impl<H> Read for OwnHalf<'_, H> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
-    struct PanickingHalf<'s>(&'s TcpStream);
-    impl Read for PanickingHalf<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.0.read(buffer)
-        }
-    }
-    impl Write for PanickingHalf<'_> {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            panic!("as it is meant to");
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    impl Write for Panics {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    impl Timeouts for Panics {
-        fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-            self.0.set_read_timeout(timeout)
-        }
-        fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-            self.0.set_write_timeout(timeout)
-        }
-    }
-    impl Duplex for Panics {
-        fn half(&self) -> impl Read + Write {
-            PanickingHalf(&self.0)
-        }
-        fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-            self.0.set_nonblocking(nonblocking)
-        }
-        fn shutdown_both(&self) -> io::Result<()> {
-            self.0.shutdown(Shutdown::Both)
-        }
+}
+
+impl<H: Writes> Write for OwnHalf<'_, H> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.write(self.0, bytes)
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<H> Read for Own<H> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.read(buffer)
+    }
+}
+
+impl<H: Writes> Write for Own<H> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.half.write(&self.tcp, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<H> Timeouts for Own<H> {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp.set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.tcp.shutdown(Shutdown::Write)
+    }
+}
+
+impl<H: Writes> Duplex for Own<H> {
+    fn half(&self) -> impl Read + Write {
+        OwnHalf(&self.tcp, self.half)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.tcp.set_nonblocking(nonblocking)
+    }
+
+    fn shutdown_both(&self) -> io::Result<()> {
+        self.tcp.shutdown(Shutdown::Both)
+    }
+}
+
+/// A stream that panics in a write: nobody is left waiting for it.
+#[test]
+fn a_stream_that_panics_ends_the_connection() {
+    #[derive(Clone, Copy)]
+    struct Panics;
+    impl Writes for Panics {
+        fn write(self, _: &TcpStream, _: &[u8]) -> io::Result<usize> {
+            panic!("as it is meant to");
+        }
+    }
     let _watchdog = watchdog();
-    let (ours, _theirs) = tcp_pair();
-    let (mut reader, writer) =
-        WebSocket::from_parts(Panics(ours), Role::Server, quiet(), []).split();
-    let clone = writer.clone();
-    assert!(thread::spawn(move || clone.send("hello")).join().is_err());
-    assert!(matches!(reader.recv(), Err(Error::Abnormal)));
-    assert!(matches!(writer.send("hello"), Err(Error::Closed)));
-    assert!(writer.close(CloseCode::NORMAL, "").is_err());
-    assert!(reader.reunite(writer).is_ok());
+    for waits in [true, false] {
+        let (tcp, theirs) = tcp_pair();
+        let ours = Own { tcp, half: Panics };
+        let (mut reader, writer) = WebSocket::from_parts(ours, Role::Server, quiet(), []).split();
+        let receiver = waits.then(|| thread::spawn(move || (reader.recv(), reader)));
+        let clone = writer.clone();
+        assert!(thread::spawn(move || clone.send("hello")).join().is_err());
+        if let Some(receiver) = receiver {
+            let (end, reader) = receiver.join().unwrap();
+            assert!(matches!(end, Err(Error::Abnormal)), "{end:?}");
+            assert!(reader.reunite(writer.clone()).is_err());
+        }
+        assert!(matches!(writer.send("hello"), Err(Error::Closed)));
+        assert!(writer.close(CloseCode::NORMAL, "").is_err());
+        drop(theirs);
+    }
+}
+
+/// A stream that takes a few bytes at a time: everything arrives once and in order, what is copied
+/// and what is shared.
+#[test]
+fn a_stream_that_takes_little_at_a_time_gets_everything_once() {
+    #[derive(Clone, Copy)]
+    struct Little(usize);
+    impl Writes for Little {
+        fn write(self, mut tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+            tcp.write(&bytes[..bytes.len().min(self.0)])
+        }
+    }
+    let _watchdog = watchdog();
+    for (role, most) in BOTH.into_iter().flat_map(|role| [(role, 7), (role, 1021)]) {
+        let (tcp, theirs) = tcp_pair();
+        let ours = Own { tcp, half: Little(most) };
+        let config = quiet().max_unsent(50_000);
+        let (mut reader, writer) = WebSocket::from_parts(ours, role, config, []).split();
+        let echo = thread::spawn(move || peer(role, theirs).run(|message, out| out.feed(message)));
+        thread::scope(|scope| {
+            for id in 0..3_u8 {
+                let writer = writer.clone();
+                scope.spawn(move || {
+                    for i in 0..100_u8 {
+                        let length = if i % 16 == 0 { 20_000 } else { 2 + usize::from(i) };
+                        let mut payload = vec![i; length];
+                        payload[0] = id;
+                        writer.send(Message::from(payload)).unwrap();
+                    }
+                });
+            }
+            let mut next = [0; 3];
+            for _ in 0..300 {
+                let payload = reader.recv().unwrap().unwrap().into_bytes();
+                let next = &mut next[usize::from(payload[0])];
+                assert!(payload[1..].iter().all(|byte| byte == next));
+                *next += 1;
+            }
+        });
+        writer.close(CloseCode::NORMAL, "").unwrap();
+        echo.join().unwrap().unwrap();
+    }
 }
 
 /// Every stream that has halves has them, and they may go to any thread.

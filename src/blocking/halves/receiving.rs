@@ -69,8 +69,6 @@ impl<S: Duplex> Shared<S> {
         if state.input.is_empty() {
             state.drained = false;
         }
-        // When to write again to a stream that takes nothing.
-        let mut retry = Time::EPOCH;
         loop {
             let mine = who == Who::Reader || state.reader != ReaderIs::Receiving;
             if mine {
@@ -94,11 +92,10 @@ impl<S: Duplex> Shared<S> {
                 self.wake(&state); // nobody needs to wait for room
             }
             let queued = state.has_output();
-            if queued && state.writing.is_some() && (retry == Time::EPOCH || self.now() >= retry) {
-                let moves;
-                (state, moves) = self.write(state, PATIENCE);
-                // One that takes nothing now does not keep us from reading.
-                retry = if moves { Time::EPOCH } else { self.now() + SLICE };
+            // A stream that takes nothing now does not keep us from reading.
+            let retry = state.retry == Time::EPOCH || self.now() >= state.retry;
+            if queued && retry && state.writing.is_some() {
+                (state, _) = self.write(state, PATIENCE);
                 self.wake(&state);
                 continue;
             }
@@ -140,8 +137,11 @@ impl<S: Duplex> Shared<S> {
     /// The last event may be the last that the caller wants: what is urgent is done before.
     fn delivered<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
         if !state.connection.is_open() {
-            self.wake(&state);
-            (state, _) = self.write(state, PATIENCE);
+            let mut moves = state.writing.is_some();
+            state.owed = state.connection.outbox().total_queued();
+            while moves && state.has_output() {
+                (state, moves) = self.write(state, PATIENCE);
+            }
             self.end(&mut state);
             self.wake(&state);
         } else if state.drained && state.input.is_empty() {

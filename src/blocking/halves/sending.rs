@@ -20,8 +20,9 @@ impl<S: Duplex> Shared<S> {
         }
         fed?;
         let strict = state.connection.config().flush_policy == FlushPolicy::Strict;
-        // A reader that waits for the peer does not write before.
-        if strict || sending == Sending::Ping || state.reading.is_none() {
+        // A reader that waits for the peer already does not write before it comes back.
+        let waits = state.reading.is_none() || state.reader == ReaderIs::Gone;
+        if strict || waits || sending == Sending::Ping {
             return self.flush(state);
         }
         Ok(())
@@ -79,21 +80,19 @@ impl<S: Duplex> Shared<S> {
     /// Writes something if there is anything and nobody else does, or waits for something to
     /// change.
     fn step<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
-        let moves;
         if state.writing.is_some() && state.has_output() {
+            let moves;
             (state, moves) = self.write(state, SLICE);
             self.end(&mut state);
-        } else {
-            state = self.wait_to_send(state);
-            moves = state.writing.is_none();
-        }
-        if !moves && state.reader != ReaderIs::Receiving {
-            // The peer may be waiting for us as we are for it; and a reader that is not there
-            // cannot say that it is dead.
-            state = self.look_at_times(state);
-            if state.has_output() {
+            if !moves && state.reader != ReaderIs::Receiving {
+                // The peer may be waiting for us as we are for it; and a reader that is not there
+                // cannot say that it is dead.
+                state = self.look(state);
                 self.timers(&mut state);
             }
+        } else {
+            state = self.wait_to_send(state);
+            state = self.look_at_times(state);
         }
         self.wake(&state);
         state
@@ -123,7 +122,7 @@ impl<S: Duplex> Shared<S> {
 
     fn look_at_times<'s>(&'s self, state: Locked<'s, S>) -> Locked<'s, S> {
         let again = state.looked != Time::EPOCH;
-        if again && self.now().saturating_since(state.looked) < SLICE / 2 {
+        if again && self.now().saturating_since(state.looked) < SLICE {
             return state;
         }
         self.look(state)

@@ -33,7 +33,7 @@ use std::{
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// How long a reader may wait in a write: it is there to receive.
-pub(super) const PATIENCE: Duration = Duration::from_millis(40);
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 
 /// The most that is copied for one write, in bytes; a payload that is shared is not copied.
 const WRITE: usize = 64 * 1024;
@@ -74,6 +74,8 @@ pub(super) struct State<S> {
     pub(super) flushed: u64,
     /// Up to where whoever writes is to go on, in bytes ever queued: somebody left it to them.
     pub(super) owed: u64,
+    /// When the reader is to write again to a stream that takes nothing.
+    pub(super) retry: Time,
     pub(super) end: End,
     over: bool,
     pub(super) reader: ReaderIs,
@@ -122,6 +124,7 @@ impl<S: Duplex> Shared<S> {
             unflushed,
             flushed: if unflushed { 0 } else { written },
             owed: 0,
+            retry: Time::EPOCH,
             end,
             over: false,
             reader: ReaderIs::Away,
@@ -363,6 +366,7 @@ impl<S: Duplex> Shared<S> {
         let mut state = self.lock();
         state.writing = Some(io);
         let moves = !written.is_pending();
+        state.retry = if moves { Time::EPOCH } else { self.now() + SLICE };
         if let Err(error) = state.wrote(written, flushed) {
             self.write_failed(&mut state, error);
         }
