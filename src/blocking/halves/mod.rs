@@ -1,11 +1,13 @@
 //! A connection as two: a [`Reader`] and a [`Writer`], for different threads.
 
+mod calls;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod reader;
 mod receiving;
 mod sending;
 mod shared;
+mod state;
 mod turns;
 mod writer;
 

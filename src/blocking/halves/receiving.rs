@@ -1,6 +1,9 @@
 //! The loop that receives, for a reader and for whoever closes.
 
-use super::shared::{Locked, PATIENCE, ReaderIs, SLICE, Shared};
+use super::{
+    shared::{Locked, PATIENCE, SLICE, Shared},
+    state::ReaderIs,
+};
 use crate::{
     CloseFrame, Event, Time, Transport,
     blocking::Duplex,

@@ -1,7 +1,8 @@
 //! What writers do: wait for their turn, queue, write, and look at what has arrived.
 
 use super::{
-    shared::{Locked, PATIENCE, ReaderIs, SLICE, Shared, State},
+    shared::{Locked, PATIENCE, SLICE, Shared},
+    state::{ReaderIs, State},
     turns::Sending,
 };
 use crate::{FlushPolicy, SendError, SendErrorReason, Time, blocking::Duplex, io::Error};
