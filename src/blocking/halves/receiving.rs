@@ -2,21 +2,25 @@
 
 use super::{
     shared::{Locked, PATIENCE, SLICE, Shared},
-    state::ReaderIs,
+    state::{ReaderIs, State},
 };
 use crate::{
     CloseFrame, Event, Time, Transport,
     blocking::Duplex,
     io::{Error, outcome},
 };
-use core::ops::ControlFlow;
+use core::{ops::ControlFlow, time::Duration};
+
+/// How long a message waits for a reader that is not in a call, before whoever closes discards it
+/// and all that follows.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Who drives the connection to its next event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Reader,
-    /// Somebody who wants to see its end. A reader that is in a call goes first, and what comes is
-    /// for it.
+    /// Somebody who wants to see its end. What comes is for the reader if there is one, as long as
+    /// it comes back for it.
     Closer,
 }
 
@@ -31,7 +35,7 @@ impl<S: Duplex> Shared<S> {
         if !chunks && state.connection.is_in_chunks() {
             return Err(Error::Unfinished);
         }
-        (state.reader, state.chunks) = (ReaderIs::Receiving, chunks);
+        (state.reader, state.chunks, state.grace) = (ReaderIs::Receiving, chunks, None);
         let (mut state, output) = self.drive(state, Who::Reader, on_event);
         state.reader = ReaderIs::Away;
         self.wake(&state); // a closer reads on
@@ -74,7 +78,8 @@ impl<S: Duplex> Shared<S> {
         }
         loop {
             let mine = who == Who::Reader || state.reader != ReaderIs::Receiving;
-            if mine {
+            let later = if who == Who::Closer { self.grace(&mut state) } else { None };
+            if mine && later.is_none() {
                 // Where nothing is held, no limit on what is held can be passed.
                 let chunks = state.chunks
                     || state.reader == ReaderIs::Gone
@@ -114,7 +119,7 @@ impl<S: Duplex> Shared<S> {
                 continue;
             }
             let again = queued.then(|| self.now() + SLICE);
-            let until = [due, again].into_iter().flatten().min();
+            let until = [due, again, later].into_iter().flatten().min();
             let reads = match state.connection.transport() {
                 Transport::Open => state.input.is_empty(),
                 Transport::AwaitEof => true,
@@ -135,6 +140,20 @@ impl<S: Duplex> Shared<S> {
                 self.timers(&mut state);
             }
         }
+    }
+
+    /// Until when what has come is left to a reader that is not in a call.
+    fn grace(&self, state: &mut State<S>) -> Option<Time> {
+        if state.reader != ReaderIs::Away {
+            return None;
+        }
+        state.digest();
+        if state.input.is_empty() {
+            return None;
+        }
+        let now = self.now();
+        let end = *state.grace.get_or_insert(now + GRACE);
+        (now < end).then_some(end)
     }
 
     /// The last event may be the last that the caller wants: what is urgent is done before.

@@ -65,6 +65,7 @@ impl<S: Duplex> Shared<S> {
             chunks: connection.is_in_chunks(),
             drained: false,
             looked: Time::EPOCH,
+            grace: None,
             turns: Turns::new(connection.is_in_fragments().then_some(0)),
             writers: 0,
             waiting_to_receive: 0,

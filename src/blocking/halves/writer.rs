@@ -143,8 +143,8 @@ impl<S: Duplex> Writer<S> {
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
-    /// order. Messages that still come go to the reader if it is in a call, and are discarded
-    /// otherwise. If the connection is closing or closed already, this sees it to its end.
+    /// order. Messages that still come are the reader's, if there is one; once it has left one
+    /// lying for half a second, what comes is discarded. If the connection is closing or closed already, this sees it to its end.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
