@@ -18,10 +18,17 @@
 //! wrapped in [`Plain`], they are checked between one read and the next, once what has arrived is
 //! read, so a read that blocks for ever is not ended.
 //!
-//! # One thread at a time
-//! A call that waits keeps the connection busy: while a thread is in [`WebSocket::recv`], no other
-//! can send. Two peers that both wait in [`WebSocket::send`], each with full buffers, wait for
-//! ever, unless keepalive or a deadline ends it: let one of them receive.
+//! # Threads
+//! A call of [`WebSocket`] that waits keeps the connection busy: while a thread is in
+//! [`WebSocket::recv`], no other can send. Two peers that both wait in [`WebSocket::send`], each
+//! with full buffers, wait for ever, unless keepalive or a deadline ends it: let one of them
+//! receive.
+//!
+//! [`WebSocket::split`] makes a [`Reader`] for one thread and a [`Writer`] for any number of others,
+//! none of which waits for another, over a stream that is a [`Duplex`]: `TcpStream`, `UnixStream`,
+//! [`ClientStream`], references to sockets. Whichever half is in a call answers pings, keeps
+//! deadlines and completes the closing handshake. It costs a lock per call. A handler that answers
+//! what it is given is served faster by [`WebSocket::run`].
 
 #[cfg(feature = "deflate")]
 mod deflate;
