@@ -41,7 +41,7 @@ use core::fmt;
 /// let mut peer = WebSocket::from_parts(theirs, Role::Server, Config::default(), []);
 /// let mut messages = vec![peer.recv()?.unwrap(), peer.recv()?.unwrap()];
 /// messages.sort_by_key(|message| message.as_text().map(str::len));
-/// assert_eq!(messages, ["to be".into(), "or not".into()]);
+/// assert_eq!(messages, ["to be", "or not"]);
 /// assert_eq!(peer.recv()?, None);
 /// # sender.join().unwrap()
 /// # ?; Ok::<(), Box<dyn std::error::Error>>(())
