@@ -56,6 +56,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 #[cfg(feature = "std")]
 pub mod blocking;
 mod connection;
@@ -71,7 +73,7 @@ pub mod message;
 pub mod tokio;
 
 pub use connection::{
-    Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, ProtocolError,
+    Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
     ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
 };
 pub use frame::{CloseCode, CloseFrame};

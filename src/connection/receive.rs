@@ -194,18 +194,6 @@ impl Receiver {
         self.progress
     }
 
-    /// Whether what comes next, starting with the byte `first`, is a control frame, or the rest of
-    /// one.
-    #[cfg(feature = "std")]
-    pub(super) fn is_at_control(&self, first: u8) -> bool {
-        match &self.state {
-            State::Head(PartialHead { len: 0, .. }) => first & 0x08 != 0, // §5.5
-            State::Head(PartialHead { bytes, .. }) => bytes[0] & 0x08 != 0,
-            State::Payload { .. } => false,
-            State::Control(_) => true,
-        }
-    }
-
     /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
     /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
     /// changed.
@@ -315,6 +303,18 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Whether the next frame, or the one that is under way, is a control frame.
+    #[cfg(feature = "std")]
+    pub(super) fn is_control_next(&self, input: &[u8]) -> bool {
+        let first = match &self.state {
+            State::Head(PartialHead { len: 0, .. }) => input.first(),
+            State::Head(partial) => partial.bytes.first(),
+            State::Payload { .. } => None,
+            State::Control(_) => return true,
+        };
+        first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
     }
 
     /// Whether [`append`](Self::append) is worth a try.

@@ -78,31 +78,24 @@ impl Connection {
         Ok(event)
     }
 
+    /// Whether what comes next, of which some is in `input`, is a control frame, which can be
+    /// received although nobody takes messages.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_control_next(&self, input: &Input<'_>) -> bool {
+        self.receiver.is_control_next(input.as_bytes())
+    }
+
+    /// Whether a data frame is under way.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_in_data(&self) -> bool {
+        self.receiver.is_in_payload()
+    }
+
     /// Something came from the peer.
     #[inline]
     pub(super) fn interrupt(&mut self) {
         if let Some(pinger) = &mut self.pinger {
             pinger.interrupt();
-        }
-    }
-
-    /// As [`receive`](Self::receive) or [`receive_chunk`](Self::receive_chunk), whichever may be
-    /// called, but no further than to the next part of a message: that stays in the input. `None`
-    /// means that there is nothing else.
-    #[cfg(feature = "std")]
-    pub(crate) fn receive_control<'i>(
-        &mut self,
-        input: &mut Input<'i>,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
-        if self.state.is_over() {
-            return self.discard(input);
-        }
-        match input.as_bytes().first() {
-            Some(first) if self.receiver.is_at_control(*first) => {
-                let chunks = self.is_in_chunks();
-                self.receive_next(input, chunks)
-            }
-            _ => Ok(None),
         }
     }
 

@@ -11,8 +11,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
-    /// [`Config::max_unsent`] bytes wait to be written, or a message that is sent in
-    /// [fragments](Self::send_fragment) is not finished.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message that
+    /// is sent in [fragments](Self::send_fragment) is not finished.
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
         if let Err(reason) = self.may_send() {
@@ -39,10 +39,11 @@ impl Connection {
         self.outbox.push_message(&header, message);
     }
 
-    /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`].
+    /// Queues a ping (RFC 6455 §5.5.2). The pong comes as [`Event::Pong`](crate::Event::Pong).
     ///
     /// # Errors
-    /// The connection is closing or closed, or [`Config::max_unsent`] bytes wait to be written.
+    /// The connection is closing or closed, or
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written.
     pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
         self.may_queue()?;
         self.push_ping(payload.as_bytes());

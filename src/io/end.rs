@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::Closed;
+use alloc::string::ToString;
 use core::mem;
 use std::io;
 
@@ -26,6 +27,15 @@ impl End {
             Self::Unreported(error) => error.take(),
             Self::Reported => None,
         }
+    }
+
+    /// A copy of the error that broke the stream.
+    pub(crate) fn broken_by(&self) -> Option<io::Error> {
+        let Self::Unreported(Some(error)) = self else { return None };
+        Some(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 
     /// How the connection ended, the first time; later nothing.

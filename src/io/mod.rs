@@ -12,6 +12,8 @@ mod extensions;
 mod opening;
 mod parts;
 mod pool;
+#[cfg(feature = "tokio")]
+mod shared;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
@@ -21,6 +23,8 @@ pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 pub(crate) use pool::{give_write, take_write};
+#[cfg(feature = "tokio")]
+pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 
 use crate::Time;
 use alloc::vec::Vec;
@@ -31,7 +35,8 @@ use core::{
 use std::io;
 
 /// A stream and a clock, as the shared code needs them.
-pub(crate) trait Io {
+#[allow(unnameable_types, unreachable_pub, reason = "only our own adapters implement it")]
+pub trait Io {
     /// Whether a call waits by itself, so that it has to be told until when.
     const WAITS: bool;
 

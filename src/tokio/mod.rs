@@ -12,52 +12,82 @@
 //! ```
 //!
 //! # Deadlines
-//! There is no background task: keepalive, the idle timeout and the closing deadline run while a
-//! call is polled, and a connection that nobody polls does nothing. Keep one task in
-//! [`WebSocket::recv`] or [`WebSocket::run`]. Calls need a runtime with timers
-//! (`enable_time` or `enable_all`); without them, opening a connection fails with a clear error
-//! (tokio's own panic is caught for that, so its message is printed, and with `panic = "abort"` it
-//! ends the program).
-//!
-//! # Cancel safety
-//! Each method says what happens when its future is dropped, in `select!` for instance. In short:
-//! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
-//! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
+//! Calls need a runtime with timers (`enable_time` or `enable_all`); without them, opening a
+//! connection fails with a clear error (tokio's own panic is caught for that, so its message is
+//! printed, and with `panic = "abort"` it ends the program). [Here](crate::asynchronous#deadlines)
+//! is when deadlines run.
 //!
 //! # Two tasks
-//! A [`WebSocket`] is a `Stream` and a `Sink`, so `futures_util::StreamExt::split` lets one task
-//! receive while another sends. Either may be dropped or cancelled without the other being left
-//! asleep; pings are answered by whichever runs.
+//! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
+//! that go to tasks of their own; the writer can be cloned.
 //!
-//! # One write per message, or one per batch
-//! [`WebSocket::send`] writes at once: when it returns, the operating system has the message. A
-//! handler that answers what it receives is faster with [`WebSocket::run`], with
-//! [`WebSocket::feed`], which is written before the next receive waits, or with
-//! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
+//! ```no_run
+//! # async fn run() -> Result<(), fullduplex::Error> {
+//! use fullduplex::CloseCode;
 //!
-//! Two peers that both wait in `send`, each with full buffers, wait for ever, unless keepalive or
-//! a deadline ends it: let one of them receive.
+//! let ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+//! let (mut reader, writer) = ws.split();
+//! let printing = tokio::spawn(async move {
+//!     while let Some(message) = reader.recv().await? {
+//!         println!("{:?}", message.as_text());
+//!     }
+//!     Ok::<(), fullduplex::Error>(())
+//! });
+//! writer.send("hello").await?;
+//! writer.close(CloseCode::NORMAL, "").await?; // `printing` ends when the server has answered
+//! # Ok(()) }
+//! ```
+//!
+//! A [`WebSocket`] is also a `Stream` and a `Sink`, so `futures_util::StreamExt::split` works, too.
+//!
+//! Two peers that both wait in [`WebSocket::send`](crate::asynchronous::WebSocket::send), each with
+//! full buffers and nobody receiving, wait for ever, unless keepalive or a deadline ends it: let one
+//! of them receive, in a task of its own.
 
-#[cfg(feature = "deflate")]
-mod deflate;
 mod stream;
-mod websocket;
 
-pub use stream::ClientStream;
-pub use websocket::{Upgrade, WebSocket};
+pub use crate::asynchronous::SlowConsumer;
+pub use stream::{ClientStream, TokioIo};
 
 use crate::{
-    Config, Error, Time, TimeoutError,
+    Config, Error, Role, Time, TimeoutError, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
     io::{Opening, dial_target},
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{future::poll_fn, pin::pin, task::Poll};
-use stream::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
+
+/// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`] for what it can do.
+pub type WebSocket<S> = asynchronous::WebSocket<TokioIo<S>>;
+
+/// The half of a connection that receives: see [`asynchronous::Reader`].
+pub type Reader<S> = asynchronous::Reader<TokioIo<S>>;
+
+/// The half of a connection that sends: see [`asynchronous::Writer`].
+pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
+
+/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
+
+/// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
+pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
+    /// were read behind it.
+    pub fn from_parts(
+        stream: S,
+        role: Role,
+        config: impl Into<Arc<Config>>,
+        unread: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self::adopt(TokioIo::new(stream), role, config, unread)
+    }
+}
 
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///

@@ -1,6 +1,6 @@
 //! Tokio's streams and clock.
 
-use crate::{Time, io::Io};
+use crate::{Time, asynchronous::AsyncIo, io::Io};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BufMut};
 use core::{
@@ -79,9 +79,9 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-/// An async stream and tokio's clock.
-pub(super) struct TokioIo<S> {
-    pub(super) stream: S,
+/// A tokio stream and tokio's clock. Only as a part of other types' names.
+pub struct TokioIo<S> {
+    stream: S,
     epoch: Instant,
     /// Made at the first wait that has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -150,6 +150,18 @@ fn poll_write_pieces(
     let mut slices = [IoSlice::new(&[]); 16];
     let used = outbox.chunks_vectored(&mut slices);
     stream.poll_write_vectored(cx, &slices[..used])
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncIo for TokioIo<S> {
+    type Stream = S;
+
+    fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    fn into_stream(self) -> S {
+        self.stream
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {

@@ -55,8 +55,7 @@ impl<S: Duplex> Reader<S> {
     /// [`WebSocket::recv`]. A writer that waits for the peer to take something does not hold it up.
     ///
     /// # Errors
-    /// [`Error`] when the connection ended in any other way, once; after that, `None`. A writer may
-    /// have been told before what broke the stream; it is then [`Error::Abnormal`] here.
+    /// [`Error`] when the connection ended in any other way, once; after that, `None`.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.shared.receive(false, |event| match event {
             Event::Message(message) => ControlFlow::Break(message.into_owned()),

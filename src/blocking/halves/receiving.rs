@@ -57,13 +57,8 @@ impl<S: Duplex> Shared<S> {
             self.wake(&state);
         }
         let discard = |_: Event<'_>| ControlFlow::<()>::Continue(());
-        let (mut state, _) = self.drive(state, Who::Closer, discard);
-        // Whoever receives is told in any case, and of the stream's own error.
-        let broken = match state.reader {
-            ReaderIs::Gone => state.end.take_broken(),
-            _ => None,
-        };
-        outcome(state.connection.closed(), broken)
+        let (state, _) = self.drive(state, Who::Closer, discard);
+        outcome(state.connection.closed(), state.end.broken_by())
     }
 
     /// Moves bytes and waits until `on_event` breaks; nothing once the connection is over.

@@ -2,7 +2,7 @@
 
 use super::turns::Turns;
 use crate::{
-    Closed, Connection, Event, Time,
+    Closed, Connection, Event, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
     io::{End, Error, ReadBuffer, give_write},
 };
@@ -117,22 +117,24 @@ impl<S> State<S> {
         let gone = *reader == ReaderIs::Gone;
         input.consume(|input| {
             while !input.is_empty() || (gone && connection.has_more_chunks()) {
-                let event = match gone {
+                // What comes at the end is discarded.
+                let ends = gone || connection.transport() != Transport::Open;
+                if !ends && !connection.is_control_next(input) {
+                    break;
+                }
+                let event = match gone || connection.is_in_chunks() {
                     true => connection.receive_chunk(input),
-                    false => connection.receive_control(input),
+                    false => connection.receive(input),
                 };
                 match event {
-                    Ok(Some(_)) if gone => {}
-                    Ok(Some(event)) => {
+                    Ok(Some(event)) if !gone => {
                         if found.len() == FOUND {
                             found.pop_front();
                         }
                         found.push_back(event.into_owned());
                     }
-                    Ok(None) if gone => {}
-                    Ok(None) => break,
-                    // It shows again in how the connection ends; what follows it is discarded.
-                    Err(_) => {}
+                    // An error shows again in how the connection ends; what follows is discarded.
+                    _ => {}
                 }
             }
         });
@@ -187,7 +189,7 @@ impl<S> State<S> {
 
     /// Why what was queued cannot be written any more, for a sender; nothing if there is no reason.
     pub(super) fn failure(&mut self) -> Option<Error> {
-        if let Some(error) = self.end.take_broken() {
+        if let Some(error) = self.end.broken_by() {
             return Some(Error::Io(error));
         }
         if let Some(Closed::TimedOut(error)) = self.connection.closed() {

@@ -2,7 +2,7 @@
 
 use super::{sending::barred, shared::Shared, turns::Sending};
 use crate::{
-    CloseCode, CloseFrame, Closed, Error, IntoMessage, SendError, SendErrorReason,
+    CloseCode, CloseFrame, Closed, Error, IntoMessage, Prepared, SendError, SendErrorReason,
     blocking::Duplex, frame::ControlPayload,
 };
 use alloc::sync::Arc;
@@ -74,6 +74,17 @@ impl<S: Duplex> Writer<S> {
         self.shared.send(self.sending(), |state| Ok(state.connection.send(message)?))
     }
 
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
+        self.shared.send(self.sending(), |state| {
+            let sent = state.connection.send_prepared(message);
+            Ok(sent.map_err(|reason| message.refused(reason))?)
+        })
+    }
+
     /// Sends a fragment of a message (RFC 6455 §5.4): see
     /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
     /// last. Until then clones wait with their messages, and this one accepts no other.
@@ -115,12 +126,19 @@ impl<S: Duplex> Writer<S> {
         self.shared.lock().connection.send(message)
     }
 
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), with nothing to hand back.
+    pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.shared.lock().connection.send_prepared(message)
+    }
+
     /// Writes all that is queued and flushes the stream.
     ///
     /// # Errors
     /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing,
-    /// [`Error::Unsent`] if the connection ended before. Of several writers one is told what broke
-    /// the stream.
+    /// [`Error::Unsent`] if the connection ended before.
     pub fn flush(&self) -> Result<(), Error> {
         self.shared.flush(self.shared.lock())
     }

@@ -1,13 +1,12 @@
 //! What permessage-deflate adds to a connection.
 
-use super::WebSocket;
+use super::{AsyncIo, WebSocket};
 use crate::{
     Error, IntoMessage, SendError,
     deflate::{Compression, DeflateParams},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<T: AsyncIo> WebSocket<T> {
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
     ///
     /// ```no_run
@@ -48,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Compresses messages as was agreed on, for a connection
-    /// [whose handshake was done elsewhere](Self::from_parts): before anything is sent or received.
+    /// whose handshake was done elsewhere (`from_parts`): before anything is sent or received.
     pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {
         if let Some(params) = agreed.into() {
             self.driver.connection.start_deflate(params);

@@ -1,10 +1,10 @@
 //! A connection over an async stream.
 
-use super::stream::TokioIo;
+use super::AsyncIo;
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Role, SendError,
-    handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
+    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason,
+    handshake::{Request, Response},
     io::{Driver, Opening, ReadBuffer},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -16,7 +16,6 @@ use core::{
 };
 use futures_core::Stream;
 use futures_sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A WebSocket connection over an async stream.
 ///
@@ -26,49 +25,45 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Dropping it drops the stream, without a Close frame: [`close`](Self::close) first.
 ///
 /// See [the module](super) for deadlines and cancel safety.
-pub struct WebSocket<S> {
-    pub(super) driver: Driver<TokioIo<S>>,
-    subprotocol: Option<Box<str>>,
+pub struct WebSocket<T> {
+    pub(super) driver: Driver<T>,
+    pub(super) subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
-    response: Option<Box<Response>>,
+    pub(super) response: Option<Box<Response>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
-    /// were read behind it.
-    pub fn from_parts(
-        stream: S,
+impl<T: AsyncIo> WebSocket<T> {
+    /// Adopts a stream on which the opening handshake was done elsewhere.
+    pub(crate) fn adopt(
+        io: T,
         role: Role,
         config: impl Into<Arc<Config>>,
         unread: impl Into<Vec<u8>>,
     ) -> Self {
         let unread = ReadBuffer::with_bytes(unread.into());
-        let driver = Driver::new(TokioIo::new(stream), role, config.into(), unread);
+        let driver = Driver::new(io, role, config.into(), unread);
         Self { driver, subprotocol: None, response: None }
     }
 
-    /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
+    /// Takes the connection apart. `from_parts` starts a new connection: go on
     /// with this one by hand, through [`Parts::connection`].
-    pub fn into_parts(self) -> Parts<S> {
-        self.driver.into_parts(|io| io.stream)
+    pub fn into_parts(self) -> Parts<T::Stream> {
+        self.driver.into_parts(T::into_stream)
     }
 
-    pub(super) async fn open(
-        opening: Opening<TokioIo<S>>,
-        request: Request,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn open(opening: Opening<T>, request: Request) -> Result<Self, Error> {
         let (driver, response) = Box::pin(opening.client(request)).await?;
         let subprotocol = response.subprotocol().map(Into::into);
         Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
     }
 
-    fn accepted((driver, response): (Driver<TokioIo<S>>, Response)) -> Self {
+    pub(super) fn accepted((driver, response): (Driver<T>, Response)) -> Self {
         Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
     }
 
     async fn drive<R>(
         &mut self,
-        mut poll: impl FnMut(&mut Driver<TokioIo<S>>, &mut Context<'_>) -> Poll<R>,
+        mut poll: impl FnMut(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
     ) -> R {
         poll_fn(|cx| poll(&mut self.driver, cx)).await
     }
@@ -154,6 +149,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
     }
 
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
     /// Sends a fragment of a message (RFC 6455 §5.4): see
     /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
     /// last. Until then no other message is accepted.
@@ -196,6 +204,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`Config::max_unsent`] bytes wait to be written.
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         self.driver.feed(message)
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), with nothing to hand back.
+    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.driver.feed_prepared(message)
     }
 
     /// Writes all that is queued and flushes the stream.
@@ -270,13 +286,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
     /// timeouts alone.
-    pub fn get_ref(&self) -> &S {
-        &self.driver.io.stream
+    pub fn get_ref(&self) -> &T::Stream {
+        self.driver.io.stream()
     }
 }
 
 /// Messages until a clean close; an error is the last item.
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
+impl<T: AsyncIo> Stream for WebSocket<T> {
     type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -286,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
 
 /// `close` sends a Close frame with code 1000 and sees the connection to its end, discarding what
 /// still comes.
-impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
+impl<T: AsyncIo> Sink<Message> for WebSocket<T> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -306,80 +322,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for WebSocket<S> {
+impl<T: AsyncIo<Stream: fmt::Debug>> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("stream", &self.driver.io.stream)
+            .field("stream", self.get_ref())
             .field("connection", &self.driver.connection)
             .finish_non_exhaustive()
-    }
-}
-
-/// A client's request that waits for its answer.
-///
-/// ```no_run
-/// use fullduplex::{Config, handshake::{Acceptance, Response}};
-/// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
-///
-/// let upgrade = fullduplex::tokio::upgrade(stream, Config::default()).await?;
-/// if upgrade.request().path() != "/chat" {
-///     return upgrade.reject(&Response::new(404)).await;
-/// }
-/// let mut ws = upgrade.accept(&Acceptance::new()).await?;
-/// # ws.send("hello").await }
-/// ```
-pub struct Upgrade<S> {
-    opening: Opening<TokioIo<S>>,
-    request: UpgradeRequest,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Upgrade<S> {
-    pub(super) fn new(opening: Opening<TokioIo<S>>, request: UpgradeRequest) -> Self {
-        Self { opening, request }
-    }
-
-    /// What the client asks for.
-    pub fn request(&self) -> &UpgradeRequest {
-        &self.request
-    }
-
-    /// Opens the connection.
-    ///
-    /// # Errors
-    /// [`Error::Acceptance`] if the answer does not fit the request, otherwise as
-    /// [`accept`](super::accept).
-    ///
-    /// # Cancel safety
-    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
-    pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Error> {
-        Box::pin(self.opening.accept(&self.request, acceptance)).await.map(WebSocket::accepted)
-    }
-
-    /// Answers as a policy says.
-    ///
-    /// # Errors
-    /// As [`accept`](super::accept).
-    ///
-    /// # Cancel safety
-    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
-    pub async fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<S>, Error> {
-        Box::pin(self.opening.answer(&self.request, acceptor)).await.map(WebSocket::accepted)
-    }
-
-    /// Turns the request down with an HTTP response of any status but 101, and ends the stream.
-    ///
-    /// # Errors
-    /// [`Error::Response`] if the response cannot be used, [`Error::Io`] if the stream failed.
-    ///
-    /// # Cancel safety
-    /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
-    pub async fn reject(mut self, response: &Response) -> Result<(), Error> {
-        self.opening.reject(response).await
-    }
-}
-
-impl<S> fmt::Debug for Upgrade<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgrade").field("request", &self.request).finish_non_exhaustive()
     }
 }
