@@ -325,3 +325,27 @@ fn sizes_of_types() {
     println!("future of recv: {future} bytes");
     assert!(future <= 128);
 }
+
+/// A half that sends copies what it writes, into a buffer of the thread's, and holds little behind
+/// it. With nobody receiving it looks at what arrives, and that costs no more.
+#[test]
+fn a_blocking_half_sends_without_allocating() {
+    let _watchdog = support::watchdog();
+    for role in BOTH {
+        let (ours, mut theirs) = support::tcp_pair();
+        let ws = blocking::WebSocket::from_parts(ours, role, quiet(), []);
+        let (reader, writer) = ws.split();
+        let peer = std::thread::spawn(move || io::copy(&mut theirs, &mut io::sink()).unwrap());
+        let payload = [7; 125];
+        let send = |times: usize| (0..times).for_each(|_| writer.send(&payload[..]).unwrap());
+        send(10);
+        let ((), heap) = measure(|| send(1000));
+        println!("{role:?}: 1000 messages through a blocking half: {heap:?}");
+        // The buffer that a look reads into comes from the thread's pool, too.
+        assert!(heap.calls <= 2 && heap.kept <= 70_000, "{role:?}: {heap:?}");
+        let ((), large) = measure(|| writer.send(vec![7; 1 << 20]).unwrap());
+        assert!(large.kept <= 70_000, "{role:?}: {large:?}");
+        drop((reader, writer));
+        peer.join().unwrap();
+    }
+}

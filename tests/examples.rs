@@ -233,6 +233,27 @@ fn pipe_end_to_end() {
     }
 }
 
+/// A thread that sends and one that receives: every line comes back before the end.
+#[test]
+fn chat_of_two_threads() {
+    let _watchdog = watchdog();
+    let (_server, url) = serve("echo_server_blocking", &[]);
+    let lines: String = (0..1000).map(|i| format!("line {i}\n")).collect();
+    let mut chat = Command::new(program("chat_blocking"))
+        .arg(&url)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    chat.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = chat.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), lines);
+    let output = Command::new(program("chat_blocking")).output().unwrap();
+    fails(&output, "usage: chat_blocking URL");
+}
+
 /// Clients that speak anything but WebSocket, or break it, or just go away.
 #[test]
 fn servers_survive_garbage() {

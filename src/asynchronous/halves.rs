@@ -3,7 +3,7 @@
 use super::{AsyncIo, WebSocket};
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
-    SendError, SendErrorReason, Stats,
+    SendError, SendErrorReason, Stats, Unsent,
     handshake::Response,
     io::{Call, Driver, Feed, Flush, Shared, Turn},
 };
@@ -376,6 +376,11 @@ macro_rules! both {
             /// [`Connection::round_trip`](crate::Connection::round_trip).
             pub fn round_trip(&self) -> Option<Duration> {
                 self.half.shared.look(|driver| driver.connection.round_trip())
+            }
+
+            /// What waits to be written, and once the connection is over, what never was.
+            pub fn unsent(&self) -> Unsent {
+                self.half.shared.look(|driver| driver.connection.unsent())
             }
 
             /// The subprotocol that was agreed on.

@@ -25,8 +25,8 @@
 //!
 //! If the source fails in the middle, the message is unfinished: other messages are refused with
 //! [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished);
-//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same kind; or end it as it is, by `send_fragment("", true)`, or `&[]`
-//! if it is binary; or, since the peer cannot know that something is missing, close the
+//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same
+//! kind; or end it as it is, by `send_fragment("", true)`, or `&[]` if it is binary; or, since the peer cannot know that something is missing, close the
 //! connection, which may be done between fragments. A message that was begun by `send_fragment` is
 //! gone on with in the same way: so `send_fragment_with` can say that it is not to be
 //! compressed, or a head be put in front of a file.
@@ -37,17 +37,28 @@
 //! [`WebSocket::close`] gives the peer [`Config::close_timeout`](crate::Config::close_timeout) to take
 //! what is still on its way, too: after much was sent to a slow peer, wait for its answer first.
 //!
-//! # One thread at a time
-//! A call that waits keeps the connection busy: while a thread is in [`WebSocket::recv`], no other
-//! can send. Two peers that both wait in [`WebSocket::send`], each with full buffers, wait for
-//! ever, unless keepalive or a deadline ends it: let one of them receive.
+//! # Threads
+//! A call of [`WebSocket`] that waits keeps the connection busy: while a thread is in
+//! [`WebSocket::recv`], no other can send. Two peers that both wait in [`WebSocket::send`], each
+//! with full buffers, wait for ever, unless keepalive or a deadline ends it: let one of them
+//! receive.
+//!
+//! [`WebSocket::split`] makes a [`Reader`] for one thread and a [`Writer`] for any number of others,
+//! none of which waits for another, over a stream that is a [`Duplex`]: `TcpStream`, `UnixStream`,
+//! [`ClientStream`], references to sockets. Whichever half is in a call answers pings, keeps
+//! deadlines and completes the closing handshake. It costs a lock per call. A handler that answers
+//! what it is given is served faster by [`WebSocket::run`].
 
 #[cfg(feature = "deflate")]
 mod deflate;
+mod duplex;
+mod halves;
 mod stream;
 mod streaming;
 mod websocket;
 
+pub use duplex::Duplex;
+pub use halves::{Reader, ReuniteError, Writer};
 pub use stream::{ClientStream, Plain, Timeouts};
 pub use websocket::{Upgrade, WebSocket};
 

@@ -193,7 +193,7 @@ pub(super) struct BlockingIo<S> {
 }
 
 /// The timeout that is set on a stream, in milliseconds; `None` if it is not known.
-type Timeout = Option<Option<u64>>;
+pub(super) type Timeout = Option<Option<u64>>;
 
 /// How long a call may block so as not to miss `deadline`: the largest power of two, in
 /// milliseconds, that is left, so that the timeout has to be set anew some ten times on the way to
@@ -244,6 +244,21 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
             (TimedOut, None) => Some(Poll::Ready(Err(WouldBlock.into()))),
             _ => Some(Poll::Ready(Err(error))),
         }
+    }
+
+    /// What is known of the two timeouts, of reads and of writes.
+    pub(super) fn timeouts(&self) -> (Timeout, Timeout) {
+        (self.read_timeout, self.write_timeout)
+    }
+
+    pub(super) fn with_timeouts(mut self, read: Timeout, write: Timeout) -> Self {
+        (self.read_timeout, self.write_timeout) = (read, write);
+        self
+    }
+
+    /// What the clock counts from.
+    pub(super) fn epoch(&self) -> Instant {
+        self.epoch
     }
 
     /// The stream as it was, without timeouts of ours.

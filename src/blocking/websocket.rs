@@ -23,9 +23,9 @@ use std::io::{Read, Write};
 /// See [the module](super) for deadlines and threads.
 pub struct WebSocket<S> {
     pub(super) driver: Driver<BlockingIo<S>>,
-    subprotocol: Option<Box<str>>,
+    pub(super) subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
-    response: Option<Box<Response>>,
+    pub(super) response: Option<Box<Response>>,
 }
 
 impl<S: Read + Write + Timeouts> WebSocket<S> {

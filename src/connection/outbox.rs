@@ -177,8 +177,23 @@ impl Outbox {
         self.total - self.len() as u64
     }
 
+    /// Copies what is to be written first, for a write during which others may queue more: at most
+    /// `most` bytes go onto the end of `copied`, and a payload that is shared and follows them is
+    /// returned. [`advance`](Self::advance) by what was written, as ever.
+    #[cfg(feature = "std")]
+    pub(crate) fn front(&self, copied: &mut Vec<u8>, most: usize) -> Bytes {
+        let next = self.shared.front();
+        let end = next.map_or(self.copied.len(), |(place, _)| *place);
+        let step = most.min(end - self.written);
+        copied.extend_from_slice(&self.copied[self.written..self.written + step]);
+        match next {
+            Some((place, bytes)) if self.written + step == *place => bytes.clone(),
+            _ => Bytes::new(),
+        }
+    }
+
     /// All bytes that were ever queued.
-    pub(super) fn total_queued(&self) -> u64 {
+    pub(crate) fn total_queued(&self) -> u64 {
         self.total
     }
 
@@ -507,6 +522,35 @@ mod tests {
             copy.push_message(&binary(big.len()), &big[..]);
             copy.push(&binary(3), b"end");
             assert_eq!(gathered, copy.chunk()[2..][..gathered.len()]);
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn the_front_is_the_same_bytes_and_shares_what_is_shared() {
+        let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        for (most, step) in [(1, 1), (3, 2), (1000, usize::MAX), (usize::MAX, usize::MAX)] {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for small in [&b"a"[..], b"", b"bcd"] {
+                outbox.push(&binary(small.len()), small);
+                encode(&mut expected, &binary(small.len()), small);
+                outbox.push_message(&binary(big.len()), &big);
+                encode(&mut expected, &binary(big.len()), &big);
+            }
+            outbox.push(&binary(3), b"end");
+            encode(&mut expected, &binary(3), b"end");
+            let mut all = Vec::new();
+            while !outbox.is_empty() {
+                let mut front = Vec::new();
+                let shared = outbox.front(&mut front, most);
+                assert!(front.len() <= most && front.len() + shared.len() > 0);
+                front.extend_from_slice(&shared);
+                let step = step.min(front.len());
+                all.extend_from_slice(&front[..step]);
+                outbox.advance(step);
+            }
+            assert_eq!(all, expected);
         }
     }
 

@@ -4,7 +4,7 @@
 mod halves;
 
 use super::{
-    Error, Io, Outgoing, Parts, ReadBuffer, pool,
+    End, Error, Io, Outgoing, Parts, ReadBuffer, pool,
     trace::Trace,
     wakers::{Caller, Wakers},
 };
@@ -12,7 +12,7 @@ use crate::{
     Chunk, CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage,
     Message, Prepared, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
 };
-use alloc::{boxed::Box, string::ToString, sync::Arc};
+use alloc::{boxed::Box, sync::Arc};
 use bytes::Buf;
 use core::{
     ops::ControlFlow,
@@ -36,11 +36,15 @@ pub(crate) struct Driver<T> {
     pub(super) trace: Trace,
 }
 
-/// How the end of the connection is reported.
-enum End {
-    /// Not yet; with the error that broke the stream, if it is broken.
-    Unreported(Option<io::Error>),
-    Reported,
+/// What a driver is made of, for those who drive the connection in another way.
+pub(crate) struct Pieces<T> {
+    pub(crate) io: T,
+    pub(crate) connection: Connection,
+    pub(crate) input: ReadBuffer,
+    /// Whether bytes were written that the stream itself may still hold.
+    pub(crate) unflushed: bool,
+    pub(crate) end: End,
+    pub(crate) trace: Trace,
 }
 
 /// Lets what is queued go into a buffer of the thread's.
@@ -94,6 +98,18 @@ impl<T: Io> Driver<T> {
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
         let Self { io, connection, input, .. } = self;
         Parts { stream: stream(io), connection, unread: input.into_unread() }
+    }
+
+    /// What a half that sends has kept of events is lost.
+    pub(crate) fn into_pieces(self) -> Pieces<T> {
+        let Self { io, connection, input, unflushed, end, trace, .. } = self;
+        Pieces { io, connection, input, unflushed, end, trace }
+    }
+
+    pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
+        let Pieces { io, connection, input, unflushed, end, trace } = pieces;
+        let wakers = Wakers::default();
+        Self { io, connection, input, unflushed, flushed: 0, end, kept: None, wakers, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -435,28 +451,12 @@ impl<T: Io> Driver<T> {
 
     fn broken(&mut self, error: io::Error) {
         self.trace.broken(&error);
-        if let End::Unreported(first @ None) = &mut self.end {
-            *first = Some(error);
-        }
+        self.end.broken(error);
     }
 
     /// How the connection ended, the first time; later nothing.
     fn report_end(&mut self) -> Result<(), Error> {
-        match core::mem::replace(&mut self.end, End::Reported) {
-            End::Unreported(error) => self.outcome(error),
-            End::Reported => Ok(()),
-        }
-    }
-
-    /// How the connection ended, if it has, with the error that broke the stream, if one did.
-    fn outcome(&self, error: Option<io::Error>) -> Result<(), Error> {
-        match self.connection.closed() {
-            Some(Closed::Clean { .. }) | None => Ok(()),
-            Some(Closed::Unsent { .. }) => Err(error.map_or(Error::Unsent, Error::Io)),
-            Some(Closed::Abnormal) => Err(error.map_or(Error::Abnormal, Error::Io)),
-            Some(Closed::Failed(error)) => Err(Error::Protocol(*error)),
-            Some(Closed::TimedOut(error)) => Err(Error::Timeout(*error)),
-        }
+        self.end.report(self.connection.closed())
     }
 
     /// Ready when all that is queued was written and the stream is flushed.
@@ -525,20 +525,10 @@ impl<T: Io> Driver<T> {
 
     /// The error that broke the stream, for whoever sends. One who receives elsewhere gets it, too.
     fn take_broken(&mut self) -> Option<io::Error> {
-        match &mut self.end {
-            _ if self.wakers.elsewhere => self.broken_by(),
-            End::Unreported(error) => error.take(),
-            End::Reported => None,
+        match self.wakers.elsewhere {
+            true => self.end.broken_by(),
+            false => self.end.take_broken(),
         }
-    }
-
-    /// A copy of the error that broke the stream.
-    fn broken_by(&self) -> Option<io::Error> {
-        let End::Unreported(Some(error)) = &self.end else { return None };
-        Some(match error.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::new(error.kind(), error.to_string()),
-        })
     }
 
     /// Queues a message, to be written by a flush or before the next receive waits.

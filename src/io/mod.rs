@@ -6,6 +6,7 @@
 
 mod buffer;
 mod driver;
+mod end;
 mod error;
 mod extensions;
 mod opening;
@@ -18,15 +19,18 @@ mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
-pub(crate) use driver::Driver;
+pub(crate) use driver::{Driver, Pieces};
+pub(crate) use end::{End, outcome};
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 #[cfg(feature = "tokio")]
 pub(crate) use pieces::send_stream;
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
+pub(crate) use pool::{give_write, take_write};
 #[cfg(feature = "tokio")]
 pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
+pub(crate) use trace::Trace;
 
 use crate::Time;
 use alloc::vec::Vec;

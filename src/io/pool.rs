@@ -56,13 +56,13 @@ pub(super) fn give_read(buffer: &mut Vec<u8>) {
 
 /// An empty buffer, perhaps one with room.
 #[inline]
-pub(super) fn take_write() -> Vec<u8> {
+pub(crate) fn take_write() -> Vec<u8> {
     take(&WRITES)
 }
 
 /// Gives an empty buffer back.
 #[inline]
-pub(super) fn give_write(buffer: Vec<u8>) {
+pub(crate) fn give_write(buffer: Vec<u8>) {
     if buffer.capacity() <= WRITE_MAX {
         give(&WRITES, buffer);
     }

@@ -32,7 +32,7 @@ mod on {
     }
 
     /// The span of a connection; nothing if nobody listens.
-    pub(in crate::io) struct Trace(Option<Box<Listened>>);
+    pub(crate) struct Trace(Option<Box<Listened>>);
 
     struct Listened {
         span: Span,
@@ -43,35 +43,35 @@ mod on {
 
     impl Trace {
         #[inline]
-        pub(in crate::io) fn new(role: Role) -> Self {
+        pub(crate) fn new(role: Role) -> Self {
             let span = debug_span!(target: TARGET, "websocket", role = role_name(role));
             let listened = |span| Box::new(Listened { span, closing: false, ended: false });
             Self((!span.is_disabled()).then_some(span).map(listened))
         }
 
         /// The opening handshake is done.
-        pub(in crate::io) fn opened(&self) {
+        pub(crate) fn opened(&self) {
             if let Some(Listened { span, .. }) = self.0.as_deref() {
                 event!(parent: span, status = 101, "opened");
             }
         }
 
         /// A deadline passed, if it did.
-        pub(in crate::io) fn timed_out(&self, result: Result<(), TimeoutError>) {
+        pub(crate) fn timed_out(&self, result: Result<(), TimeoutError>) {
             if let (Some(Listened { span, .. }), Err(error)) = (self.0.as_deref(), result) {
                 event!(parent: span, timeout = ?error, "timed out");
             }
         }
 
         /// The stream failed.
-        pub(in crate::io) fn broken(&self, error: &io::Error) {
+        pub(crate) fn broken(&self, error: &io::Error) {
             if let Some(Listened { span, .. }) = self.0.as_deref() {
                 event!(parent: span, error = ?error.kind(), "stream failed");
             }
         }
 
         /// The connection is open no longer; whether it is over shows.
-        pub(in crate::io) fn ending(&mut self, connection: &Connection) {
+        pub(crate) fn ending(&mut self, connection: &Connection) {
             let Some(Listened { span, closing, ended }) = self.0.as_deref_mut() else { return };
             let outcome = connection.outcome();
             if !core::mem::replace(closing, true) {
@@ -115,7 +115,7 @@ mod on {
     }
 
     /// The opening handshake of a client has failed, if it has.
-    pub(in crate::io) fn opening<T>(result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn opening<T>(result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
             // No more than that: what a server sends may be in the text of an error.
             let status = match error {
@@ -131,49 +131,49 @@ mod on {
     }
 
     /// A server turns a request down.
-    pub(in crate::io) fn refusing(status: u16) {
+    pub(crate) fn refusing(status: u16) {
         event!(role = role_name(Role::Server), status, "not opened");
     }
 }
 
 #[cfg(feature = "tracing")]
-pub(super) use on::{Trace, opening, refusing};
+pub(crate) use on::{Trace, opening, refusing};
 
 #[cfg(not(feature = "tracing"))]
 mod off {
     use crate::{Connection, Error, Role, TimeoutError};
     use std::io;
 
-    pub(in crate::io) struct Trace;
+    pub(crate) struct Trace;
 
     #[expect(clippy::unused_self, reason = "there is nobody to tell")]
     impl Trace {
         #[inline(always)]
-        pub(in crate::io) fn new(_: Role) -> Self {
+        pub(crate) fn new(_: Role) -> Self {
             Self
         }
 
         #[inline(always)]
-        pub(in crate::io) fn opened(&self) {}
+        pub(crate) fn opened(&self) {}
 
         #[inline(always)]
-        pub(in crate::io) fn timed_out(&self, _: Result<(), TimeoutError>) {}
+        pub(crate) fn timed_out(&self, _: Result<(), TimeoutError>) {}
 
         #[inline(always)]
-        pub(in crate::io) fn broken(&self, _: &io::Error) {}
+        pub(crate) fn broken(&self, _: &io::Error) {}
 
         #[inline(always)]
-        pub(in crate::io) fn ending(&mut self, _: &Connection) {}
+        pub(crate) fn ending(&mut self, _: &Connection) {}
     }
 
     #[inline(always)]
-    pub(in crate::io) fn opening<T>(result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn opening<T>(result: Result<T, Error>) -> Result<T, Error> {
         result
     }
 
     #[inline(always)]
-    pub(in crate::io) fn refusing(_: u16) {}
+    pub(crate) fn refusing(_: u16) {}
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(super) use off::{Trace, opening, refusing};
+pub(crate) use off::{Trace, opening, refusing};

@@ -1,7 +1,10 @@
 //! What one half of a connection does while the other one does nothing.
 
 use super::{Caller, Driver, Pace, Read};
-use crate::{CloseFrame, Connection, Error, Event, Time, io::Io};
+use crate::{
+    CloseFrame, Connection, Error, Event, Time,
+    io::{Io, outcome},
+};
 use alloc::{boxed::Box, collections::VecDeque};
 use core::{
     ops::ControlFlow,
@@ -243,6 +246,6 @@ impl<T: Io> Driver<T> {
 
     /// How the connection ended, for whoever closes it; `None` while it has not.
     pub(crate) fn end(&self) -> Option<Result<(), Error>> {
-        self.connection.closed().map(|_| self.outcome(self.broken_by()))
+        self.connection.closed().map(|closed| outcome(Some(closed), self.end.broken_by()))
     }
 }

@@ -1,0 +1,206 @@
+//! The receiving half.
+
+use super::{Writer, shared::Shared};
+use crate::{
+    Chunk, Closed, Error, Event, Message, Role, Stats, Unsent,
+    blocking::{Duplex, WebSocket},
+    handshake::Response,
+    io::Driver,
+};
+use alloc::{boxed::Box, sync::Arc};
+use core::{fmt, ops::ControlFlow, time::Duration};
+
+/// The half of a connection that receives: see [`WebSocket::split`].
+///
+/// While it is in a call it sees to the whole connection: it answers pings, completes the closing
+/// handshake, keeps deadlines, and writes what was queued and nobody else is writing. Between its
+/// calls the writers do, as far as they can: see [`Writer`]. If you do not want to receive, drop
+/// it: what comes is then discarded.
+///
+/// Dropping both halves drops the stream, without a Close frame.
+///
+/// ```
+/// use fullduplex::{Config, Role, blocking::WebSocket};
+/// use std::{net::{TcpListener, TcpStream}, thread};
+///
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let ours = TcpStream::connect(listener.local_addr()?)?;
+/// # let theirs = listener.accept()?.0;
+/// let (mut reader, writer) = WebSocket::from_parts(ours, Role::Client, Config::default(), []).split();
+/// let sender = thread::spawn(move || writer.send("to be"));
+///
+/// let mut peer = WebSocket::from_parts(theirs, Role::Server, Config::default(), []);
+/// assert_eq!(peer.recv()?, Some("to be".into()));
+/// peer.send("or not")?;
+/// assert_eq!(reader.recv()?, Some("or not".into()));
+/// # sender.join().unwrap()
+/// # ?; Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reader<S: Duplex> {
+    shared: Arc<Shared<S>>,
+    subprotocol: Option<Box<str>>,
+    response: Option<Box<Response>>,
+}
+
+impl<S: Duplex> Reader<S> {
+    pub(super) fn new(
+        shared: Arc<Shared<S>>,
+        subprotocol: Option<Box<str>>,
+        response: Option<Box<Response>>,
+    ) -> Self {
+        Self { shared, subprotocol, response }
+    }
+
+    /// The next message, or `None` once the connection was closed cleanly: as
+    /// [`WebSocket::recv`]. A writer that waits for the peer to take something does not hold it up.
+    ///
+    /// # Errors
+    /// [`Error`] when the connection ended in any other way, once; after that, `None`.
+    pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.shared.receive(false, |event| match event {
+            Event::Message(message) => ControlFlow::Break(message.into_owned()),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too. Of pings and
+    /// pongs that came while this was not in a call, the last 16 may be all that shows.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.shared.receive(false, |event| ControlFlow::Break(event.into_owned()))
+    }
+
+    /// The next part of a message, or `None` once the connection was closed cleanly: as
+    /// [`WebSocket::recv_chunk`].
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
+    pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.shared.receive(true, |event| match event {
+            Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Makes one connection of the halves again. What was queued and received is still there, but
+    /// for pings and pongs that [`recv_event`](Self::recv_event) has not given yet.
+    ///
+    /// # Errors
+    /// [`ReuniteError`] hands both back: they are not of one connection, or the writer has clones.
+    pub fn reunite(self, writer: Writer<S>) -> Result<WebSocket<S>, ReuniteError<S>> {
+        // No other thread can make this two and not one: both are ours.
+        let alone = Arc::strong_count(&self.shared) == 2;
+        if !alone || !Arc::ptr_eq(&self.shared, &writer.shared) {
+            return Err(ReuniteError { reader: self, writer });
+        }
+        let shared = self.shared.clone();
+        let mut reader = self;
+        let (subprotocol, response) = (reader.subprotocol.take(), reader.response.take());
+        drop((reader, writer));
+        let pieces = Arc::into_inner(shared).and_then(Shared::into_pieces);
+        let driver = Driver::from_pieces(pieces.expect("nobody else has the connection"));
+        Ok(WebSocket { driver, subprotocol, response })
+    }
+
+    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    pub fn is_open(&self) -> bool {
+        self.shared.lock().connection.is_open()
+    }
+
+    /// How the connection ended; `None` while it has not.
+    pub fn closed(&self) -> Option<Closed> {
+        self.shared.lock().connection.closed().cloned()
+    }
+
+    /// What was received and sent so far: see [`Stats`].
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().connection.stats()
+    }
+
+    /// How long the newest ping of keepalive took to be answered: see
+    /// [`Connection::round_trip`](crate::Connection::round_trip).
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().connection.round_trip()
+    }
+
+    /// What waits to be written, and once the connection is over, what never was.
+    pub fn unsent(&self) -> Unsent {
+        self.shared.lock().connection.unsent()
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The server's response, on a client.
+    pub fn response(&self) -> Option<&Response> {
+        self.response.as_deref()
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.shared.lock().connection.role()
+    }
+
+    /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
+    /// timeouts alone.
+    pub fn get_ref(&self) -> &S {
+        &self.shared.stream
+    }
+}
+
+impl<S: Duplex> Drop for Reader<S> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.reader_left();
+        self.shared.wake(&state);
+    }
+}
+
+impl<S: Duplex + fmt::Debug> fmt::Debug for Reader<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("stream", &self.shared.stream)
+            .field("connection", &self.shared.lock().connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`Reader::reunite`] was given halves that do not make a connection: nothing changed.
+///
+/// ```
+/// use fullduplex::{Config, Role, blocking::WebSocket};
+/// # use std::net::{TcpListener, TcpStream};
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let stream = TcpStream::connect(listener.local_addr()?)?;
+///
+/// let (reader, writer) = WebSocket::from_parts(stream, Role::Client, Config::default(), []).split();
+/// let clone = writer.clone();
+/// let error = reader.reunite(writer).unwrap_err();
+/// drop(clone);
+/// assert!(error.reader.reunite(error.writer).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct ReuniteError<S: Duplex> {
+    /// The half that receives.
+    pub reader: Reader<S>,
+    /// The half that sends.
+    pub writer: Writer<S>,
+}
+
+impl<S: Duplex> fmt::Display for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("these halves are not all there is of one connection")
+    }
+}
+
+impl<S: Duplex> fmt::Debug for ReuniteError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReuniteError").finish_non_exhaustive()
+    }
+}
+
+impl<S: Duplex> core::error::Error for ReuniteError<S> {}

@@ -1,0 +1,142 @@
+//! What writers do: wait for their turn, queue, write, and look at what has arrived.
+
+use super::{
+    shared::{Locked, PATIENCE, SLICE, Shared},
+    state::{ReaderIs, State},
+    turns::Sending,
+};
+use crate::{FlushPolicy, SendError, SendErrorReason, Time, blocking::Duplex, io::Error};
+
+impl<S: Duplex> Shared<S> {
+    /// Waits for room and queues with `feed`; and writes unless that is left to the reader.
+    pub(super) fn send(
+        &self,
+        sending: Sending,
+        feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut state = self.turn(self.lock(), sending)?;
+        let fed = feed(&mut state);
+        if !state.turns.is_empty() {
+            self.wake(&state);
+        }
+        fed?;
+        let strict = state.connection.config().flush_policy == FlushPolicy::Strict;
+        // A reader that waits for the peer already does not write before it comes back.
+        let waits = state.reading.is_none() || state.reader == ReaderIs::Gone;
+        if strict || waits || sending == Sending::Ping {
+            return self.flush(state);
+        }
+        Ok(())
+    }
+
+    /// Waits until this can be sent: until there is room, and whoever came before has been served.
+    pub(super) fn turn<'s>(
+        &'s self,
+        mut state: Locked<'s, S>,
+        sending: Sending,
+    ) -> Result<Locked<'s, S>, Error> {
+        if !state.connection.is_open() {
+            return Err(Error::Closed);
+        }
+        if state.turns.is_free(sending) && state.connection.is_ready() {
+            return Ok(state);
+        }
+        let ticket = state.turns.join(sending);
+        let turn = loop {
+            if state.connection.is_open() {
+                if state.turns.is_next(ticket) && state.connection.is_ready() {
+                    break Ok(());
+                }
+            } else if let Some(error) = state.failure() {
+                break Err(error);
+            } else if state.connection.closed().is_some() || !state.has_output() {
+                break Err(Error::Closed);
+            }
+            state = self.step(state);
+        };
+        state.turns.leave(ticket);
+        self.wake(&state);
+        turn.map(|()| state)
+    }
+
+    /// Writes all that is queued now.
+    pub(super) fn flush<'s>(&'s self, mut state: Locked<'s, S>) -> Result<(), Error> {
+        let mut target = None;
+        loop {
+            // Not known while frames of the last message are still to be made.
+            if target.is_none() && !state.connection.is_cut() {
+                target = Some(state.connection.outbox().total_queued());
+            }
+            let flushed = target.is_some_and(|target| state.flushed >= target);
+            if state.connection.is_open() {
+                if flushed {
+                    break;
+                }
+            } else if let Some(error) = state.failure() {
+                return Err(error);
+            } else if flushed || !state.has_output() {
+                break;
+            }
+            state = self.step(state);
+        }
+        self.finish(state);
+        Ok(())
+    }
+
+    /// Writes something if there is anything and nobody else does, or waits for something to
+    /// change.
+    fn step<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
+        if state.writing.is_some() && state.has_output() {
+            let moves;
+            (state, moves) = self.write(state, SLICE);
+            self.end(&mut state);
+            if !moves && state.reader != ReaderIs::Receiving {
+                // The peer may be waiting for us as we are for it; and a reader that is not there
+                // cannot say that it is dead.
+                state = self.look(state);
+                self.timers(&mut state);
+            }
+        } else {
+            state = self.wait_to_send(state);
+            state = self.look_at_times(state);
+        }
+        self.wake(&state);
+        state
+    }
+
+    /// What was to be written is written: does what nobody else may be there to do.
+    fn finish<'s>(&'s self, mut state: Locked<'s, S>) {
+        if state.may_look() {
+            if state.connection.poll_timeout() == Some(Time::EPOCH) {
+                self.timers(&mut state);
+            }
+            state = self.look_at_times(state);
+        }
+        while state.waiting_to_send == 0
+            && state.owed > state.connection.outbox().total_written()
+            && state.has_output()
+        {
+            let moves;
+            (state, moves) = self.write(state, PATIENCE);
+            self.end(&mut state);
+            if !moves {
+                break; // whoever comes next goes on
+            }
+        }
+        self.wake(&state);
+    }
+
+    fn look_at_times<'s>(&'s self, state: Locked<'s, S>) -> Locked<'s, S> {
+        let again = state.looked != Time::EPOCH;
+        if again && self.now().saturating_since(state.looked) < SLICE {
+            return state;
+        }
+        self.look(state)
+    }
+}
+
+/// A fragment from a writer that cannot go on with the message that is under way.
+pub(super) fn barred(message: impl crate::IntoMessage) -> Error {
+    let reason = SendErrorReason::Unfinished;
+    SendError { reason, message: message.into_message() }.into()
+}

@@ -1,0 +1,190 @@
+//! What the halves of a connection share: one state behind a lock, and the two directions of the
+//! stream, each of which one thread at a time takes out of it for a call.
+//!
+//! No call on the stream that may wait is made under the lock. Whoever has changed what others may
+//! wait for [wakes](Shared::wake) them before it lets go of the lock.
+
+use super::{
+    state::{ReaderIs, State},
+    turns::Turns,
+};
+use crate::{
+    Role, Time, Transport,
+    blocking::{
+        Duplex,
+        duplex::{halves, whole},
+        stream::BlockingIo,
+    },
+    io::Pieces,
+};
+use alloc::{collections::VecDeque, sync::Arc};
+use core::{mem, time::Duration};
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+/// How long a write may wait before it is seen what else there is to do, and how often a writer
+/// looks at what has arrived when nobody reads.
+pub(super) const SLICE: Duration = Duration::from_millis(100);
+
+/// How long a reader may wait in a write: it is there to receive.
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
+
+pub(super) type Locked<'s, S> = MutexGuard<'s, State<S>>;
+
+/// What the halves share.
+pub(super) struct Shared<S> {
+    pub(super) stream: Arc<S>,
+    epoch: Instant,
+    state: Mutex<State<S>>,
+    /// For who waits to read, and who closes.
+    received: Condvar,
+    /// For who sends.
+    written: Condvar,
+}
+
+impl<S: Duplex> Shared<S> {
+    pub(super) fn new(pieces: Pieces<BlockingIo<S>>) -> Self {
+        let Pieces { io, mut connection, input, unflushed, end, trace } = pieces;
+        let epoch = io.epoch();
+        let (stream, reading, writing) = halves(io);
+        let written = connection.outbox().total_written();
+        let state = State {
+            input,
+            found: VecDeque::new(),
+            reading: Some(reading),
+            writing: Some(writing),
+            unflushed,
+            flushed: if unflushed { 0 } else { written },
+            owed: 0,
+            retry: Time::EPOCH,
+            end,
+            trace,
+            over: false,
+            reader: ReaderIs::Away,
+            chunks: connection.is_in_chunks(),
+            drained: false,
+            looked: Time::EPOCH,
+            grace: None,
+            turns: Turns::new(connection.is_in_fragments().then_some(0)),
+            writers: 0,
+            waiting_to_receive: 0,
+            waiting_to_send: 0,
+            connection,
+        };
+        let (received, written) = (Condvar::new(), Condvar::new());
+        Self { stream, epoch, state: Mutex::new(state), received, written }
+    }
+
+    /// The way back, once nobody else has the stream.
+    pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
+        let Self { stream, epoch, state, .. } = self;
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { connection, input, reading, writing, unflushed, end, trace, .. } = state;
+        let io = whole(stream, epoch, reading, writing)?;
+        Some(Pieces { io, connection, input, unflushed, end, trace })
+    }
+
+    pub(super) fn lock(&self) -> Locked<'_, S> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::since_epoch(self.epoch.elapsed())
+    }
+
+    /// Something has changed that others may wait for.
+    pub(super) fn wake(&self, state: &State<S>) {
+        if state.waiting_to_receive > 0 {
+            self.received.notify_all();
+        }
+        if state.waiting_to_send > 0 {
+            self.written.notify_all();
+        }
+    }
+
+    /// Waits, at most until the time is `until`, for something to change for who receives.
+    pub(super) fn wait_to_receive<'s>(
+        &self,
+        mut state: Locked<'s, S>,
+        until: Option<Time>,
+    ) -> Locked<'s, S> {
+        state.waiting_to_receive += 1;
+        let mut state = match until {
+            Some(until) => {
+                // A little more, so as not to come too early.
+                let left = until.saturating_since(self.now()) + Duration::from_millis(1);
+                let waited = self.received.wait_timeout(state, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.received.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.waiting_to_receive -= 1;
+        state
+    }
+
+    /// Waits for something to change for who sends; not for long if there is perhaps nobody who sees
+    /// to the connection meanwhile.
+    pub(super) fn wait_to_send<'s>(&self, mut state: Locked<'s, S>) -> Locked<'s, S> {
+        state.waiting_to_send += 1;
+        let mut state = if state.writing.is_some() {
+            // There is nothing to write, so nobody may be in a call.
+            let waited = self.written.wait_timeout(state, SLICE);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            self.written.wait(state).unwrap_or_else(PoisonError::into_inner)
+        };
+        state.waiting_to_send -= 1;
+        state
+    }
+
+    /// Does what is due.
+    pub(super) fn timers(&self, state: &mut State<S>) {
+        let Some(due) = state.connection.poll_timeout() else { return };
+        let now = self.now();
+        if due <= now {
+            // A peer that is given up shows in how the connection ends.
+            state.trace.timed_out(state.connection.handle_timeout(now));
+            self.wake(state);
+        }
+    }
+
+    /// Does what the closing handshake asks of the stream: whether the connection is over.
+    pub(super) fn end(&self, state: &mut State<S>) -> bool {
+        if state.connection.is_open() {
+            return false;
+        }
+        loop {
+            let transport = state.connection.transport();
+            state.trace.ending(&state.connection);
+            match transport {
+                Transport::ShutDown if !state.unflushed => match self.stream.shutdown_write() {
+                    Ok(()) => state.connection.shutdown_complete(),
+                    Err(_) => state.connection.transport_failed(),
+                },
+                Transport::Closed => {
+                    if !mem::replace(&mut state.over, true) {
+                        self.hang_up(state);
+                    }
+                    return true;
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// The connection is over. Whoever is in a call on the stream comes back; and a peer that waits
+    /// for the end of the stream need not wait for our drop.
+    #[cold]
+    fn hang_up(&self, state: &mut State<S>) {
+        if state.reading.is_none() || state.writing.is_none() {
+            let _ = self.stream.shutdown_both();
+        } else if state.connection.role() == Role::Client {
+            let _ = self.stream.shutdown_write();
+        }
+        state.unflushed = false;
+        state.input.release();
+        self.wake(state);
+    }
+}

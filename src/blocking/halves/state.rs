@@ -1,0 +1,206 @@
+//! What is behind the lock: the connection, and who is doing what with it.
+
+use super::turns::Turns;
+use crate::{
+    Closed, Connection, Event, Time, Transport,
+    blocking::{duplex::Half, stream::BlockingIo},
+    io::{End, Error, ReadBuffer, Trace, give_write},
+};
+use alloc::collections::VecDeque;
+use core::{ops::ControlFlow, task::Poll};
+use std::io;
+
+/// The storage of the outbox goes back to the thread's pool if it is larger than this, in bytes.
+const KEEP: usize = 4 * 1024;
+
+/// How many pings and pongs that a writer has found are kept for a reader that is not in a call.
+const FOUND: usize = 16;
+
+/// One direction of the stream.
+pub(super) type Side<S> = BlockingIo<Half<S>>;
+
+/// What is behind the lock.
+pub(super) struct State<S> {
+    pub(super) connection: Connection,
+    pub(super) input: ReadBuffer,
+    /// Control frames that a writer has come across, for the reader: they came before `input`.
+    pub(super) found: VecDeque<Event<'static>>,
+    /// There unless a thread is in a call on it.
+    pub(super) reading: Option<Side<S>>,
+    pub(super) writing: Option<Side<S>>,
+    /// Whether bytes were written that the stream itself may still hold.
+    pub(super) unflushed: bool,
+    /// How much was ever written and flushed, in bytes.
+    pub(super) flushed: u64,
+    /// Up to where whoever writes is to go on, in bytes ever queued: somebody left it to them.
+    pub(super) owed: u64,
+    /// When the reader is to write again to a stream that takes nothing.
+    pub(super) retry: Time,
+    pub(super) end: End,
+    pub(super) trace: Trace,
+    pub(super) over: bool,
+    pub(super) reader: ReaderIs,
+    /// Whether the reader takes messages in chunks, as far as it is known.
+    pub(super) chunks: bool,
+    /// Whether all was read that had arrived, at the last read.
+    pub(super) drained: bool,
+    /// When a writer looked at what has arrived.
+    pub(super) looked: Time,
+    /// Until when whoever closes leaves what has come to a reader that is not in a call.
+    pub(super) grace: Option<Time>,
+    pub(super) turns: Turns,
+    pub(super) writers: u64,
+    pub(super) waiting_to_receive: u32,
+    pub(super) waiting_to_send: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReaderIs {
+    Receiving,
+    /// Not in a call.
+    Away,
+    Gone,
+}
+
+impl<S> State<S> {
+    pub(super) fn has_output(&mut self) -> bool {
+        self.unflushed || !self.connection.outbox().is_empty()
+    }
+
+    /// Whether a writer is to look at what has arrived.
+    pub(super) fn may_look(&self) -> bool {
+        self.reader != ReaderIs::Receiving && self.reading.is_some() && !self.over
+    }
+
+    /// Takes note of what a read came to.
+    pub(super) fn arrived(&mut self, read: Poll<io::Result<usize>>) {
+        self.drained = true;
+        match read {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0)) => self.connection.receive_eof(),
+            Poll::Ready(Ok(read)) => self.drained = read < ReadBuffer::SIZE,
+            Poll::Ready(Err(error)) => {
+                if self.connection.closed().is_none() {
+                    self.broken(error);
+                }
+                self.connection.transport_failed();
+            }
+        }
+    }
+
+    pub(super) fn broken(&mut self, error: io::Error) {
+        self.trace.broken(&error);
+        self.end.broken(error);
+    }
+
+    /// Takes note of what a write came to.
+    pub(super) fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        flushed: Poll<io::Result<()>>,
+    ) -> io::Result<()> {
+        let Poll::Ready(written) = written else { return Ok(()) };
+        let outbox = self.connection.outbox();
+        // Of what was dropped meanwhile nothing is to be written any more.
+        outbox.advance(written?.min(outbox.len()));
+        if let Some(storage) = outbox.reclaim() {
+            match storage.capacity() {
+                ..=KEEP => outbox.lend(storage),
+                _ => give_write(storage),
+            }
+        }
+        self.unflushed = flushed.is_pending();
+        if let Poll::Ready(flushed) = flushed {
+            flushed?;
+            self.flushed = self.connection.outbox().total_written();
+        }
+        Ok(())
+    }
+
+    /// Takes from what was read as far as it is not the reader's.
+    pub(super) fn digest(&mut self) {
+        let Self { input, connection, found, reader, .. } = self;
+        let gone = *reader == ReaderIs::Gone;
+        input.consume(|input| {
+            while !input.is_empty() || (gone && connection.has_more_chunks()) {
+                // What comes at the end is discarded.
+                let ends = gone || connection.transport() != Transport::Open;
+                if !ends && !connection.is_control_next(input) {
+                    break;
+                }
+                let event = match gone || connection.is_in_chunks() {
+                    true => connection.receive_chunk(input),
+                    false => connection.receive(input),
+                };
+                match event {
+                    Ok(Some(event)) if !gone => {
+                        if found.len() == FOUND {
+                            found.pop_front();
+                        }
+                        found.push_back(event.into_owned());
+                    }
+                    // An error shows again in how the connection ends; what follows is discarded.
+                    _ => {}
+                }
+            }
+        });
+        self.input.release();
+    }
+
+    /// Hands out what writers have come across, to the reader.
+    pub(super) fn hand_over<B>(
+        &mut self,
+        on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> Option<B> {
+        while let Some(event) = self.found.pop_front() {
+            if let ControlFlow::Break(output) = on_event(event) {
+                return Some(output);
+            }
+        }
+        None
+    }
+
+    /// Hands out what was received.
+    pub(super) fn deliver<B>(
+        &mut self,
+        chunks: bool,
+        on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> Option<B> {
+        let Self { input, connection, .. } = self;
+        let output = input.consume(|input| {
+            while !input.is_empty() || (chunks && connection.has_more_chunks()) {
+                let event = match chunks {
+                    true => connection.receive_chunk(input),
+                    false => connection.receive(input),
+                };
+                // An error shows again in how the connection ends; what follows it is discarded.
+                let Ok(Some(event)) = event else { continue };
+                if let ControlFlow::Break(output) = on_event(event) {
+                    return Some(output);
+                }
+            }
+            None
+        });
+        if output.is_some() {
+            input.release();
+        }
+        output
+    }
+
+    /// The reader is gone.
+    pub(super) fn reader_left(&mut self) {
+        self.reader = ReaderIs::Gone;
+        self.found = VecDeque::new();
+    }
+
+    /// Why what was queued cannot be written any more, for a sender; nothing if there is no reason.
+    pub(super) fn failure(&mut self) -> Option<Error> {
+        if let Some(error) = self.end.broken_by() {
+            return Some(Error::Io(error));
+        }
+        if let Some(Closed::TimedOut(error)) = self.connection.closed() {
+            return Some(Error::Timeout(*error));
+        }
+        self.connection.has_lost().then_some(Error::Unsent)
+    }
+}
