@@ -71,7 +71,7 @@ enum Presence {
 /// A change of which others want to know.
 #[derive(PartialEq, Eq)]
 struct Mark {
-    written: (u64, bool),
+    written: (u64, u64),
     open: bool,
     over: bool,
     fragmenting: Option<u64>,
