@@ -1,7 +1,8 @@
 //! What the async adapters are: one implementation over any runtime's streams and timers.
 //!
-//! Its types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
-//! [`WebSocket`] over tokio's streams and clock. How to open one is there.
+//! Its types are named by the adapters: `tokio::WebSocket` is [`WebSocket`] over tokio's streams and
+//! clock, `futures_io::WebSocket` over those of any other runtime. How to open one is there. A
+//! handler that is to serve all of them takes a `WebSocket<impl AsyncIo>`.
 //!
 //! # Deadlines
 //! There is no background task: keepalive, the idle timeout and the closing deadline run while a
