@@ -29,6 +29,7 @@
 //! | `std` | yes | the blocking adapter, mask keys from the thread's generator, wide vectors |
 //! | `tokio` | no | the tokio adapter |
 //! | `futures-io` | no | the adapter for smol and every other runtime |
+//! | `testing` | no | for tests of what you build: streams, connections and a clock in memory |
 //! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
 //!
 //! A feature adds to the API and never changes what is there. Without features the crate is the
@@ -73,6 +74,8 @@ mod input;
 #[cfg(feature = "std")]
 mod io;
 pub mod message;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

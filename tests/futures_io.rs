@@ -1,6 +1,6 @@
 //! The futures-io adapter: on smol over TCP, with clocks of every kind, in two tasks. What it has in
 //! common with the others is in `adapters*.rs`.
-#![cfg(all(feature = "futures-io", feature = "tokio"))]
+#![cfg(all(feature = "futures-io", feature = "testing", feature = "tokio"))]
 
 mod common;
 mod support;
@@ -9,8 +9,8 @@ use common::{BOTH, close_codes, frame, other, split};
 use core::{
     cell::RefCell,
     future::poll_fn,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
 use fullduplex::{
@@ -23,6 +23,7 @@ use fullduplex::{
         Acceptance, Acceptor, ClientHandshakeError, RejectionReason, Request, Response,
         UpgradeRequest,
     },
+    testing::Clock,
 };
 use futures_util::{SinkExt, StreamExt, future::join};
 use smol::{
@@ -30,7 +31,7 @@ use smol::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use std::{io, rc::Rc, sync::Arc, thread};
+use std::{io, sync::Arc, thread};
 use support::{REQUEST, Script, Step, Woken, poll_times, quiet, run, tcp_pair, watchdog};
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -271,52 +272,6 @@ fn a_fast_peer_leaves_others_their_turn() {
 
 // Timers
 
-/// A clock that a test moves.
-#[derive(Clone, Default)]
-struct Clock(Rc<RefCell<Moved>>);
-
-/// How late it is, and what is waited for.
-type Moved = (Duration, Option<(Time, Waker)>);
-
-impl Clock {
-    /// Moves to the deadline that is waited for: the time then.
-    fn jump(&self) -> Duration {
-        let mut clock = self.0.borrow_mut();
-        let (deadline, waker) = clock.1.take().expect("a deadline");
-        clock.0 = deadline.elapsed();
-        waker.wake();
-        clock.0
-    }
-}
-
-impl Timer for Clock {
-    fn now(&self) -> Time {
-        Time::since_epoch(self.0.borrow().0)
-    }
-
-    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()> {
-        if self.now() >= deadline {
-            return Poll::Ready(());
-        }
-        self.0.borrow_mut().1 = Some((deadline, cx.waker().clone()));
-        Poll::Pending
-    }
-}
-
-/// Runs `future`, and moves the clock whenever it waits: what came of it, and the time then.
-fn on_clock<R>(clock: &Clock, future: impl Future<Output = R>) -> (R, Duration) {
-    let mut future = pin!(future);
-    let (woken, waker) = Woken::new();
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return (output, clock.0.borrow().0);
-        }
-        if woken.take() == 0 {
-            clock.jump();
-        }
-    }
-}
-
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -324,40 +279,40 @@ fn handshakes_end_in_time() {
     let _watchdog = watchdog();
     // A request that stops.
     for sent in [0, 1, REQUEST.len() - 1] {
-        let clock = Clock::default();
+        let clock = Clock::new();
         let script = Script::reading(REQUEST[..sent].bytes().map(|byte| Step::Bytes(vec![byte])));
         let io = FuturesIo::with_timer(script.clone(), clock.clone());
-        let (end, time) = on_clock(&clock, io.accept_with(&Acceptor::new(), Config::default()));
+        let end = clock.block_on(io.accept_with(&Acceptor::new(), Config::default()));
         let error = end.map(drop).unwrap_err();
         let Error::Rejected(rejection) = error else { panic!("{error:?}") };
         assert_eq!(rejection.reason(), RejectionReason::TimedOut);
         assert!(script.written().starts_with(b"HTTP/1.1 408 "));
         // The client has two seconds to read that.
-        assert_eq!(time, 12 * SECOND);
+        assert_eq!(clock.now().elapsed(), 12 * SECOND);
     }
-    let clock = Clock::default();
+    let clock = Clock::new();
     let script = Script::reading([Step::Bytes(b"HTTP/1.1 101 Swi".to_vec())]);
     let io = FuturesIo::with_timer(script, clock.clone());
     let config = Config::default().handshake_timeout(3 * SECOND);
-    let (end, time) = on_clock(&clock, io.client(URL, config));
+    let end = clock.block_on(io.client(URL, config));
     let error = end.map(drop).unwrap_err();
     let Error::Handshake(ClientHandshakeError::TimedOut { received }) = error else {
         panic!("{error:?}")
     };
-    assert_eq!((received, time), (16, 3 * SECOND));
+    assert_eq!((received, clock.now().elapsed()), (16, 3 * SECOND));
 }
 
 #[test]
 fn section_5_5_2_a_silent_peer_is_pinged_and_given_up() {
     let _watchdog = watchdog();
     for role in BOTH {
-        let clock = Clock::default();
+        let clock = Clock::new();
         let script = Script::new();
         let io = FuturesIo::with_timer(script.clone(), clock.clone());
         let mut ws = io.adopt(role, Config::default(), []);
-        let (end, time) = on_clock(&clock, ws.recv());
+        let end = clock.block_on(ws.recv());
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Pong))), "{end:?}");
-        assert_eq!(time, 45 * SECOND);
+        assert_eq!(clock.now().elapsed(), 45 * SECOND);
         let written = split(role, &script.written());
         assert_eq!((written[0].0, &*close_codes(&written)), (0x89, &[1011][..]));
     }
@@ -367,12 +322,12 @@ fn section_5_5_2_a_silent_peer_is_pinged_and_given_up() {
 fn section_7_1_1_a_close_that_is_not_answered_ends_in_time() {
     let _watchdog = watchdog();
     for role in BOTH {
-        let clock = Clock::default();
+        let clock = Clock::new();
         let io = FuturesIo::with_timer(Script::new(), clock.clone());
         let mut ws = io.adopt(role, quiet(), []);
-        let (end, time) = on_clock(&clock, ws.close(CloseCode::NORMAL, ""));
+        let end = clock.block_on(ws.close(CloseCode::NORMAL, ""));
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
-        assert_eq!(time, 5 * SECOND);
+        assert_eq!(clock.now().elapsed(), 5 * SECOND);
     }
 }
 
