@@ -29,7 +29,7 @@
 //! | `std` | yes | the blocking adapter, mask keys from the thread's generator, wide vectors |
 //! | `tokio` | no | the tokio adapter |
 //! | `futures-io` | no | the adapter for smol and every other runtime |
-//! | `testing` | no | for tests of what you build: streams, connections and a clock in memory |
+//! | `testing` | no | for tests of what you build: connections without sockets, time without waiting |
 //! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
 //!
 //! A feature adds to the API and never changes what is there. Without features the crate is the

@@ -1,4 +1,5 @@
-//! The helpers for tests: the stream in memory through every trait, pairs of every adapter, the clock.
+//! The helpers for tests: the stream in memory through every trait, pairs of every adapter, a link of
+//! two cores, the clock.
 #![cfg(all(feature = "deflate", feature = "futures-io", feature = "testing", feature = "tokio"))]
 
 mod common;
@@ -11,11 +12,12 @@ use core::{
     time::Duration,
 };
 use fullduplex::{
-    CloseCode, Closed, Config, Error, Message, Role, Time, TimeoutError,
+    CloseCode, Closed, Config, Connection, Error, Event, Keepalive, Message, Role, Time,
+    TimeoutError,
     blocking::{self, Timeouts},
     deflate::Deflate,
     futures_io::{FuturesIo, Timer},
-    testing::{Clock, Pipe, blocking_pair, duplex, futures_io_pair, tokio_pair},
+    testing::{Clock, Link, Pipe, blocking_pair, duplex, futures_io_pair, tokio_pair},
 };
 use futures_util::future::join;
 use std::{
@@ -321,6 +323,69 @@ fn a_peer_by_hand() {
     drop(ws);
     theirs.read_to_end(&mut written).unwrap();
     assert_eq!(written[..4], [0x88, written[1], 0x03, 0xea]);
+}
+
+// Two connections of the core
+
+fn link(config: &Config) -> Link {
+    Link::new(Connection::client(config.clone()), Connection::server(config.clone()))
+}
+
+#[test]
+fn a_link_carries_messages_and_ends() {
+    for (config, compresses) in configs() {
+        let mut link = link(&config);
+        let agreed = Deflate::default().accept(&Deflate::default().offers());
+        if compresses {
+            link.client = link.client.with_deflate(agreed);
+            link.server = link.server.with_deflate(agreed);
+        }
+        link.client.send(text()).unwrap();
+        let mut received = Vec::new();
+        link.settle(|event, end| match event {
+            Event::Message(message) => received.push((end.role(), message.into_owned())),
+            event => panic!("{event:?}"),
+        });
+        assert_eq!(received, [(Role::Server, Message::from(text()))]);
+        link.server.close(None);
+        let mut closes = 0;
+        link.settle(|event, _| closes += u32::from(matches!(event, Event::Close(None))));
+        assert_eq!(closes, 2);
+        assert_eq!(link.now(), Time::EPOCH);
+        for end in [&link.client, &link.server] {
+            assert!(end.closed().is_some_and(Closed::is_clean), "{end:?}");
+        }
+    }
+}
+
+/// Pongs in time keep both alive, however much time passes at once; where what one writes is lost,
+/// the other misses its pongs, and it misses those to its own pings.
+#[test]
+fn a_link_has_deadlines() {
+    let config = quiet().keepalive(Keepalive::default());
+    let mut link = link(&config);
+    let mut pings = 0;
+    link.pass(3600 * SECOND, |event, _| pings += u32::from(matches!(event, Event::Ping(_))));
+    assert!((120..=288).contains(&pings), "{pings}");
+    assert!(link.client.is_open() && link.server.is_open());
+    link.lose(Role::Client);
+    link.pass(60 * SECOND, |_, _| {});
+    assert_eq!(link.now(), Time::EPOCH + 3660 * SECOND);
+    for end in [&link.client, &link.server] {
+        assert_eq!(end.closed(), Some(&Closed::TimedOut(TimeoutError::Pong)), "{end:?}");
+    }
+}
+
+#[test]
+#[should_panic = "never come to rest"]
+fn a_link_does_not_go_on_for_ever() {
+    let mut link = link(&quiet());
+    link.client.send("again").unwrap();
+    link.settle(|event, end| {
+        if let Event::Message(message) = event {
+            end.send(message).unwrap();
+        }
+    });
 }
 
 // The clock

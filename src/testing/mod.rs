@@ -28,15 +28,17 @@
 //! # Time
 //! The blocking adapter has real deadlines. On tokio, `#[tokio::test(start_paused = true)]` stops the
 //! clock (feature `test-util` of tokio): it jumps to the next deadline when every task waits.
-//! `Clock` does the same for the futures-io adapter. By hand, time is a number anyway:
-//! [`Connection::handle_timeout`](crate::Connection::handle_timeout).
+//! `Clock` does the same for the futures-io adapter. For those who drive the core by hand, time is a
+//! number anyway: [`Link`] joins two connections and lets it pass.
 
 #[cfg(feature = "futures-io")]
 mod clock;
+mod link;
 mod pipe;
 
 #[cfg(feature = "futures-io")]
 pub use clock::Clock;
+pub use link::Link;
 pub use pipe::{Pipe, duplex};
 
 use crate::{Config, Role, blocking};
