@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::{mem, time::Duration};
 
 /// After how many steps it is taken that two ends never come to rest.
-const MAX_STEPS: u32 = 1_000_000;
+const MAX_STEPS: u32 = 100_000;
 
 /// A client and a server of the core, and the line between them, in a time that passes only when
 /// told to: for tests of what drives a [`Connection`] by hand.
