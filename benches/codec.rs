@@ -9,10 +9,10 @@
 //! cargo bench --bench codec -- receive/binary/125  one group
 //! ```
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 use fullduplex::{
-    Config, Connection, Event, Input,
+    Config, Connection, Event, Input, Prepared,
     frame::{Header, OpCode, mask},
     handshake::{Acceptance, ClientHandshake, HeadLimits, Request, ServerHandshake, accept_key},
 };
@@ -28,7 +28,7 @@ fn main() {
         .measurement_time(Duration::from_millis(800))
         .sample_size(40)
         .configure_from_args();
-    for part in [masking, heads, receive, receive_in_pieces, send, echo, handshake] {
+    for part in [masking, heads, receive, receive_in_pieces, send, broadcast, echo, handshake] {
         part(&mut criterion);
     }
     criterion.final_summary();
@@ -192,6 +192,74 @@ fn send(c: &mut Criterion) {
             });
         }
     }
+}
+
+/// The same message to many clients of a server, per client: sent to each by itself, and prepared
+/// once, which counts. `at once`: each is written before the next is sent, from one buffer that all
+/// are lent, as the adapters do. `queued`: they are written when all are queued.
+fn broadcast(c: &mut Criterion) {
+    let plain = || Connection::server(Config::default());
+    for size in [125, 1024, 4096, 16 * 1024] {
+        broadcast_to(c, &format!("plain {size}"), &Kind::Binary.payload(size), plain);
+    }
+    #[cfg(feature = "deflate")]
+    for takeover in [false, true] {
+        let deflate = fullduplex::deflate::Deflate::default().takeover(takeover);
+        let config = std::sync::Arc::new(Config::default().deflate(deflate.clone()));
+        let connect = || {
+            let agreed = deflate.accept(&deflate.offers());
+            Connection::server(config.clone()).with_deflate(agreed)
+        };
+        let name = if takeover { "takeover 1024" } else { "no takeover 1024" };
+        broadcast_to(c, name, &json(1024), connect);
+    }
+}
+
+fn broadcast_to(c: &mut Criterion, name: &str, payload: &[u8], connect: impl Fn() -> Connection) {
+    const CLIENTS: usize = 1000;
+    let mut payload = payload.to_vec();
+    let mut group = c.benchmark_group(format!("broadcast/{name}"));
+    for (order, at_once) in [("at once", true), ("queued", false)] {
+        let mut clients: Vec<Connection> = (0..CLIENTS).map(|_| connect()).collect();
+        let mut storage = Vec::new();
+        let mut all = |send: &mut dyn FnMut(&mut Connection)| {
+            for client in &mut clients {
+                if at_once {
+                    client.outbox().lend(core::mem::take(&mut storage));
+                }
+                send(client);
+                if at_once {
+                    write_all(client);
+                    storage = client.outbox().reclaim().unwrap_or_default();
+                }
+            }
+            if !at_once {
+                clients.iter_mut().for_each(write_all);
+            }
+        };
+        batches(&mut group, &format!("{order}, send"), CLIENTS, &mut payload, |payload| {
+            let shared = Bytes::copy_from_slice(payload);
+            all(&mut |client| client.send(black_box(&shared)).unwrap());
+        });
+        batches(&mut group, &format!("{order}, prepared"), CLIENTS, &mut payload, |payload| {
+            let prepared = Prepared::new(&*payload);
+            all(&mut |client| client.send_prepared(black_box(&prepared)).unwrap());
+        });
+    }
+}
+
+/// Something that can be compressed, and not to nothing.
+#[cfg(feature = "deflate")]
+fn json(size: usize) -> Vec<u8> {
+    let mut random = 1_u64;
+    let mut text = String::new();
+    while text.len() < size {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let (id, price) = (random >> 40, (random >> 20) % 100_000);
+        text += &format!("{{\"id\":{id},\"price\":{price},\"side\":\"buy\"}},");
+    }
+    text.truncate(size);
+    text.into_bytes()
 }
 
 /// What a server spends on a read if it sends everything back.

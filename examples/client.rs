@@ -3,7 +3,6 @@
 //! `client [--deflate] URL`
 
 use fullduplex::{CloseCode, Config, Message};
-use futures_util::{SinkExt, StreamExt};
 use std::{
     env,
     error::Error,
@@ -56,14 +55,14 @@ fn main() -> ExitCode {
 
 async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
     let ws = fullduplex::tokio::connect_with(url, config).await?;
-    let (mut sink, mut stream) = ws.split();
+    let (mut reader, writer) = ws.split();
     let mut lines = stdin_lines();
     let (mut answers, mut last, mut server_closed) = (0, None, false);
     {
         let mut sending = pin!(async {
             let mut sent = 0;
             while let Some(line) = lines.recv().await {
-                sink.send(Message::from(line?)).await?;
+                writer.send(line?).await?;
                 sent += 1;
             }
             Ok::<usize, Box<dyn Error>>(sent)
@@ -76,9 +75,9 @@ async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
                 sent = &mut sending, if last.is_none() => {
                     last = Some((sent?, time::Instant::now() + LAST_ANSWERS));
                 }
-                message = stream.next() => match message {
+                message = reader.recv() => match message? {
                     Some(message) => {
-                        print(&message?)?;
+                        print(&message)?;
                         answers += 1;
                     }
                     None => {
@@ -90,9 +89,8 @@ async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let mut ws = stream.reunite(sink)?;
-    ws.close(CloseCode::NORMAL, "").await?;
-    match ws.closed() {
+    writer.close(CloseCode::NORMAL, "").await?;
+    match writer.closed() {
         // Done, or going away.
         Some(closed) if server_closed && !matches!(closed.code(), 1000 | 1001 | 1005) => {
             Err(format!("the server closed with {} {}", closed.code(), closed.reason()).into())

@@ -80,7 +80,7 @@ pub mod testing;
 pub mod tokio;
 
 pub use connection::{
-    Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, ProtocolError,
+    Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
     ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
 };
 pub use frame::{CloseCode, CloseFrame};

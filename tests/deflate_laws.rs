@@ -5,6 +5,8 @@
 mod common;
 #[path = "common/deflate.rs"]
 mod deflate;
+#[path = "common/miniz.rs"]
+mod miniz;
 
 use common::{BOTH, Random, Seen, drain, echo, frame, other, receive, split, watch};
 use deflate::{TAIL, deflating, inflate, largest, params, with_bits};
@@ -12,10 +14,10 @@ use fullduplex::{
     Config, Connection, Message, Role,
     deflate::{Compression, DeflateParams},
 };
+use miniz::oracle_reads;
 use miniz_oxide::{
-    DataFormat, MZFlush,
+    MZFlush,
     deflate::{core as deflater, stream::deflate as oracle_deflate},
-    inflate::stream::{InflateState, inflate as oracle_inflate},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -96,29 +98,6 @@ fn seen(message: &Message) -> Seen {
         Message::Text(text) => Seen::text(text),
         Message::Binary(bytes) => Seen::Binary(bytes.to_vec()),
     }
-}
-
-/// Miniz reads a whole message, behind the bytes of `window`.
-fn oracle_reads(window: &[u8], message: &[u8]) -> Vec<u8> {
-    let mut state = InflateState::new_boxed(DataFormat::Raw);
-    let mut read = |mut input: &[u8]| -> Vec<u8> {
-        let (mut all, mut out) = (Vec::new(), vec![0; 65_536]);
-        loop {
-            let result = oracle_inflate(&mut state, input, &mut out, MZFlush::None);
-            all.extend_from_slice(&out[..result.bytes_written]);
-            input = &input[result.bytes_consumed..];
-            if input.is_empty() && result.bytes_written < out.len() {
-                return all;
-            }
-            assert!(result.status.is_ok(), "{:?}", result.status);
-        }
-    };
-    for block in window[window.len().saturating_sub(32_768)..].chunks(0xffff) {
-        let length = block.len() as u16;
-        let head = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
-        read(&[&head, block].concat());
-    }
-    read(&[message, &TAIL].concat())
 }
 
 /// Miniz writes messages that go on from one to the next.

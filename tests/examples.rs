@@ -272,3 +272,15 @@ fn servers_with_bad_arguments() {
         }
     }
 }
+
+#[test]
+fn a_broadcast_reaches_every_client() {
+    let _watchdog = watchdog();
+    let output = Command::new(program("broadcast")).arg("50").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in ["server: 1000 sent, 0 disconnected", "clients: 1000 received", "50 closed cleanly"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+}

@@ -25,7 +25,7 @@ use fullduplex::{
     },
     testing::Clock,
 };
-use futures_util::{SinkExt, StreamExt, future::join};
+use futures_util::future::join;
 use smol::{
     Executor, LocalExecutor, block_on,
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -178,22 +178,19 @@ fn four_halves_in_four_tasks() {
         let server = WebSocket::from_parts(server, Role::Server, often().max_unsent(1_000), []);
         let mut tasks = Vec::new();
         for ws in [client, server] {
-            let (mut sink, mut stream) = ws.split();
+            let (mut reader, writer) = ws.split();
             let sending = executor.spawn(async move {
                 for i in 0..MESSAGES {
-                    sink.feed(Message::from(format!("{i} {}", "x".repeat(i as usize % 60))))
-                        .await
-                        .unwrap();
+                    writer.send(format!("{i} {}", "x".repeat(i as usize % 60))).await.unwrap();
                 }
-                sink.flush().await.unwrap();
-                sink
+                writer
             });
             let receiving = executor.spawn(async move {
                 for i in 0..MESSAGES {
-                    let message = stream.next().await.expect("a message").unwrap();
+                    let message = reader.recv().await.unwrap().expect("a message");
                     assert!(message.as_text().unwrap().starts_with(&format!("{i} ")));
                 }
-                stream
+                reader
             });
             tasks.push((sending, receiving));
         }

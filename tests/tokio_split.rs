@@ -70,8 +70,8 @@ async fn four_halves_in_four_tasks() {
         };
         let client = WebSocket::from_parts(a, Role::Client, config(), []);
         let server = WebSocket::from_parts(b, Role::Server, config(), []);
-        let (client_sink, client_stream) = client.split();
-        let (server_sink, server_stream) = server.split();
+        let (client_sink, client_stream) = StreamExt::split(client);
+        let (server_sink, server_stream) = StreamExt::split(server);
         let (client_done, client_all) = oneshot::channel();
         let (server_done, server_all) = oneshot::channel();
         // Both ends are read from until all is over: pings and pongs lie behind the messages.
@@ -105,7 +105,7 @@ async fn a_close_in_one_task_ends_the_receive_in_another() {
             let peer = tokio::spawn(async move {
                 WebSocket::run(&mut theirs, |message, out| out.feed(message)).await
             });
-            let (mut sink, mut stream) = ours.split();
+            let (mut sink, mut stream) = StreamExt::split(ours);
             let (heard, hear) = oneshot::channel();
             let receiver = tokio::spawn(async move {
                 let first = stream.next().await;
@@ -134,7 +134,7 @@ fn a_close_wakes_the_receiving_task() {
     let _time = runtime.enter();
     for role in BOTH {
         let script = Script::new();
-        let (mut sink, mut stream) = over(&script, role, quiet()).split();
+        let (mut sink, mut stream) = StreamExt::split(over(&script, role, quiet()));
         let (receiver, receiver_waker) = Woken::new();
         let (closer, closer_waker) = Woken::new();
         let next = |stream: &mut _, waker| {
@@ -179,7 +179,7 @@ fn a_send_that_is_given_up_is_finished_by_the_receiver() {
     for role in BOTH {
         let script = Script::new();
         script.state().writes = [Step::Count(5), Step::Stall].into();
-        let (mut sink, mut stream) = over(&script, role, quiet()).split();
+        let (mut sink, mut stream) = StreamExt::split(over(&script, role, quiet()));
         let (receiver, receiver_waker) = Woken::new();
         let (sender, sender_waker) = Woken::new();
         let mut receive = || {
@@ -210,7 +210,7 @@ async fn keepalive_survives_a_send_that_is_given_up() {
     let _watchdog = watchdog();
     let (ours, _theirs) = duplex(64);
     let ws = WebSocket::from_parts(ours, Role::Server, Config::default(), []);
-    let (mut sink, mut stream) = ws.split();
+    let (mut sink, mut stream) = StreamExt::split(ws);
     let receiver = tokio::spawn(async move { stream.next().await });
     sleep(Duration::from_secs(1)).await;
     let sent = timeout(Duration::from_secs(1), sink.send(Message::from(vec![0; 1_000]))).await;
@@ -228,7 +228,8 @@ fn room_made_by_the_receiver_wakes_the_sender() {
     for role in BOTH {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
-        let (mut sink, mut stream) = over(&script, role, quiet().max_unsent(1_000)).split();
+        let (mut sink, mut stream) =
+            StreamExt::split(over(&script, role, quiet().max_unsent(1_000)));
         run(sink.feed(Message::from(vec![0; 2_000]))).unwrap();
         let (sender, sender_waker) = Woken::new();
         let (receiver, receiver_waker) = Woken::new();
@@ -263,7 +264,7 @@ fn a_send_that_is_lost_is_an_error_for_its_task() {
     for role in BOTH {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
-        let (mut sink, mut stream) = over(&script, role, quiet()).split();
+        let (mut sink, mut stream) = StreamExt::split(over(&script, role, quiet()));
         let (sender, sender_waker) = Woken::new();
         let mut send = pin!(sink.send(Message::from("lost")));
         let mut cx = Context::from_waker(&sender_waker);
@@ -286,7 +287,7 @@ fn pongs_are_flushed_by_a_task_that_only_receives() {
     let _time = runtime.enter();
     for role in BOTH {
         let script = Script::new();
-        let (_sink, mut stream) = over(&script, role, quiet()).split();
+        let (_sink, mut stream) = StreamExt::split(over(&script, role, quiet()));
         let (receiver, waker) = Woken::new();
         let mut cx = Context::from_waker(&waker);
         assert!(stream.poll_next_unpin(&mut cx).is_pending());
@@ -330,7 +331,7 @@ fn an_echo_by_forward() {
             (0..100).map(|i| frame(role, 0x81, format!("{i}").as_bytes())).collect();
         let wire = [texts.concat(), frame(role, 0x88, b"\x03\xe8")].concat();
         let script = Script::reading([Step::Bytes(wire), Step::Eof]);
-        let (sink, stream) = over(&script, role, quiet()).split();
+        let (sink, stream) = StreamExt::split(over(&script, role, quiet()));
         let end = run(stream.forward(sink));
         // The Close is in the same read as the last message, which can then not be sent any more.
         assert!(matches!(end, Ok(()) | Err(Error::Closed | Error::Send(_))), "{end:?}");
@@ -350,7 +351,7 @@ fn halves_reunite() {
         Step::Bytes(frames(Role::Client, &[(0x81, b"x"), (0x88, b"")])),
         Step::Eof,
     ]);
-    let (mut sink, mut stream) = over(&script, Role::Client, quiet()).split();
+    let (mut sink, mut stream) = StreamExt::split(over(&script, Role::Client, quiet()));
     assert!(run(stream.next()).is_some());
     run(sink.send("y".into())).unwrap();
     let mut ws = stream.reunite(sink).unwrap();

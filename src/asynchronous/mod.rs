@@ -1,7 +1,8 @@
 //! What the async adapters are: one implementation over any runtime's streams and timers.
 //!
-//! Its types are named by the adapters: `tokio::WebSocket` is [`WebSocket`] over tokio's streams and
-//! clock, `futures_io::WebSocket` over those of any other runtime. How to open one is there. A
+//! [`WebSocket`] is a whole connection, [`Reader`] and [`Writer`] are its halves for tasks of their
+//! own. The types are named by the adapters: `tokio::WebSocket` is [`WebSocket`] over tokio's streams
+//! and clock, `futures_io::WebSocket` over those of any other runtime. How to open one is there. A
 //! handler that is to serve all of them takes a `WebSocket<impl AsyncIo>`.
 //!
 //! # Deadlines
@@ -20,11 +21,15 @@
 //! [`WebSocket::feed`], which is written before the next receive waits, or with
 //! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
 
+mod broadcast;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod halves;
 mod upgrade;
 mod websocket;
 
+pub use broadcast::{Broadcast, BroadcastStats, Delivery, MemberId, SlowConsumer};
+pub use halves::{Reader, ReuniteError, Writer};
 pub use upgrade::Upgrade;
 pub use websocket::WebSocket;
 

@@ -3,7 +3,7 @@
 use super::AsyncIo;
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Role, SendError,
+    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason,
     handshake::{Request, Response},
     io::{Driver, Opening, ReadBuffer},
 };
@@ -27,9 +27,9 @@ use futures_sink::Sink;
 /// See [the module](super) for deadlines and cancel safety.
 pub struct WebSocket<T> {
     pub(super) driver: Driver<T>,
-    subprotocol: Option<Box<str>>,
+    pub(super) subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
-    response: Option<Box<Response>>,
+    pub(super) response: Option<Box<Response>>,
 }
 
 impl<T: AsyncIo> WebSocket<T> {
@@ -150,6 +150,19 @@ impl<T: AsyncIo> WebSocket<T> {
         if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
     }
 
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
     /// Sends a fragment of a message (RFC 6455 §5.4): see
     /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
     /// last. Until then no other message is accepted.
@@ -192,6 +205,14 @@ impl<T: AsyncIo> WebSocket<T> {
     /// [`Config::max_unsent`] bytes wait to be written.
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         self.driver.feed(message)
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), with nothing to hand back.
+    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.driver.feed_prepared(message)
     }
 
     /// Writes all that is queued and flushes the stream.

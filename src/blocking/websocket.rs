@@ -3,7 +3,7 @@
 use super::stream::{BlockingIo, Timeouts};
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Role, SendError,
+    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
     io::{Driver, Opening, ReadBuffer, block_on},
 };
@@ -130,6 +130,16 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
     }
 
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
+        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
+    }
+
     /// Sends a fragment of a message (RFC 6455 §5.4): see
     /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
     /// last. Until then no other message is accepted.
@@ -159,6 +169,14 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// [`Config::max_unsent`] bytes wait to be written.
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         self.driver.feed(message)
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), with nothing to hand back.
+    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.driver.feed_prepared(message)
     }
 
     /// Writes all that is queued and flushes the stream.

@@ -1,6 +1,6 @@
 //! Compressing what is sent (RFC 7692 §6.1), and what was agreed on.
 
-use super::{Connection, Keys};
+use super::{Connection, Keys, Prepared};
 use crate::{
     SendError,
     deflate::{Compression, Decoder, DeflateParams, Encoder},
@@ -130,16 +130,34 @@ impl Connection {
         if !encoder.takes(payload.len(), compression) {
             return false;
         }
-        let opcode = match message {
-            MessageRef::Text(_) => OpCode::Text,
-            MessageRef::Binary(_) => OpCode::Binary,
-        };
         let mask = self.keys.next();
-        let header = Header { rsv: Rsv::RSV1, mask, ..Header::new(opcode, payload.len() as u64) };
+        let header = Header::new(message.opcode(), payload.len() as u64);
+        let header = Header { rsv: Rsv::RSV1, mask, ..header };
         let most = match compression {
             Compression::Auto if encoder.may_take_back() => payload.len(),
             _ => usize::MAX,
         };
         self.outbox.push_written(header, most, |out| encoder.message(payload, mask, out))
+    }
+
+    /// Queues a message that many connections send, if it is to be compressed: whether it was.
+    pub(super) fn push_prepared(&mut self, message: &Prepared) -> bool {
+        #[cfg(feature = "std")]
+        if let (Keys::Server, Some(Deflating { encoder: Some(encoder), .. })) =
+            (&self.keys, self.deflate.as_deref_mut())
+        {
+            if !encoder.takes(message.len(), message.choice()) {
+                return false;
+            }
+            if let Some(frame) = message.compressed(encoder.kind()) {
+                if message.choice() == Compression::Auto && frame.len() > message.plain().len() {
+                    return false; // nothing refers to it yet
+                }
+                encoder.passed_by(message.message().as_bytes());
+                self.outbox.push_frame(frame);
+                return true;
+            }
+        }
+        self.push_compressed(message.message(), message.choice())
     }
 }

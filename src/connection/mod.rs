@@ -8,6 +8,7 @@ mod error;
 mod keepalive;
 mod keys;
 mod outbox;
+mod prepared;
 mod receive;
 mod receiving;
 mod sending;
@@ -21,6 +22,7 @@ pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, Ti
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
 pub use outbox::Outbox;
+pub use prepared::Prepared;
 pub use receive::Event;
 pub use time::Time;
 

@@ -12,6 +12,10 @@ use core::fmt;
 /// smaller ones are copied: one write of contiguous bytes is cheaper than gathering small pieces.
 const SHARE_FROM: u64 = 16 * 1024;
 
+/// Prepared frames from this size on, in bytes, are shared as well if nothing else waits: there is
+/// nothing to gather, and they take no memory for peers that do not read.
+const SHARE_ALONE_FROM: usize = 4 * 1024;
+
 /// Unwritten pongs that are queued one by one; beyond these only the newest ping is answered
 /// (RFC 6455 §5.5.3 allows that), so a flood of pings cannot make the queue grow.
 const MAX_PONGS: u8 = 16;
@@ -176,6 +180,21 @@ impl Outbox {
         self.total += payload.len() as u64;
         self.shared_len += payload.len();
         self.shared.push_back((self.copied.len(), payload));
+    }
+
+    /// Queues a message as a whole frame that other connections may send as well. It is copied if
+    /// it is small.
+    pub(super) fn push_frame(&mut self, frame: &Bytes) {
+        let share_from = if self.is_empty() { SHARE_ALONE_FROM } else { SHARE_FROM as usize };
+        self.total += frame.len() as u64;
+        if frame.len() >= share_from {
+            self.shared_len += frame.len();
+            self.shared.push_back((self.copied.len(), frame.clone()));
+        } else {
+            self.compact();
+            self.copied.extend_from_slice(frame);
+        }
+        self.messages_end = self.total;
     }
 
     /// Queues a message as one frame whose payload `write` appends, masked already. `header` has

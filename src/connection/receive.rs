@@ -305,6 +305,18 @@ impl Receiver {
         }
     }
 
+    /// Whether the next frame, or the one that is under way, is a control frame.
+    #[cfg(feature = "std")]
+    pub(super) fn is_control_next(&self, input: &[u8]) -> bool {
+        let first = match &self.state {
+            State::Head(PartialHead { len: 0, .. }) => input.first(),
+            State::Head(partial) => partial.bytes.first(),
+            State::Payload { .. } => None,
+            State::Control(_) => return true,
+        };
+        first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
+    }
+
     /// Whether [`append`](Self::append) is worth a try.
     #[cfg(feature = "std")]
     #[inline]

@@ -78,6 +78,19 @@ impl Connection {
         Ok(event)
     }
 
+    /// Whether what comes next, of which some is in `input`, is a control frame, which can be
+    /// received although nobody takes messages.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_control_next(&self, input: &Input<'_>) -> bool {
+        self.receiver.is_control_next(input.as_bytes())
+    }
+
+    /// Whether a data frame is under way.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_in_data(&self) -> bool {
+        self.receiver.is_in_payload()
+    }
+
     /// Something came from the peer.
     #[inline]
     pub(super) fn interrupt(&mut self) {

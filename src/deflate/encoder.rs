@@ -38,7 +38,7 @@ pub(crate) enum Flush {
 
 /// What a compressor is made from; those of one kind are interchangeable once reset.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     window_bits: u8,
     level: u8,
     memory_level: u8,
@@ -132,6 +132,11 @@ impl Encoder {
         })
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether a message of `len` bytes is to be compressed.
     #[inline]
     pub(crate) fn takes(&self, len: usize, compression: Compression) -> bool {
@@ -160,6 +165,18 @@ impl Encoder {
             }
         }
         self.end_message();
+    }
+
+    /// A message was sent that was compressed [elsewhere](alone), between two messages. It is in
+    /// the peer's window, and so it has to be in ours. A state of zlib that was left at the place
+    /// before it has not seen it.
+    #[cfg(feature = "std")]
+    pub(crate) fn passed_by(&mut self, payload: &[u8]) {
+        debug_assert!(self.compressor.is_none(), "between two messages");
+        if self.takeover {
+            self.window.push(payload);
+            self.place.messages += 1;
+        }
     }
 
     /// Appends a fragment of a message to `out`, masked if there is a `key`. It can be inflated as
@@ -261,6 +278,23 @@ impl Encoder {
             self.idle = Some(compressor).filter(|_| self.takeover);
         }
     }
+}
+
+/// A message compressed without reference to any other, so that it can be sent on all connections
+/// whose compressor is of this kind: a compressor need not use the window that it has (§7.1.1).
+#[cfg(feature = "std")]
+pub(crate) fn alone(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let mut encoder = Encoder {
+        kind,
+        takeover: false,
+        threshold: 0,
+        window: Window::new(0),
+        place: Place::default(),
+        compressor: None,
+    };
+    let mut out = Vec::new();
+    encoder.message(payload, None, &mut out);
+    out
 }
 
 /// The most bytes in a stored block (RFC 1951 §3.2.4).

@@ -84,6 +84,8 @@ mod window;
 
 pub(crate) use decoder::{Decoder, Fault};
 pub(crate) use encoder::Encoder;
+#[cfg(feature = "std")]
+pub(crate) use encoder::{Kind, alone};
 pub use params::{DeflateParams, InvalidDeflate};
 #[cfg(feature = "std")]
 pub(crate) use params::{agreed, ours};

@@ -52,7 +52,9 @@ fn take<T: Left>(
 ) -> Option<Box<T>> {
     pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        let free = |item: &T| item.place().is_none_or(Place::is_forgotten);
+        // Of use to nobody: what was left at an earlier place of ours, too, for we are past it.
+        let free =
+            |item: &T| item.place().is_none_or(|left| left.is_forgotten() || left.is_beside(place));
         let find = |wanted: &dyn Fn(&T) -> bool| pool.iter().position(|item| wanted(item));
         let found = find(&|item| item.place() == Some(place))
             .or_else(|| find(&|item| fits(item) && free(item)));

@@ -17,6 +17,11 @@ impl Place {
     pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.stream) == 1
     }
+
+    /// Whether this is a place in the same stream.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stream, &other.stream)
+    }
 }
 
 impl PartialEq for Place {

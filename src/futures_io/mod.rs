@@ -37,12 +37,13 @@
 //! frames are through by then, but the response to a request that was turned down may be lost.
 //!
 //! # Two tasks
-//! A [`WebSocket`] is a `Stream` and a `Sink`, so `futures_util::StreamExt::split` lets one task
-//! receive while another sends. Either may be dropped or cancelled without the other being left
-//! asleep; pings are answered by whichever runs.
+//! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
+//! that go to tasks of their own; the writer can be cloned. A [`WebSocket`] is also a `Stream` and a
+//! `Sink`, so `futures_util::StreamExt::split` works, too.
 //!
 //! Two peers that both wait in [`WebSocket::send`](crate::asynchronous::WebSocket::send), each with
-//! full buffers, wait for ever, unless keepalive or a deadline ends it: let one of them receive.
+//! full buffers and nobody receiving, wait for ever, unless keepalive or a deadline ends it: let one
+//! of them receive, in a task of its own.
 //!
 //! # Fairness
 //! A task that receives lets others run after 64 reads in a row, however fast the peer sends, as few
@@ -51,6 +52,7 @@
 mod stream;
 mod timer;
 
+pub use crate::asynchronous::SlowConsumer;
 pub use stream::FuturesIo;
 pub use timer::{DefaultTimer, Timer};
 
@@ -65,6 +67,15 @@ use futures_io::{AsyncRead, AsyncWrite};
 /// A WebSocket connection over a stream of `futures-io`: see [`asynchronous::WebSocket`] for what it
 /// can do.
 pub type WebSocket<S, T = DefaultTimer> = asynchronous::WebSocket<FuturesIo<S, T>>;
+
+/// The half of a connection that receives: see [`asynchronous::Reader`].
+pub type Reader<S, T = DefaultTimer> = asynchronous::Reader<FuturesIo<S, T>>;
+
+/// The half of a connection that sends: see [`asynchronous::Writer`].
+pub type Writer<S, T = DefaultTimer> = asynchronous::Writer<FuturesIo<S, T>>;
+
+/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+pub type Broadcast<S, T = DefaultTimer> = asynchronous::Broadcast<FuturesIo<S, T>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S, T = DefaultTimer> = asynchronous::Upgrade<FuturesIo<S, T>>;

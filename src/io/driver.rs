@@ -1,14 +1,20 @@
 //! The one loop that moves bytes between a stream and the core.
 
+#[cfg_attr(
+    not(any(feature = "futures-io", feature = "tokio")),
+    allow(dead_code, reason = "for halves of async streams")
+)]
+mod halves;
+
 use super::{
     Error, Io, Outgoing, Parts, ReadBuffer, pool,
     wakers::{Caller, Wakers},
 };
 use crate::{
     Chunk, CloseFrame, Closed, Config, Connection, Event, FlushPolicy, Incoming, IntoMessage,
-    Message, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
+    Message, Prepared, Role, SendErrorReason, Time, Transport, frame::ControlPayload,
 };
-use alloc::sync::Arc;
+use alloc::{boxed::Box, string::ToString, sync::Arc};
 use bytes::Buf;
 use core::{
     ops::ControlFlow,
@@ -23,7 +29,11 @@ pub(crate) struct Driver<T> {
     input: ReadBuffer,
     /// Whether bytes were written that the stream itself may still hold.
     unflushed: bool,
+    /// How many bytes it does not hold any more, of all that were ever written.
+    flushed: u64,
     end: End,
+    /// Events that a half which sends has come across, for the one that receives.
+    kept: Option<Box<halves::Kept>>,
     wakers: Wakers,
 }
 
@@ -78,7 +88,8 @@ impl<T: Io> Driver<T> {
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        Self { io, connection, input: unread, unflushed: false, end, wakers }
+        let input = unread;
+        Self { io, connection, input, unflushed: false, flushed: 0, end, kept: None, wakers }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -135,21 +146,37 @@ impl<T: Io> Driver<T> {
     ) -> Poll<Result<Option<Chunk<'static>>, Error>> {
         self.poll_events(cx, (Caller::Receiving, Pace::Chunks), |event, _| match event {
             Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
+            Event::Message(kept) => ControlFlow::Break(Chunk::whole(kept).into_owned()),
             _ => ControlFlow::Continue(()),
         })
+    }
+
+    /// Hands events to `on_event` until it breaks or the connection is over, and reports how that
+    /// ended, once.
+    fn poll_events<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        (caller, pace): (Caller, Pace),
+        on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
+    ) -> Poll<Result<Option<B>, Error>> {
+        match ready!(self.poll_to_end(cx, (caller, pace), on_event))? {
+            None => Poll::Ready(self.report_end().map(|()| None)),
+            output => Poll::Ready(Ok(output)),
+        }
     }
 
     /// Hands events to `on_event` until it breaks or the connection is over.
     ///
     /// What is queued is written before this waits. Nothing is lost when it is not polled again:
     /// every byte that was read is in the buffer or in the core.
-    fn poll_events<B>(
+    #[inline(always)] // one step of `poll_events`
+    fn poll_to_end<B>(
         &mut self,
         cx: &mut Context<'_>,
         (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
-        if pace != Pace::Chunks && self.connection.is_in_chunks() {
+        if pace != Pace::Chunks && (self.connection.is_in_chunks() || self.keeps_chunks()) {
             return Poll::Ready(Err(Error::Unfinished));
         }
         let (mut fills, mut looked, mut drained) = (0, 0, false);
@@ -159,7 +186,7 @@ impl<T: Io> Driver<T> {
         loop {
             let held = self.is_held(pace);
             let more = pace == Pace::Chunks && self.connection.has_more_chunks();
-            if !held && (!self.input.is_empty() || more) {
+            if !held && (!self.input.is_empty() || more || self.kept.is_some()) {
                 if let Some(output) = self.deliver(pace, &mut on_event) {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
@@ -183,7 +210,7 @@ impl<T: Io> Driver<T> {
                 match self.poll_ending(cx, reads) {
                     Ending::Again => continue,
                     Ending::Wait { reads: wanted } => reads = wanted,
-                    Ending::Over => return Poll::Ready(self.report_end().map(|()| None)),
+                    Ending::Over => return Poll::Ready(Ok(None)),
                 }
             }
             // A write that would block does not keep us from reading.
@@ -233,6 +260,11 @@ impl<T: Io> Driver<T> {
         pace: Pace,
         on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Option<B> {
+        if self.kept.is_some() {
+            if let Some(output) = self.hand_out(pace, on_event) {
+                return Some(output);
+            }
+        }
         let Self { input, connection, .. } = self;
         let output = input.consume(|input| {
             let chunks = pace == Pace::Chunks;
@@ -356,7 +388,7 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn try_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { connection, io, unflushed, .. } = self;
+        let Self { connection, io, unflushed, flushed, .. } = self;
         while !connection.outbox().is_empty() {
             let deadline = if T::WAITS { connection.poll_timeout() } else { None };
             let outbox = connection.outbox();
@@ -373,6 +405,7 @@ impl<T: Io> Driver<T> {
         if *unflushed {
             ready!(io.poll_flush(cx))?;
             *unflushed = false;
+            *flushed = connection.outbox().total_written();
         }
         Poll::Ready(Ok(()))
     }
@@ -405,9 +438,14 @@ impl<T: Io> Driver<T> {
 
     /// How the connection ended, the first time; later nothing.
     fn report_end(&mut self) -> Result<(), Error> {
-        let End::Unreported(error) = core::mem::replace(&mut self.end, End::Reported) else {
-            return Ok(());
-        };
+        match core::mem::replace(&mut self.end, End::Reported) {
+            End::Unreported(error) => self.outcome(error),
+            End::Reported => Ok(()),
+        }
+    }
+
+    /// How the connection ended, if it has, with the error that broke the stream, if one did.
+    fn outcome(&self, error: Option<io::Error>) -> Result<(), Error> {
         match self.connection.closed() {
             Some(Closed::Clean { .. }) | None => Ok(()),
             Some(Closed::Unsent { .. }) => Err(error.map_or(Error::Unsent, Error::Io)),
@@ -419,7 +457,7 @@ impl<T: Io> Driver<T> {
 
     /// Ready when all that is queued was written and the stream is flushed.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_until(cx, |_| false)
+        self.poll_until(cx, |_, _| false)
     }
 
     /// Ready when a message would be accepted.
@@ -427,7 +465,7 @@ impl<T: Io> Driver<T> {
         if !self.connection.is_open() {
             return Poll::Ready(Err(Error::Closed));
         }
-        self.poll_until(cx, Connection::is_ready)
+        self.poll_until(cx, |driver, _| driver.connection.is_ready())
     }
 
     /// Writes until `enough`, or until nothing is left. Deadlines run while the peer takes
@@ -435,7 +473,7 @@ impl<T: Io> Driver<T> {
     fn poll_until(
         &mut self,
         cx: &mut Context<'_>,
-        enough: impl Fn(&Connection) -> bool,
+        enough: impl Fn(&mut Self, &mut Context<'_>) -> bool,
     ) -> Poll<Result<(), Error>> {
         let result = self.poll_written(cx, &enough);
         if result.is_ready() {
@@ -452,10 +490,10 @@ impl<T: Io> Driver<T> {
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
-        enough: &impl Fn(&Connection) -> bool,
+        enough: &impl Fn(&mut Self, &mut Context<'_>) -> bool,
     ) -> Poll<Result<(), Error>> {
         loop {
-            if enough(&self.connection) {
+            if enough(self, cx) {
                 return Poll::Ready(Ok(()));
             }
             let written = self.poll_write(cx)?;
@@ -474,18 +512,29 @@ impl<T: Io> Driver<T> {
             if written.is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if enough(&self.connection) || self.poll_timers(cx)?.is_ready() {
+            if enough(self, cx) || self.poll_timers(cx)?.is_ready() {
                 continue;
             }
             return Poll::Pending;
         }
     }
 
+    /// The error that broke the stream, for whoever sends. One who receives elsewhere gets it, too.
     fn take_broken(&mut self) -> Option<io::Error> {
         match &mut self.end {
+            _ if self.wakers.elsewhere => self.broken_by(),
             End::Unreported(error) => error.take(),
             End::Reported => None,
         }
+    }
+
+    /// A copy of the error that broke the stream.
+    fn broken_by(&self) -> Option<io::Error> {
+        let End::Unreported(Some(error)) = &self.end else { return None };
+        Some(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 
     /// Queues a message, to be written by a flush or before the next receive waits.
@@ -493,6 +542,12 @@ impl<T: Io> Driver<T> {
     pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
         self.connection.send(message)
+    }
+
+    /// Queues a message that is prepared for many connections.
+    pub(crate) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        lend(&mut self.connection);
+        self.connection.send_prepared(message)
     }
 
     /// Queues a fragment of a message.

@@ -11,6 +11,8 @@ mod extensions;
 mod opening;
 mod parts;
 mod pool;
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+mod shared;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
@@ -18,6 +20,8 @@ pub(crate) use driver::Driver;
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 
 use crate::Time;
 use alloc::vec::Vec;

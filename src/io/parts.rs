@@ -1,7 +1,7 @@
 //! What a connection is made of, and what a handler may do with it.
 
 use super::driver::lend;
-use crate::{CloseFrame, Connection, Error, IntoMessage};
+use crate::{CloseFrame, Connection, Error, IntoMessage, Prepared};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -54,6 +54,15 @@ impl<'c> Outgoing<'c> {
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
         lend(self.connection);
         Ok(self.connection.send(message)?)
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
+        lend(self.connection);
+        Ok(self.connection.send_prepared(message).map_err(|reason| message.refused(reason))?)
     }
 
     /// As [`feed`](Self::feed), and says whether to compress this message.

@@ -12,6 +12,8 @@ use core::task::{Context, Waker};
 pub(super) struct Wakers {
     receiving: Option<Waker>,
     sending: Option<Waker>,
+    /// Whether somebody else sees to it: then none is kept.
+    pub(super) elsewhere: bool,
 }
 
 /// Which task polls.
@@ -52,6 +54,9 @@ impl Wakers {
     /// `caller` waits.
     #[inline]
     pub(super) fn keep(&mut self, caller: Caller, cx: &Context<'_>) {
+        if self.elsewhere {
+            return;
+        }
         let slot = match caller {
             Caller::Receiving => &mut self.receiving,
             Caller::Sending => &mut self.sending,

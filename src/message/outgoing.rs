@@ -1,6 +1,7 @@
 //! What can be sent.
 
 use super::{Incoming, Message, Text};
+use crate::frame::OpCode;
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use bytes::Bytes;
 use core::fmt;
@@ -21,6 +22,14 @@ impl<'a> MessageRef<'a> {
         match self {
             Self::Text(text) => text.as_bytes(),
             Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// What its first frame says.
+    pub(crate) fn opcode(self) -> OpCode {
+        match self {
+            Self::Text(_) => OpCode::Text,
+            Self::Binary(_) => OpCode::Binary,
         }
     }
 }

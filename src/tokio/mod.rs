@@ -18,15 +18,35 @@
 //! is when deadlines run.
 //!
 //! # Two tasks
-//! A [`WebSocket`] is a `Stream` and a `Sink`, so `futures_util::StreamExt::split` lets one task
-//! receive while another sends. Either may be dropped or cancelled without the other being left
-//! asleep; pings are answered by whichever runs.
+//! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
+//! that go to tasks of their own; the writer can be cloned.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), fullduplex::Error> {
+//! use fullduplex::CloseCode;
+//!
+//! let ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+//! let (mut reader, writer) = ws.split();
+//! let printing = tokio::spawn(async move {
+//!     while let Some(message) = reader.recv().await? {
+//!         println!("{:?}", message.as_text());
+//!     }
+//!     Ok::<(), fullduplex::Error>(())
+//! });
+//! writer.send("hello").await?;
+//! writer.close(CloseCode::NORMAL, "").await?; // `printing` ends when the server has answered
+//! # Ok(()) }
+//! ```
+//!
+//! A [`WebSocket`] is also a `Stream` and a `Sink`, so `futures_util::StreamExt::split` works, too.
 //!
 //! Two peers that both wait in [`WebSocket::send`](crate::asynchronous::WebSocket::send), each with
-//! full buffers, wait for ever, unless keepalive or a deadline ends it: let one of them receive.
+//! full buffers and nobody receiving, wait for ever, unless keepalive or a deadline ends it: let one
+//! of them receive, in a task of its own.
 
 mod stream;
 
+pub use crate::asynchronous::SlowConsumer;
 pub use stream::{ClientStream, TokioIo};
 
 use crate::{
@@ -43,6 +63,15 @@ use tokio::{
 
 /// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`] for what it can do.
 pub type WebSocket<S> = asynchronous::WebSocket<TokioIo<S>>;
+
+/// The half of a connection that receives: see [`asynchronous::Reader`].
+pub type Reader<S> = asynchronous::Reader<TokioIo<S>>;
+
+/// The half of a connection that sends: see [`asynchronous::Writer`].
+pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
+
+/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;

@@ -1,0 +1,478 @@
+//! A connection in two halves, for tasks of their own.
+
+use super::{AsyncIo, WebSocket};
+use crate::{
+    Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
+    SendError, SendErrorReason,
+    handshake::Response,
+    io::{Call, Driver, Feed, Flush, Shared, Turn},
+};
+use alloc::{boxed::Box, sync::Arc};
+use core::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+
+/// The half of a connection that receives: see [`WebSocket::split`].
+///
+/// While it waits, it drives all of the connection: it answers pings, writes what the writers have
+/// queued, and lets deadlines run. Dropped, it leaves that to the writers.
+pub struct Reader<T> {
+    half: Arc<Half<T>>,
+}
+
+/// The half of a connection that sends: see [`WebSocket::split`]. Clone it for further tasks.
+///
+/// Messages that several tasks send at a time go out one behind the other, never one inside another.
+/// Who waits for room is served in turn.
+pub struct Writer<T> {
+    half: Arc<Half<T>>,
+    id: u64,
+    /// Up to where the `Sink` flushes.
+    flushes: Option<u64>,
+}
+
+/// What both halves have.
+struct Half<T> {
+    shared: Shared<T>,
+    role: Role,
+    subprotocol: Option<Box<str>>,
+    response: Option<Box<Response>>,
+}
+
+impl<T: AsyncIo> WebSocket<T> {
+    /// Splits the connection into a half that receives and one that sends, to be moved to tasks or
+    /// threads of their own. The one that sends can be cloned.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
+    /// let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
+    /// let ticker = tokio::spawn(async move {
+    ///     while writer.send("tick").await.is_ok() {
+    ///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    ///     }
+    /// });
+    /// while let Some(message) = reader.recv().await? {
+    ///     println!("{message:?}");
+    /// }
+    /// # ticker.abort(); Ok(()) }
+    /// ```
+    ///
+    /// # What runs when
+    /// The halves share the stream: whichever is polled drives the connection, and the lock in
+    /// between is held for one poll, never while anything waits. So a writer that waits for a peer
+    /// which does not read keeps nobody from receiving, and a reader that waits keeps nobody from
+    /// sending.
+    ///
+    /// As long as somebody is in [`Reader::recv`], it sees to everything. While nobody is, each call
+    /// of a writer also answers pings and notices the peer's Close, as far as there is no data in
+    /// front of them: data waits for the reader, and with it what follows. Keep one task in `recv`.
+    ///
+    /// Once the reader is dropped, writers discard data, and everything else goes on.
+    pub fn split(self) -> (Reader<T>, Writer<T>) {
+        let Self { driver, subprotocol, response } = self;
+        let role = driver.connection.role();
+        let half = Arc::new(Half { shared: Shared::new(driver), role, subprotocol, response });
+        let id = half.shared.new_id();
+        (Reader { half: Arc::clone(&half) }, Writer { half, id, flushes: None })
+    }
+}
+
+/// Sees to it that nobody relies on a receiver that is not polled any more.
+struct Receiving<'h, T>(&'h Shared<T>);
+
+impl<T> Drop for Receiving<'_, T> {
+    fn drop(&mut self) {
+        self.0.receiver_left();
+    }
+}
+
+impl<T: AsyncIo> Reader<T> {
+    async fn drive<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
+    ) -> R {
+        let shared = &self.half.shared;
+        let _receiving = Receiving(shared);
+        poll_fn(|cx| shared.poll_receiver(cx, &mut poll)).await
+    }
+
+    /// The next message, or `None` once the connection was closed cleanly: [`closed`](Self::closed)
+    /// says with which code. What the writers queued is written on the way, pings are answered, and
+    /// the closing handshake is completed.
+    ///
+    /// # Errors
+    /// [`Error`] when the connection ended in any other way, once; after that, `None`.
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        self.drive(Driver::poll_recv).await
+    }
+
+    /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too. Of the pings
+    /// and pongs that a writer came across while nobody received, there are the last 16.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        self.drive(Driver::poll_event).await
+    }
+
+    /// The next part of a message: as [`WebSocket::recv_chunk`].
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.drive(Driver::poll_chunk).await
+    }
+
+    /// The connection in one piece again. Nothing that was received or queued is lost.
+    ///
+    /// # Errors
+    /// [`ReuniteError`] hands both halves back: they are not of one connection, or there are clones
+    /// of the writer.
+    pub fn reunite(self, writer: Writer<T>) -> Result<WebSocket<T>, ReuniteError<T>> {
+        if !Arc::ptr_eq(&self.half, &writer.half) || Arc::strong_count(&self.half) != 2 {
+            return Err(ReuniteError { reader: self, writer });
+        }
+        let half = Arc::clone(&self.half);
+        drop((self, writer));
+        let Ok(Half { shared, subprotocol, response, .. }) = Arc::try_unwrap(half) else {
+            unreachable!("both halves were here, so nobody else has one")
+        };
+        Ok(WebSocket { driver: shared.into_driver(), subprotocol, response })
+    }
+}
+
+impl<T: AsyncIo> Writer<T> {
+    async fn deliver(
+        &self,
+        how: (Feed, Flush),
+        mut feed: impl FnMut(&mut Driver<T>, bool) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut turn = Turn::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_send(cx, &mut turn.call, how, &mut feed)).await
+    }
+
+    /// Sends a message: queues it and writes it, with everything queued before. With
+    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, and the reader
+    /// writes it, if one waits.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
+    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    ///
+    /// # Cancel safety
+    /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
+    /// there is room, it is queued, and dropping this leaves it to whoever writes next. To lose
+    /// none, use [`ready`](Self::ready) and then [`feed`](Self::feed).
+    pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
+        let mut message = Some(message);
+        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+            message.take().map_or(Ok(()), |message| Ok(driver.feed(message)?))
+        })
+        .await
+    }
+
+    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
+        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+            Ok(driver.feed_prepared(message).map_err(|reason| message.refused(reason))?)
+        })
+        .await
+    }
+
+    /// As [`send`](Self::send), and says whether to compress this message: see
+    /// [`Compression`](crate::deflate::Compression).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    #[cfg(feature = "deflate")]
+    pub async fn send_with(
+        &self,
+        message: impl IntoMessage,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), Error> {
+        let mut message = Some(message);
+        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+            message.take().map_or(Ok(()), |message| Ok(driver.feed_with(message, compression)?))
+        })
+        .await
+    }
+
+    /// Sends a fragment of a message (RFC 6455 §5.4): see
+    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// last. Until then, messages of other clones of this writer wait; its own are refused.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind, or
+    /// if the writer that began one was dropped: then all that can still be done is to
+    /// [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+        let mut fragment = Some(fragment);
+        self.deliver((Feed::Fragment { fin }, Flush::Policy), |driver, orphaned| {
+            let Some(message) = fragment.take() else { return Ok(()) };
+            if orphaned {
+                let (reason, message) = (SendErrorReason::Unfinished, message.into_message());
+                return Err(SendError { reason, message }.into());
+            }
+            Ok(driver.feed_fragment(message, fin)?)
+        })
+        .await
+    }
+
+    /// Waits until a message would be accepted without waiting.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost if it is dropped.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut turn = Turn::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_ready(cx, &mut turn.call)).await
+    }
+
+    /// Queues a message, to be written by the reader, if one waits, or by the next
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, too many bytes
+    /// wait to be written, or a message in fragments is not finished.
+    pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.half.shared.feed(|driver| driver.feed(message))
+    }
+
+    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    ///
+    /// # Errors
+    /// Why it is not accepted, as for [`feed`](Self::feed).
+    pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.half.shared.feed(|driver| driver.feed_prepared(message))
+    }
+
+    /// As [`feed`](Self::feed), and says whether to compress this message: see
+    /// [`Compression`](crate::deflate::Compression).
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    #[cfg(feature = "deflate")]
+    pub fn feed_with(
+        &self,
+        message: impl IntoMessage,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), SendError> {
+        self.half.shared.feed(|driver| driver.feed_with(message, compression))
+    }
+
+    /// Writes all that was queued before, and flushes the stream.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: what is not written yet is still queued.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let mut turn = Turn::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut turn.call)).await
+    }
+
+    /// Sends a ping of at most 125 bytes, inside a message in fragments too. Its pong shows in
+    /// [`Reader::recv_event`].
+    ///
+    /// # Errors
+    /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        let payload = payload.as_ref();
+        self.deliver((Feed::Control, Flush::Always), |driver, _| driver.queue_ping(payload)).await
+    }
+
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
+    /// order. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// A reader that waits in [`Reader::recv`] sees the connection to its end and gets what still
+    /// comes. While none does, messages are kept for it up to
+    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, and those behind
+    /// them discarded; if it was dropped, all are.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
+    ///
+    /// # Cancel safety
+    /// Safe: once polled, the Close frame is queued, and a further call of this or of
+    /// [`Reader::recv`] sees the connection to its end.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        let mut turn = Turn::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
+    }
+
+    /// Queues a message and writes what can be written at once, unless there is a backlog.
+    pub(super) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
+        self.half.shared.offer(message)
+    }
+
+    /// Starts the closing handshake and leaves the rest to whoever drives the connection.
+    pub(super) fn start_close(&self, frame: &CloseFrame) {
+        self.half.shared.start_close(frame);
+    }
+
+    /// Whether a message would be accepted now without waiting.
+    pub fn is_ready(&self) -> bool {
+        self.half.shared.look(|driver| driver.connection.is_ready())
+    }
+}
+
+/// What can be asked of either half.
+macro_rules! both {
+    ($($half:ident),*) => {$(
+        impl<T: AsyncIo> $half<T> {
+            /// Whether messages can still be sent: no Close was sent or received, nothing has
+            /// failed.
+            pub fn is_open(&self) -> bool {
+                self.half.shared.look(|driver| driver.connection.is_open())
+            }
+
+            /// How the connection ended; `None` while it has not.
+            pub fn closed(&self) -> Option<Closed> {
+                self.half.shared.look(|driver| driver.connection.closed().cloned())
+            }
+
+            /// The subprotocol that was agreed on.
+            pub fn subprotocol(&self) -> Option<&str> {
+                self.half.subprotocol.as_deref()
+            }
+
+            /// The server's response, on a client.
+            pub fn response(&self) -> Option<&Response> {
+                self.half.response.as_deref()
+            }
+
+            /// Which end this is.
+            pub fn role(&self) -> Role {
+                self.half.role
+            }
+
+            /// Lets `look` look at the stream, for its addresses and options. Nothing is received
+            /// or sent in the meantime.
+            pub fn with_ref<R>(&self, look: impl FnOnce(&T::Stream) -> R) -> R {
+                self.half.shared.look(|driver| look(driver.io.stream()))
+            }
+        }
+
+        impl<T> fmt::Debug for $half<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut debug = f.debug_struct(stringify!($half));
+                debug.field("role", &self.half.role).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+both!(Reader, Writer);
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.half.shared.receiver_gone();
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        self.half.shared.sender_gone(self.id);
+    }
+}
+
+impl<T> Clone for Writer<T> {
+    fn clone(&self) -> Self {
+        let half = Arc::clone(&self.half);
+        let id = half.shared.new_id();
+        Self { half, id, flushes: None }
+    }
+}
+
+/// Messages until a clean close; an error is the last item. Whoever stops polling this in the
+/// middle drops it, or others rely on it.
+impl<T: AsyncIo> Stream for Reader<T> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.half.shared.poll_receiver(cx, Driver::poll_recv).map(Result::transpose)
+    }
+}
+
+/// `close` sends a Close frame with code 1000 and sees the connection to its end.
+impl<T: AsyncIo> Sink<Message> for Writer<T> {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.half.shared.poll_ready(cx, &mut Call::of_sink(self.id, None))
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        Ok(self.feed(message)?)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut call = Call::of_sink(self.id, self.flushes);
+        let flushed = self.half.shared.poll_flush(cx, &mut call);
+        self.flushes = call.flushes.filter(|_| flushed.is_pending());
+        flushed
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut call = Call::of_sink(self.id, None);
+        self.half.shared.poll_close(cx, &mut call, &CloseCode::NORMAL.into())
+    }
+}
+
+/// Two halves that do not make a connection.
+pub struct ReuniteError<T> {
+    /// The half that receives.
+    pub reader: Reader<T>,
+    /// The half that sends.
+    pub writer: Writer<T>,
+}
+
+impl<T> fmt::Debug for ReuniteError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReuniteError").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for ReuniteError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are of two connections, or there are clones of the writer")
+    }
+}
+
+impl<T> core::error::Error for ReuniteError<T> {}

@@ -1,0 +1,239 @@
+//! What one half of a connection does while the other one does nothing.
+
+use super::{Caller, Driver, Pace, Read};
+use crate::{CloseFrame, Connection, Error, Event, Time, io::Io};
+use alloc::{boxed::Box, collections::VecDeque};
+use core::{
+    ops::ControlFlow,
+    task::{Context, Poll},
+};
+
+/// How many pings and pongs are kept at most.
+const MAX_CONTROL: usize = 16;
+
+/// How often a call that sends reads at most.
+const MAX_READS: usize = 16;
+
+/// Events for the half that receives.
+#[derive(Default)]
+pub(super) struct Kept {
+    events: VecDeque<Event<'static>>,
+    /// Payload of the messages among them, in bytes.
+    bytes: usize,
+    /// Whether a message was not kept: then none behind it is.
+    full: bool,
+}
+
+impl Kept {
+    /// Keeps an event: of pings and pongs the last few, of messages as many as make `most` bytes.
+    fn push(&mut self, event: Event<'_>, most: usize) {
+        match &event {
+            Event::Message(_) | Event::Chunk(_) => {
+                let size = payload(&event);
+                self.full |= self.bytes + size > most;
+                if self.full {
+                    return;
+                }
+                self.bytes += size;
+            }
+            Event::Ping(_) | Event::Pong(_) => {
+                let control = |event: &Event<'_>| matches!(event, Event::Ping(_) | Event::Pong(_));
+                if self.events.iter().filter(|event| control(event)).count() >= MAX_CONTROL {
+                    let oldest = self.events.iter().position(control);
+                    oldest.map(|oldest| self.events.remove(oldest));
+                }
+            }
+            Event::Close(_) => {}
+        }
+        self.events.push_back(event.into_owned());
+    }
+
+    fn pop(&mut self) -> Option<Event<'static>> {
+        let event = self.events.pop_front()?;
+        self.bytes -= payload(&event);
+        Some(event)
+    }
+}
+
+fn payload(event: &Event<'_>) -> usize {
+    match event {
+        Event::Message(message) => message.as_bytes().len(),
+        Event::Chunk(chunk) => chunk.as_bytes().len(),
+        _ => 0,
+    }
+}
+
+impl<T: Io> Driver<T> {
+    /// The waker that this is polled with wakes all who wait.
+    pub(crate) fn share(&mut self) {
+        self.wakers = Default::default();
+        self.wakers.elsewhere = true;
+    }
+
+    /// One task polls this again, or two that know nothing of each other.
+    pub(crate) fn unshare(&mut self) {
+        self.wakers.elsewhere = false;
+    }
+
+    /// Whether the next that was kept is a part of a message.
+    pub(super) fn keeps_chunks(&self) -> bool {
+        let kept = self.kept.as_ref().and_then(|kept| kept.events.front());
+        matches!(kept, Some(Event::Chunk(_)))
+    }
+
+    /// Hands out what was kept.
+    #[cold]
+    pub(super) fn hand_out<B>(
+        &mut self,
+        pace: Pace,
+        on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
+    ) -> Option<B> {
+        while !self.is_held(pace) {
+            let Some(event) = self.kept.as_mut().and_then(|kept| kept.pop()) else {
+                self.kept = None;
+                return None;
+            };
+            if let ControlFlow::Break(output) = on_event(event, &mut self.connection) {
+                return Some(output);
+            }
+        }
+        None
+    }
+
+    /// All bytes that were ever queued.
+    pub(crate) fn total_queued(&mut self) -> u64 {
+        let outbox = self.connection.outbox();
+        outbox.total_written() + outbox.len() as u64
+    }
+
+    /// A number that is another one once something was written that somebody may wait for.
+    pub(crate) fn written(&mut self) -> (u64, bool) {
+        (self.connection.outbox().total_written(), self.unflushed)
+    }
+
+    /// Whether something waits to be written.
+    pub(crate) fn waits_to_write(&mut self) -> bool {
+        self.has_output()
+    }
+
+    /// Ready when the first `bytes` of all that is ever queued were written and flushed, whatever
+    /// is queued behind them.
+    pub(crate) fn poll_flush_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: u64,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_until(cx, |driver, cx| {
+            if driver.flushed >= bytes {
+                return true;
+            }
+            // The stream takes no more for now, which does not keep it from flushing.
+            let written = driver.connection.outbox().total_written();
+            if written < bytes || !matches!(driver.io.poll_flush(cx), Poll::Ready(Ok(()))) {
+                return false;
+            }
+            (driver.flushed, driver.unflushed) = (written, false);
+            true
+        })
+    }
+
+    /// Queues what is to be written, and writes it as far as that goes at once.
+    pub(crate) fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.has_output() {
+            let _ = self.poll_write(cx)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and answers control frames, up to the next data: that is for the half that receives.
+    /// Deadlines run if no data is there, in which a pong may be.
+    pub(crate) fn poll_control(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        for _ in 0..MAX_READS {
+            self.take_control();
+            if !self.input.is_empty() || self.connection.is_in_data() {
+                return Ok(());
+            }
+            if !matches!(self.connection.transport(), crate::Transport::Open) {
+                return Ok(()); // what is to be done with the stream is not ours
+            }
+            if matches!(self.poll_fill(cx)?, Read::Pending) {
+                return self.poll_deadlines(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn take_control(&mut self) {
+        let Self { input, connection, kept, .. } = self;
+        input.consume(|input| {
+            while !input.is_empty() && connection.is_control_next(input) {
+                let event = match connection.is_in_chunks() {
+                    true => connection.receive_chunk(input),
+                    false => connection.receive(input),
+                };
+                if let Ok(Some(event)) = event {
+                    kept.get_or_insert_default().push(event, 0);
+                }
+            }
+        });
+        input.release();
+    }
+
+    /// Notes the time where something has begun, and lets deadlines pass.
+    pub(crate) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        while self.poll_timers(cx)?.is_ready() {}
+        Ok(())
+    }
+
+    /// Notes the time if something has begun, and nothing else.
+    pub(crate) fn poll_stamp(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.connection.poll_timeout() == Some(Time::EPOCH) {
+            let _ = self.poll_timers(cx)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the closing handshake, unless the connection is ending already.
+    pub(crate) fn start_close(&mut self, frame: &CloseFrame) {
+        if self.connection.is_open() {
+            self.connection.close(Some(frame.clone()));
+        }
+    }
+
+    /// Drives the connection to its end. What still comes is kept for the half that receives, as
+    /// much as a message may be, or else discarded.
+    pub(crate) fn poll_over(
+        &mut self,
+        cx: &mut Context<'_>,
+        keep: bool,
+    ) -> Poll<Result<(), Error>> {
+        let most = self.connection.config().max_message_size;
+        let mut kept = self.kept.take().filter(|_| keep);
+        let result = loop {
+            // Nothing is held of what is discarded.
+            let chunks = !keep || self.connection.is_in_chunks();
+            let pace = if chunks { Pace::Chunks } else { Pace::Any };
+            let polled = self.poll_to_end(cx, (Caller::Sending, pace), |event, _| {
+                let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
+                if keep {
+                    kept.get_or_insert_with(Box::default).push(event, most);
+                }
+                if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match polled {
+                Poll::Ready(Ok(Some(()))) => {}
+                Poll::Ready(Ok(None)) => break Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.kept = kept;
+        result
+    }
+
+    /// How the connection ended, for whoever closes it; `None` while it has not.
+    pub(crate) fn end(&self) -> Option<Result<(), Error>> {
+        self.connection.closed().map(|_| self.outcome(self.broken_by()))
+    }
+}

@@ -1,0 +1,306 @@
+//! Owned halves under an executor that polls only what was woken, in any order, and drops futures at
+//! any poll: whatever the order, nothing is lost, doubled or left asleep (KNOWN-FAILURES 48).
+#![cfg(feature = "tokio")]
+
+mod common;
+mod support;
+
+use common::other;
+use core::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use fullduplex::{
+    CloseCode, Closed, FlushPolicy, Role, Side,
+    tokio::{Reader, WebSocket, Writer},
+};
+use proptest::prelude::*;
+use std::{rc::Rc, sync::Arc};
+use support::{Woken, paused, quiet, watchdog};
+use tokio::io::{DuplexStream, duplex};
+
+/// A generator that a seed determines.
+#[derive(Clone)]
+struct Dice(Rc<Cell<u64>>);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(Rc::new(Cell::new(seed | 1)))
+    }
+
+    fn below(&self, end: u64) -> u64 {
+        let mut x = self.0.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.0.set(x);
+        (x >> 11) % end
+    }
+
+    fn one_in(&self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Polls tasks that were woken, one at a time, in an order that the dice say.
+///
+/// # Panics
+/// When none is woken and not all are done.
+fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice) {
+    let mut tasks: Vec<(&str, Task, Arc<Woken>, Waker, bool)> = tasks
+        .into_iter()
+        .map(|(name, task)| {
+            let (woken, waker) = Woken::new();
+            (name, task, woken, waker, true)
+        })
+        .collect();
+    for _ in 0..1_000_000 {
+        if tasks.is_empty() {
+            return;
+        }
+        for task in &mut tasks {
+            task.4 |= task.2.take() > 0;
+        }
+        let ready: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].4).collect();
+        if ready.is_empty() {
+            let names: Vec<_> = tasks.iter().map(|task| task.0).collect();
+            panic!("nobody will ever wake {names:?}");
+        }
+        let pick = ready[dice.below(ready.len() as u64) as usize];
+        let (_, task, _, waker, woken) = &mut tasks[pick];
+        *woken = false;
+        if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
+            drop(tasks.swap_remove(pick));
+        }
+    }
+    panic!("it goes on for ever");
+}
+
+/// A future that is dropped after some polls: then `None`.
+struct Dropped<F> {
+    future: Option<Pin<Box<F>>>,
+    polls: u64,
+}
+
+fn dropped<F: Future>(future: F, polls: u64) -> Dropped<F> {
+    Dropped { future: Some(Box::pin(future)), polls }
+}
+
+impl<F: Future> Future for Dropped<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            self.future = None;
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        let Some(future) = &mut self.future else { return Poll::Ready(None) };
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.polls == 0 => {
+                self.future = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Lets the others go first.
+async fn pause() {
+    let mut paused = false;
+    core::future::poll_fn(|cx| {
+        if core::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What a writer has sent: each message, and whether it certainly was.
+type Sent = Rc<RefCell<Vec<(String, bool)>>>;
+
+/// Sends some messages in every way there is.
+async fn write(writer: Writer<DuplexStream>, name: String, count: u64, dice: Dice, sent: Sent) {
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        format!("{name} {number} {}", "x".repeat(dice.below(200) as usize))
+    };
+    for _ in 0..count {
+        if dice.one_in(3) {
+            pause().await;
+        }
+        let text = next();
+        match dice.below(6) {
+            0 | 1 => {
+                writer.send(&text).await.unwrap();
+                sent.borrow_mut().push((text, true));
+            }
+            2 => {
+                // A send that is dropped has sent all of its message or nothing.
+                let whole = dropped(writer.send(&text), 1 + dice.below(3)).await;
+                sent.borrow_mut().push((text, whole.is_some()));
+            }
+            3 => {
+                while dropped(writer.ready(), 1 + dice.below(4)).await.is_none() {
+                    pause().await;
+                }
+                // Others may have used the room, but there is some beyond the mark.
+                if writer.feed(&text).is_ok() {
+                    sent.borrow_mut().push((text, true));
+                }
+                while dropped(writer.flush(), 1 + dice.below(4)).await.is_none() {
+                    pause().await;
+                }
+            }
+            4 => {
+                let cut = text.len() / 2;
+                writer.send_fragment(&text[..cut], false).await.unwrap();
+                if dice.one_in(2) {
+                    pause().await;
+                }
+                writer.send_fragment(&text[cut..], true).await.unwrap();
+                sent.borrow_mut().push((text, true));
+            }
+            _ => writer.ping("ping").await.unwrap(),
+        }
+    }
+    writer.flush().await.unwrap();
+}
+
+/// Receives until the end, by futures that are dropped now and then.
+async fn read(
+    mut reader: Reader<DuplexStream>,
+    dice: Dice,
+    got: Rc<RefCell<Vec<String>>>,
+    ended: Rc<RefCell<Option<Closed>>>,
+) {
+    loop {
+        if dice.one_in(4) {
+            pause().await;
+        }
+        let received = match dice.one_in(3) {
+            true => dropped(reader.recv(), 1 + dice.below(4)).await,
+            false => Some(reader.recv().await),
+        };
+        match received {
+            None => pause().await,
+            Some(Ok(Some(message))) => got.borrow_mut().push(message.as_text().unwrap().into()),
+            Some(Ok(None)) => break,
+            Some(Err(error)) => panic!("{error}"),
+        }
+    }
+    *ended.borrow_mut() = reader.closed();
+}
+
+struct End {
+    sent: Vec<Sent>,
+    got: Rc<RefCell<Vec<String>>>,
+    ended: Rc<RefCell<Option<Closed>>>,
+}
+
+/// Everything that is certainly sent has arrived, once, and in the order of its writer.
+fn check(sent: &[Sent], got: &[String]) {
+    let mut left = got.len();
+    for sent in sent {
+        let sent = sent.borrow();
+        let Some((first, _)) = sent.first() else { continue };
+        let name = first.split(' ').next().unwrap();
+        let mut arrived = got.iter().filter(|text| text.split(' ').next() == Some(name));
+        let mut next = arrived.next();
+        for (text, certain) in &*sent {
+            if next == Some(text) {
+                (next, left) = (arrived.next(), left - 1);
+            } else {
+                assert!(!certain, "lost: {text}");
+            }
+        }
+        assert_eq!(next, None, "out of order, or doubled");
+    }
+    assert_eq!(left, 0, "nobody has sent that");
+}
+
+fn one_case(seed: u64) {
+    let dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let (a, b) = duplex([1, 5, 64, 1_000, 100_000][dice.below(5) as usize]);
+    let config = || {
+        let config = quiet().max_unsent([1, 100, 1 << 20][dice.below(3) as usize]);
+        match dice.one_in(4) {
+            true => config.flush_policy(FlushPolicy::BeforeWait),
+            false => config,
+        }
+    };
+    let role = if dice.one_in(2) { Role::Client } else { Role::Server };
+    let mut tasks: Vec<(&'static str, Task)> = Vec::new();
+    let mut ends = Vec::new();
+    let writing = Rc::new(Cell::new(0));
+    let ways = [(a, role, "a"), (b, other(role), "b")];
+    for (stream, role, side) in ways {
+        let (reader, writer) = WebSocket::from_parts(stream, role, config(), []).split();
+        let mut end = End { sent: Vec::new(), got: Rc::default(), ended: Rc::default() };
+        for number in 0..1 + dice.below(3) {
+            let (sent, writer) = (Sent::default(), writer.clone());
+            end.sent.push(sent.clone());
+            let (name, count, dice) = (format!("{side}{number}"), dice.below(8), dice.clone());
+            let writing = Rc::clone(&writing);
+            writing.set(writing.get() + 1);
+            tasks.push((
+                "writer",
+                Box::pin(async move {
+                    write(writer, name, count, dice, sent).await;
+                    writing.set(writing.get() - 1);
+                }),
+            ));
+        }
+        let (got, ended) = (Rc::clone(&end.got), Rc::clone(&end.ended));
+        tasks.push(("reader", Box::pin(read(reader, dice.clone(), got, ended))));
+        if side == "a" {
+            let (writing, dice) = (Rc::clone(&writing), dice.clone());
+            tasks.push((
+                "closer",
+                Box::pin(async move {
+                    while writing.get() > 0 {
+                        pause().await;
+                    }
+                    let close = || writer.close(CloseCode::NORMAL, "bye");
+                    while dice.one_in(2) {
+                        if let Some(closed) = dropped(close(), 1 + dice.below(3)).await {
+                            return closed.unwrap();
+                        }
+                        pause().await;
+                    }
+                    close().await.unwrap();
+                }),
+            ));
+        }
+        ends.push(end);
+    }
+    run_all(tasks, &dice);
+    check(&ends[0].sent, &ends[1].got.borrow());
+    check(&ends[1].sent, &ends[0].got.borrow());
+    for (end, first) in ends.iter().zip([Side::Local, Side::Remote]) {
+        match end.ended.borrow().as_ref() {
+            Some(Closed::Clean { initiator, .. }) => assert_eq!(*initiator, first),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn nothing_is_lost_or_left_asleep(seed in any::<u64>()) {
+        let _watchdog = watchdog();
+        let runtime = paused();
+        let _time = runtime.enter();
+        one_case(seed);
+    }
+}
