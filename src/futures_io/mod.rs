@@ -25,7 +25,8 @@
 //! # Timers
 //! Every runtime has timers of its own. [`DefaultTimer`] works in all of them: one thread for the
 //! process, which the first deadline starts. To have those of the runtime, or a clock that tests
-//! move, implement [`Timer`] and open the connection through [`FuturesIo::with_timer`].
+//! move (the feature `testing` has one, `testing::Clock`), implement [`Timer`] and open the connection
+//! through [`FuturesIo::with_timer`].
 //! [Here](crate::asynchronous#deadlines) is when deadlines run.
 //!
 //! # What `poll_close` of a stream has to do

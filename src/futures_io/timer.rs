@@ -61,7 +61,7 @@ pub trait Timer: Unpin {
 }
 
 /// A timer that works in every runtime: a thread, shared by the whole process and started by the
-/// first deadline, wakes the tasks.
+/// first deadline, wakes the tasks. Waiting panics where that thread cannot be started.
 ///
 /// ```
 /// use fullduplex::{Time, futures_io::{DefaultTimer, Timer}};
