@@ -31,6 +31,7 @@
 //! | `futures-io` | no | the adapter for smol and every other runtime |
 //! | `testing` | no | for tests of what you build: connections without sockets, time without waiting |
 //! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
+//! | `tracing` | no | a span for each connection of an adapter, and events in it: see [Diagnostics](#diagnostics) |
 //!
 //! A feature adds to the API and never changes what is there. Without features the crate is the
 //! core alone, `no_std + alloc`.
@@ -50,6 +51,29 @@
 //! [`ProtocolError`] is the peer's mistake: fatal, and it maps to a Close code. [`SendError`] is the
 //! caller's: nothing changed, and the message is handed back. A clean close is not an error. The
 //! adapters' `Error` holds both and says whether it was a timeout, the peer's fault, or the end.
+//!
+//! # Diagnostics
+//! [`Connection::stats`] has counters of frames, bytes, messages and compression, and
+//! [`Connection::round_trip`] how long the peer took to answer a keepalive ping; the adapters'
+//! `WebSocket` has both.
+//!
+//! With the feature `tracing` each connection of an adapter has a span `websocket` with the field
+//! `role`, a child of the span that is entered where the connection is made. Its events are
+//!
+//! | event | fields | when |
+//! |---|---|---|
+//! | `opened` | `status` | the opening handshake is done |
+//! | `closing` | `initiator` | a Close was sent or received: whose was first, `local` or `remote` |
+//! | `protocol error` | `error`, `offset`, `code` | the peer broke the protocol or a limit |
+//! | `timed out` | `timeout` | a deadline passed |
+//! | `stream failed` | `error` | reading or writing failed: which kind of error |
+//! | `closed` | `code`, `clean`, `initiator` | the connection is over |
+//!
+//! and, since there is no connection then, outside of the span `not opened` with `role`, the
+//! `status` of a response that refused the handshake, and on a client `timeout`. All of them are of
+//! level debug and of the target `fullduplex`. They say nothing that the peer or the caller has
+//! chosen but Close codes and statuses: no payload, reason, URL or header. There are none per
+//! message, and where nobody listens when it is made, a connection tells nothing.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -81,7 +105,8 @@ pub mod tokio;
 
 pub use connection::{
     Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
-    ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Time, TimeoutError, Transport,
+    ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Stats, Time, TimeoutError,
+    Transport,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};

@@ -239,7 +239,7 @@ fn a_new_connection_holds_next_to_nothing() {
         let (plain, without) = measure(|| common::connection(role, config.clone()));
         let (connection, with) = measure(|| deflating_shared(role, config.clone()));
         println!("{role:?}: {} bytes for what was agreed on", with.kept - without.kept);
-        assert!(with.kept - without.kept <= 256, "{with:?} {without:?}");
+        assert!(with.kept - without.kept <= 264, "{with:?} {without:?}");
         drop((plain, connection));
         // Plain messages do not change that.
         let mut connection = deflating_shared(role, config.clone());

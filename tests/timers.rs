@@ -237,6 +237,79 @@ fn sending_does_not_interrupt_the_silence() {
     assert_eq!(timed.pings().len(), own + 1);
 }
 
+/// From the ping having been written to its pong, and to nothing else.
+#[test]
+fn the_round_trip_is_measured() {
+    for role in BOTH {
+        let mut timed = Timed::new(role, keepalive(100, 20));
+        timed.until(99.0);
+        assert_eq!(timed.connection.round_trip(), None);
+        timed.until(110.0);
+        let (at, payload) = timed.pings()[0].clone();
+        timed.receives(0x8a, b"another");
+        timed.receives(0x82, &payload);
+        timed.until(at + 12.0);
+        assert_eq!(timed.connection.round_trip(), None, "{role:?}: it was not answered yet");
+        timed.receives(0x8a, &payload);
+        assert_eq!(timed.connection.poll_timeout(), Some(Time::EPOCH), "to be noted at once");
+        assert_eq!(timed.connection.round_trip(), None, "{role:?}: nobody told the time");
+        timed.look();
+        assert_eq!(timed.connection.round_trip(), Some(secs(12)), "{role:?}");
+        assert_eq!(timed.connection.stats().round_trip, Some(secs(12)));
+        // A second pong, and pings of the caller's, mean nothing.
+        timed.until(at + 15.0);
+        timed.receives(0x8a, &payload);
+        timed.connection.ping(ControlPayload::new(b"mine").unwrap()).unwrap();
+        timed.until(at + 16.0);
+        timed.receives(0x8a, b"mine");
+        timed.until(at + 17.0);
+        assert_eq!(timed.connection.round_trip(), Some(secs(12)), "{role:?}");
+        // The newest counts, and one that is under way does not hide the last.
+        timed.until(at + 17.0 + 126.0);
+        let (at, payload) = timed.pings().pop().unwrap();
+        assert_eq!(timed.connection.round_trip(), Some(secs(12)), "{role:?}");
+        timed.until(at + 19.0);
+        timed.receives(0x8a, &payload);
+        timed.until(at + 30.0);
+        assert_eq!(timed.connection.round_trip(), Some(secs(19)), "{role:?}");
+        // It outlives the connection, and nothing more is asked for.
+        timed.connection.transport_failed();
+        assert_eq!(timed.connection.round_trip(), Some(secs(19)), "{role:?}");
+        assert_eq!(timed.connection.poll_timeout(), None);
+    }
+}
+
+/// A ping waits behind a backlog: that is not the peer's time. The time of one that was written
+/// and answered before anybody told the time is not known.
+#[test]
+fn a_round_trip_starts_with_the_write() {
+    let mut timed = Timed::new(Role::Server, keepalive(100, 20));
+    timed.until(99.0);
+    timed.writes = false;
+    timed.until(110.0);
+    timed.writes = true;
+    timed.write();
+    timed.look();
+    let (at, payload) = timed.pings()[0].clone();
+    assert_eq!(at, 110.0);
+    timed.until(111.0);
+    timed.receives(0x8a, &payload);
+    timed.look();
+    assert_eq!(timed.connection.round_trip(), Some(secs(1)));
+
+    let mut timed = Timed::new(Role::Server, keepalive(100, 20));
+    timed.until(99.0);
+    timed.writes = false;
+    timed.until(101.0);
+    let ping = sent(&mut timed.connection).remove(0);
+    timed.receives(0x8a, &ping.1);
+    timed.until(105.0);
+    assert_eq!(timed.connection.round_trip(), None);
+    timed.writes = true;
+    timed.until(1e3);
+    assert_ne!(timed.timed_out(), None, "keepalive goes on");
+}
+
 /// §5.5.3: only the pong with the payload of the ping counts.
 #[test]
 fn section_5_5_3_the_pong_is_matched() {

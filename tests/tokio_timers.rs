@@ -10,7 +10,7 @@ use fullduplex::{
     CloseCode, Closed, Config, Error, Event, Role, TimeoutError,
     handshake::{ClientHandshakeError, RejectionReason},
 };
-use support::{REQUEST, quiet, watchdog};
+use support::{REQUEST, Script, poll_times, quiet, watchdog};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, advance, sleep, timeout},
@@ -209,6 +209,79 @@ async fn section_5_5_3_a_peer_that_answers_pings_lives() {
     }
     assert!(matches!(server.await.unwrap(), Err(Error::Timeout(TimeoutError::Pong))));
     within(20.0..=20.0, pinged);
+}
+
+/// The round trip is measured when the pong comes, whatever comes right behind it and however much
+/// time the caller takes over that.
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_what_the_peer_took() {
+    let _watchdog = watchdog();
+    for behind in [vec![], frame(Role::Server, 0x82, b"behind it"), vec![0x82]] {
+        for events in [false, true] {
+            let tail = behind.clone();
+            let (mut ws, mut theirs) = pair(Role::Server, Config::default());
+            assert_eq!(ws.round_trip(), None);
+            let peer = tokio::spawn(async move {
+                let (first, payload) = read_frame(Role::Server, &mut theirs).await;
+                assert_eq!(first, 0x89);
+                sleep(Duration::from_millis(30)).await;
+                let pong = [frame(Role::Server, 0x8a, &payload), tail].concat();
+                theirs.write_all(&pong).await.unwrap();
+                theirs
+            });
+            let end = Duration::from_secs(35);
+            let came = match events {
+                true => {
+                    timeout(end, ws.recv_event()).await.map(|event| _ = event.unwrap().unwrap())
+                }
+                false => timeout(end, ws.recv()).await.map(|message| _ = message.unwrap().unwrap()),
+            };
+            assert_eq!(came.is_ok(), events || behind.len() > 1);
+            let _theirs = peer.await.unwrap();
+            sleep(Duration::from_secs(3)).await;
+            let _ = timeout(Duration::from_secs(1), ws.recv_event()).await;
+            assert_eq!(ws.round_trip(), Some(Duration::from_millis(30)), "{behind:?} {events}");
+            assert_eq!(ws.stats().round_trip, ws.round_trip());
+        }
+    }
+}
+
+/// ... and if more can be read behind it at once, before that is handled.
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_is_noted_before_the_next_read_is_handled() {
+    let _watchdog = watchdog();
+    let script = Script::new();
+    let config = Config::default();
+    let mut ws = fullduplex::tokio::WebSocket::from_parts(script.clone(), Role::Server, config, []);
+    while script.written().is_empty() {
+        assert!(timeout(Duration::from_millis(100), ws.recv()).await.is_err());
+    }
+    let (_, payload) = split(Role::Server, &script.written()).remove(0);
+    script.arrive(frame(Role::Server, 0x8a, &payload));
+    script.arrive(frame(Role::Server, 0x82, b"work"));
+    let start = Instant::now();
+    let work = ws.run(|_, _| {
+        // The clock goes on when this is first polled.
+        assert!(poll_times(advance(Duration::from_secs(5)), 1).is_none());
+        Ok(())
+    });
+    assert!(timeout(Duration::from_secs(1), work).await.is_err());
+    assert!(start.elapsed() >= Duration::from_secs(5));
+    assert!(ws.round_trip().unwrap() <= Duration::from_millis(200), "{:?}", ws.round_trip());
+}
+
+/// A pong that nobody reads is measured when somebody does.
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_includes_what_the_caller_takes() {
+    let _watchdog = watchdog();
+    let (mut ws, mut theirs) = pair(Role::Client, Config::default());
+    assert!(timeout(Duration::from_secs(33), ws.recv()).await.is_err());
+    let (_, payload) = read_frame(Role::Client, &mut theirs).await;
+    theirs.write_all(&frame(Role::Client, 0x8a, &payload)).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert!(timeout(Duration::from_secs(1), ws.recv()).await.is_err());
+    let seconds = ws.round_trip().unwrap().as_secs_f64();
+    assert!((5.0..=13.1).contains(&seconds), "{seconds} s");
 }
 
 /// Two of our own, both with keepalive, and nobody with anything to say.

@@ -3,7 +3,7 @@
 use super::{AsyncIo, WebSocket};
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
-    SendError, SendErrorReason,
+    SendError, SendErrorReason, Stats,
     handshake::Response,
     io::{Call, Driver, Feed, Flush, Shared, Turn},
 };
@@ -13,6 +13,7 @@ use core::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -365,6 +366,17 @@ macro_rules! both {
             /// How the connection ended; `None` while it has not.
             pub fn closed(&self) -> Option<Closed> {
                 self.half.shared.look(|driver| driver.connection.closed().cloned())
+            }
+
+            /// What was received and sent so far: see [`Stats`].
+            pub fn stats(&self) -> Stats {
+                self.half.shared.look(|driver| driver.connection.stats())
+            }
+
+            /// How long the newest ping of keepalive took to be answered: see
+            /// [`Connection::round_trip`](crate::Connection::round_trip).
+            pub fn round_trip(&self) -> Option<Duration> {
+                self.half.shared.look(|driver| driver.connection.round_trip())
             }
 
             /// The subprotocol that was agreed on.

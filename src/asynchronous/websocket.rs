@@ -3,7 +3,7 @@
 use super::AsyncIo;
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason,
+    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Request, Response},
     io::{Driver, Opening, ReadBuffer},
 };
@@ -13,6 +13,7 @@ use core::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -268,6 +269,18 @@ impl<T: AsyncIo> WebSocket<T> {
     /// How the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
         self.driver.connection.closed()
+    }
+
+    /// What was received and sent so far, in numbers; it is there after the end too.
+    pub fn stats(&self) -> Stats {
+        self.driver.connection.stats()
+    }
+
+    /// How long the peer took to answer the newest keepalive ping that it has answered; `None`
+    /// before the first. A pong that comes while no call receives is measured when one does: see
+    /// [`Connection::round_trip`](crate::Connection::round_trip).
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.driver.connection.round_trip()
     }
 
     /// The subprotocol that was agreed on.

@@ -3,7 +3,7 @@
 use super::stream::{BlockingIo, Timeouts};
 use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason,
+    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
     io::{Driver, Opening, ReadBuffer, block_on},
 };
@@ -12,6 +12,7 @@ use core::{
     fmt,
     future::poll_fn,
     task::{Context, Poll},
+    time::Duration,
 };
 use std::io::{Read, Write};
 
@@ -222,6 +223,18 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// How the connection ended; `None` while it has not.
     pub fn closed(&self) -> Option<&Closed> {
         self.driver.connection.closed()
+    }
+
+    /// What was received and sent so far, in numbers; it is there after the end too.
+    pub fn stats(&self) -> Stats {
+        self.driver.connection.stats()
+    }
+
+    /// How long the peer took to answer the newest keepalive ping that it has answered; `None`
+    /// before the first. A pong that comes while no call receives is measured when one does: see
+    /// [`Connection::round_trip`](crate::Connection::round_trip).
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.driver.connection.round_trip()
     }
 
     /// The subprotocol that was agreed on.

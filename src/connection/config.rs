@@ -55,6 +55,8 @@ enum Setting<T> {
 /// bytes shrinks, and while a single frame is still coming in, inside which no pong can be: such a
 /// peer is slow, not dead.
 ///
+/// Each answer gives a round-trip time: [`Connection::round_trip`](crate::Connection::round_trip).
+///
 /// The default is an interval of 25 seconds and a pong timeout of 20: the first keeps a
 /// connection alive through the proxies and address translators that drop silent ones after 30
 /// to 60 seconds, and together they find a dead peer in less than a minute without holding a

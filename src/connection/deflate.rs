@@ -1,6 +1,6 @@
 //! Compressing what is sent (RFC 7692 §6.1), and what was agreed on.
 
-use super::{Connection, Keys, Prepared};
+use super::{Connection, Keys, Prepared, Volume};
 use crate::{
     SendError,
     deflate::{Compression, Decoder, DeflateParams, Encoder},
@@ -13,6 +13,8 @@ use alloc::boxed::Box;
 pub(super) struct Deflating {
     params: DeflateParams,
     encoder: Option<Encoder>,
+    /// What was sent.
+    sent: Volume,
 }
 
 impl Deflating {
@@ -48,16 +50,22 @@ impl Connection {
     }
 
     pub(crate) fn start_deflate(&mut self, params: DeflateParams) {
-        let (sent, received) = params.directions(matches!(self.keys, Keys::Client(_)));
+        let (ours, theirs) = params.directions(matches!(self.keys, Keys::Client(_)));
         let default = Default::default();
-        let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), sent);
-        self.deflate = Some(Box::new(Deflating { params, encoder }));
-        self.receiver.inflate_with(Decoder::new(received, self.config.max_message_size));
+        let encoder = Encoder::new(self.config.deflate.as_ref().unwrap_or(&default), ours);
+        self.deflate = Some(Box::new(Deflating { params, encoder, sent: Volume::default() }));
+        self.receiver.inflate_with(Decoder::new(theirs, self.config.max_message_size));
     }
 
     /// What was agreed on; `None` if messages are not compressed.
     pub fn deflate(&self) -> Option<&DeflateParams> {
         self.deflate.as_ref().map(|deflating| &deflating.params)
+    }
+
+    /// What was received and sent compressed.
+    pub(super) fn volumes(&self) -> (Volume, Volume) {
+        let sent = self.deflate.as_ref().map_or_else(Volume::default, |deflating| deflating.sent);
+        (self.receiver.inflated(), sent)
     }
 
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
@@ -105,7 +113,8 @@ impl Connection {
     }
 
     pub(super) fn push_compressed_fragment(&mut self, opcode: OpCode, payload: &[u8], fin: bool) {
-        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+        let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
+        else {
             return;
         };
         let mask = self.keys.next();
@@ -113,7 +122,9 @@ impl Connection {
         let rsv = if opcode == OpCode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
         let header = Header { fin, rsv, mask, ..Header::new(opcode, payload.len() as u64) };
         self.outbox.push_written(header, usize::MAX, |out| {
+            let before = out.len();
             encoder.fragment(payload, fin, mask, out);
+            sent.add(out.len() - before, payload.len());
         });
     }
 
@@ -123,7 +134,8 @@ impl Connection {
         message: MessageRef<'_>,
         compression: Compression,
     ) -> bool {
-        let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref_mut() else {
+        let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
+        else {
             return false;
         };
         let payload = message.as_bytes();
@@ -137,13 +149,23 @@ impl Connection {
             Compression::Auto if encoder.may_take_back() => payload.len(),
             _ => usize::MAX,
         };
-        self.outbox.push_written(header, most, |out| encoder.message(payload, mask, out))
+        let mut deflated = 0;
+        let pushed = self.outbox.push_written(header, most, |out| {
+            let before = out.len();
+            encoder.message(payload, mask, out);
+            deflated = out.len() - before;
+        });
+        if pushed {
+            self.sent.messages += 1;
+            sent.add(deflated, payload.len());
+        }
+        pushed
     }
 
     /// Queues a message that many connections send, if it is to be compressed: whether it was.
     pub(super) fn push_prepared(&mut self, message: &Prepared) -> bool {
         #[cfg(feature = "std")]
-        if let (Keys::Server, Some(Deflating { encoder: Some(encoder), .. })) =
+        if let (Keys::Server, Some(Deflating { encoder: Some(encoder), sent, .. })) =
             (&self.keys, self.deflate.as_deref_mut())
         {
             if !encoder.takes(message.len(), message.choice()) {
@@ -154,6 +176,8 @@ impl Connection {
                     return false; // nothing refers to it yet
                 }
                 encoder.passed_by(message.message().as_bytes());
+                self.sent.messages += 1;
+                sent.add(Prepared::payload_of(frame), message.len());
                 self.outbox.push_frame(frame);
                 return true;
             }

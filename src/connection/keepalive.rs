@@ -1,10 +1,13 @@
 //! Silence and what is done about it: pings with a matched pong deadline, the idle timeout.
 //!
 //! ```text
-//! Watching ──silent for the interval──→ Queued ──written──→ Waiting ──its pong──→ Watching
+//! Watching ──silent for the interval──→ Queued ──written──→ Waiting ──its pong──→ Answered ──→ Watching
 //!                                          │ no byte of the backlog taken │ deadline
 //!                                          └───────────→ failed ←─────────┘
 //! ```
+//!
+//! "Written" and "Answered" are noted when the next look at the clock comes, for which both ask at
+//! once. What lies between the two looks is the time of a round trip.
 
 use super::{Keepalive, Outbox, Time};
 use core::time::Duration;
@@ -75,8 +78,9 @@ impl Idle {
 
 /// Keepalive.
 pub(super) struct Pinger {
-    settings: Keepalive,
     state: State,
+    /// How long the newest answer took of which that is known.
+    round_trip: Option<Duration>,
     /// The payload of the last ping.
     id: u64,
 }
@@ -93,11 +97,18 @@ enum State {
     },
     /// A ping was written.
     Waiting {
+        /// When that was seen.
+        since: Time,
         /// How much was written at the last look.
         written: u64,
         /// How far the frame was then that is coming in, if one is: no pong can be inside it.
         frame: Option<u64>,
         deadline: Time,
+    },
+    /// Its pong came; when is to be noted.
+    Answered {
+        /// When the ping was written.
+        since: Time,
     },
 }
 
@@ -111,8 +122,19 @@ pub(super) enum Due {
 }
 
 impl Pinger {
-    pub(super) fn new(settings: Keepalive) -> Self {
-        Self { settings, state: State::Watching(Silence::new()), id: 0 }
+    pub(super) fn new() -> Self {
+        Self { state: State::Watching(Silence::new()), round_trip: None, id: 0 }
+    }
+
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Whether a pong came whose time is to be noted.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answered { .. })
     }
 
     /// Something came from the peer.
@@ -125,9 +147,15 @@ impl Pinger {
 
     /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3).
     pub(super) fn pong(&mut self, payload: &[u8]) {
-        if !matches!(self.state, State::Watching(_)) && payload == self.id.to_be_bytes() {
-            self.state = State::Watching(Silence::new());
+        if payload != self.id.to_be_bytes() {
+            return;
         }
+        self.state = match self.state {
+            State::Waiting { since, .. } => State::Answered { since },
+            // Nobody had the time to say when the ping was written.
+            State::Queued { .. } => State::Watching(Silence::new()),
+            State::Watching(_) | State::Answered { .. } => return,
+        };
     }
 
     pub(super) fn deadline(&self, outbox: &Outbox) -> Time {
@@ -136,13 +164,24 @@ impl Pinger {
             State::Queued { end, .. } if outbox.total_written() >= *end => Time::EPOCH,
             State::Queued { look, .. } => *look,
             State::Waiting { deadline, .. } => *deadline,
+            State::Answered { .. } => Time::EPOCH,
         }
     }
 
     /// `frame` is a number that grows as a data frame comes in, if one does.
-    pub(super) fn due(&mut self, now: Time, outbox: &Outbox, frame: Option<u64>) -> Due {
-        let Keepalive { interval, pong_timeout } = self.settings;
+    pub(super) fn due(
+        &mut self,
+        settings: Keepalive,
+        now: Time,
+        outbox: &Outbox,
+        frame: Option<u64>,
+    ) -> Due {
+        let Keepalive { interval, pong_timeout } = settings;
         let taken = outbox.total_written();
+        if let State::Answered { since } = self.state {
+            self.round_trip = Some(now.saturating_since(since));
+            self.state = State::Watching(Silence::new());
+        }
         match &mut self.state {
             State::Watching(silence) => {
                 if silence.lasted(interval, now) {
@@ -152,7 +191,7 @@ impl Pinger {
             }
             State::Queued { end, .. } if taken >= *end => {
                 let deadline = now + pong_timeout;
-                self.state = State::Waiting { written: taken, frame, deadline };
+                self.state = State::Waiting { since: now, written: taken, frame, deadline };
             }
             State::Queued { written, look, .. } => {
                 if now >= *look {
@@ -162,7 +201,7 @@ impl Pinger {
                     (*written, *look) = (taken, now + pong_timeout);
                 }
             }
-            State::Waiting { written, frame: before, deadline } => {
+            State::Waiting { written, frame: before, deadline, .. } => {
                 if now >= *deadline {
                     // A peer that still takes what we wait with, or that is in the middle of a
                     // frame which still grows, is slow but alive.
@@ -174,13 +213,14 @@ impl Pinger {
                     (*written, *before, *deadline) = (taken, frame, now + pong_timeout);
                 }
             }
+            State::Answered { .. } => {} // not any more
         }
         Due::Nothing
     }
 
     /// The ping that was due is the last thing in the outbox.
-    pub(super) fn queued(&mut self, now: Time, outbox: &Outbox) {
-        let look = now + self.settings.pong_timeout;
+    pub(super) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
+        let look = now + settings.pong_timeout;
         let (end, written) = (outbox.total_queued(), outbox.total_written());
         self.state = State::Queued { end, written, look };
     }

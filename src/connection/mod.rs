@@ -12,6 +12,7 @@ mod prepared;
 mod receive;
 mod receiving;
 mod sending;
+mod stats;
 mod streaming;
 mod time;
 mod timing;
@@ -24,7 +25,11 @@ pub(crate) use keys::ThreadKeys;
 pub use outbox::Outbox;
 pub use prepared::Prepared;
 pub use receive::Event;
+pub use stats::Stats;
 pub use time::Time;
+
+#[cfg(feature = "deflate")]
+pub(crate) use stats::Volume;
 
 use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::{boxed::Box, sync::Arc};
@@ -33,6 +38,7 @@ use core::fmt;
 use keepalive::{Idle, Pinger};
 use keys::Keys;
 use receive::Receiver;
+use stats::Sent;
 use streaming::Fragments;
 
 /// Which end of the connection this is.
@@ -103,9 +109,11 @@ pub struct Connection {
     state: State,
     receiver: Receiver,
     outbox: Outbox,
+    sent: Sent,
     fragments: Option<Fragments>,
     pinger: Option<Pinger>,
-    idle: Option<Idle>,
+    /// In a box, because it is rare: it would make every connection larger.
+    idle: Option<Box<Idle>>,
     #[cfg(feature = "deflate")]
     deflate: Option<Box<deflate::Deflating>>,
 }
@@ -153,9 +161,10 @@ impl Connection {
             state: State::Open,
             receiver: Receiver::new(),
             outbox: Outbox::default(),
+            sent: Sent::default(),
             fragments: None,
-            pinger: config.keepalive_or(keepalive).map(Pinger::new),
-            idle: config.idle_timeout.map(|_| Idle::new()),
+            pinger: config.keepalive_or(keepalive).map(|_| Pinger::new()),
+            idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
             #[cfg(feature = "deflate")]
             deflate: None,
             config,
@@ -201,11 +210,11 @@ impl Connection {
     /// Drops the half of a message that nobody will get.
     fn settle(&mut self) {
         if self.state.is_over() {
-            self.receiver = Receiver::new();
             #[cfg(feature = "deflate")]
             if let Some(deflate) = &mut self.deflate {
                 deflate.release();
             }
+            self.receiver.stop();
         }
     }
 
@@ -233,6 +242,7 @@ impl Connection {
         }
         let length = body.as_bytes().len() as u64;
         let header = Header { mask, ..Header::new(OpCode::Close, length) };
+        self.sent.others += 1;
         self.outbox.push_close(&header, body.as_bytes());
     }
 
@@ -266,6 +276,23 @@ impl Connection {
             State::Closed(closed) => Some(closed),
             _ => None,
         }
+    }
+}
+
+/// What the adapters tell about the end.
+#[cfg(feature = "tracing")]
+impl Connection {
+    /// How the connection ended, or will end for certain.
+    pub(crate) fn outcome(&self) -> Option<&Closed> {
+        match &self.state {
+            State::Ending { outcome, .. } | State::Closed(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether our Close is queued or sent, and the peer's has not come.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, State::LocalClosing { .. })
     }
 }
 

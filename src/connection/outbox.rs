@@ -58,6 +58,8 @@ struct Pongs {
     end: u64,
     /// The answer to the newest ping that found the queue full, encoded.
     newest: Vec<u8>,
+    /// How many were ever queued.
+    total: u64,
 }
 
 impl Outbox {
@@ -138,6 +140,11 @@ impl Outbox {
     /// All bytes that were ever queued.
     pub(super) fn total_queued(&self) -> u64 {
         self.total
+    }
+
+    /// All pongs that were ever queued.
+    pub(super) fn pongs_queued(&self) -> u64 {
+        self.pongs.total
     }
 
     /// Queues a frame whose payload is copied, and masked if `header` says so.
@@ -237,6 +244,7 @@ impl Outbox {
         if self.pongs.queued < MAX_PONGS {
             self.push(&header, payload);
             self.pongs.queued += 1;
+            self.pongs.total += 1;
             self.pongs.end = self.total;
         } else {
             self.pongs.newest.clear();
@@ -255,6 +263,7 @@ impl Outbox {
             self.total += self.pongs.newest.len() as u64;
             self.copied.append(&mut self.pongs.newest);
             self.pongs.queued = 1;
+            self.pongs.total += 1;
             self.pongs.end = self.total;
         }
     }
@@ -285,7 +294,8 @@ impl Outbox {
     /// Drops everything: the transport is gone.
     pub(super) fn clear(&mut self) {
         let messages_end = self.messages_end;
-        *self = Self { total: self.total_written(), messages_end, ..Self::default() };
+        let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
+        *self = Self { total: self.total_written(), messages_end, pongs, ..Self::default() };
     }
 
     /// Moves the unwritten part to the front once the written one is the larger, so that a buffer

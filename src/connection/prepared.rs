@@ -143,6 +143,13 @@ impl Prepared {
         })
     }
 
+    /// How many bytes of a frame of this message are not its head.
+    #[cfg(all(feature = "deflate", feature = "std"))]
+    pub(super) fn payload_of(frame: &[u8]) -> usize {
+        let head = Header::decode(frame).ok().flatten();
+        head.map_or(0, |(_, length)| frame.len() - length)
+    }
+
     #[cfg(feature = "deflate")]
     pub(super) fn choice(&self) -> Compression {
         self.compression
@@ -182,7 +189,11 @@ impl Connection {
         }
         match self.keys {
             Keys::Client(_) => self.push_plain(message.message()),
-            Keys::Server => self.outbox.push_frame(&message.shared.frame),
+            Keys::Server => {
+                self.sent.messages += 1;
+                self.sent.plain += message.len() as u64;
+                self.outbox.push_frame(&message.shared.frame);
+            }
         }
         Ok(())
     }

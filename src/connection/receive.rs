@@ -11,7 +11,7 @@ mod chunks;
 #[cfg(feature = "deflate")]
 mod inflate;
 
-use super::{Config, ProtocolError, ProtocolErrorKind as Kind};
+use super::{Config, ProtocolError, ProtocolErrorKind as Kind, stats::Received};
 use crate::{
     Incoming, Input,
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
@@ -85,7 +85,7 @@ pub(super) struct Receiver {
     /// Where the current frame starts, in bytes since the handshake.
     frame_start: u64,
     frame_end: u64,
-    progress: u64,
+    received: Received,
 }
 
 enum State {
@@ -180,18 +180,46 @@ impl Receiver {
             decoder: None,
             frame_start: 0,
             frame_end: 0,
-            progress: 0,
+            received: Received::default(),
+        }
+    }
+
+    /// Drops what is under way: nothing more will be received.
+    pub(super) fn stop(&mut self) {
+        self.frame_end = self.bytes();
+        self.state = State::START;
+        self.message = None;
+        #[cfg(feature = "deflate")]
+        if let Some(decoder) = &mut self.decoder {
+            decoder.release();
+        }
+    }
+
+    /// What came so far.
+    pub(super) fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// All bytes of frames that came so far.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.state {
+            State::Head(partial) => self.frame_end + u64::from(partial.len),
+            State::Payload { len, done, .. } => self.frame_end - (len - done),
+            State::Control(partial) => {
+                let missing = usize::from(partial.len) - partial.payload.as_bytes().len();
+                self.frame_end - missing as u64
+            }
         }
     }
 
     /// As [`progress`](Self::progress), in the middle of the payload of a data frame.
     pub(super) fn frame_progress(&self) -> Option<u64> {
-        matches!(self.state, State::Payload { .. }).then_some(self.progress)
+        matches!(self.state, State::Payload { .. }).then(|| self.progress())
     }
 
     /// A number that grows with every message and every part of one.
     pub(super) fn progress(&self) -> u64 {
-        self.progress
+        self.received.messages + self.received.pieces
     }
 
     /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
@@ -217,10 +245,11 @@ impl Receiver {
         {
             return None;
         }
-        self.frame_start = self.frame_end;
         self.frame_end += head as u64 + header.payload_len;
-        self.progress += 1;
+        self.received.messages += 1;
+        self.received.plain += header.payload_len;
         let frame = input.take(head + to_usize(header.payload_len));
+        let frame_len = frame.len() as u64;
         let payload = &mut frame[head..];
         unmask(payload, header.mask, 0);
         if header.opcode == OpCode::Binary {
@@ -228,7 +257,7 @@ impl Receiver {
         }
         Some(match whole_utf8(payload) {
             Ok(text) => Ok(Incoming::Text(Cow::Borrowed(text))),
-            Err(_) => Err(self.error(Kind::InvalidUtf8)), // §8.1
+            Err(_) => Err(self.whole_error(frame_len)), // §8.1
         })
     }
 
@@ -253,8 +282,9 @@ impl Receiver {
                     else {
                         return Ok(None);
                     };
-                    self.frame_end += length as u64 + header.payload_len;
+                    self.frame_end += length as u64;
                     self.check(&header, rules).map_err(|kind| self.error(kind))?;
+                    self.frame_end += header.payload_len;
                     let event = self.start(header, input, rules.chunks);
                     if let Some(event) = event.map_err(|kind| self.error(kind))? {
                         return Ok(Some(event));
@@ -299,6 +329,7 @@ impl Receiver {
                     let event = control(*opcode, payload.as_bytes().to_vec().into());
                     let event = event.map_err(|kind| self.error(kind))?;
                     self.state = State::START;
+                    self.count(&event);
                     return Ok(Some(event));
                 }
             }
@@ -348,7 +379,8 @@ impl Receiver {
         if came > 0 {
             unmask(&mut bytes[before..], *key, *done);
             *done += came as u64;
-            self.progress += 1;
+            self.received.pieces += 1;
+            self.received.plain += came as u64;
         }
         Some(output)
     }
@@ -356,6 +388,23 @@ impl Receiver {
     #[cold]
     fn error(&self, kind: Kind) -> ProtocolError {
         ProtocolError { kind, offset: self.frame_start }
+    }
+
+    /// The text of a whole message, the last `frame` bytes, is not UTF-8.
+    #[cold]
+    fn whole_error(&mut self, frame: u64) -> ProtocolError {
+        self.received.messages -= 1;
+        self.frame_start = self.frame_end - frame;
+        self.error(Kind::InvalidUtf8)
+    }
+
+    /// Counts a control frame.
+    fn count(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Ping(_) => self.received.pings += 1,
+            Event::Pong(_) => self.received.pongs += 1,
+            _ => self.received.others += 1,
+        }
     }
 
     /// Judges a head by what depends on the connection, before any of its payload is awaited or
@@ -434,7 +483,9 @@ impl Receiver {
             opcode if header.payload_len <= input.len() as u64 => {
                 let payload = input.take(to_usize(header.payload_len));
                 unmask(payload, header.mask, 0);
-                return control(opcode, Cow::Borrowed(payload)).map(Some);
+                let event = control(opcode, Cow::Borrowed(payload))?;
+                self.count(&event);
+                return Ok(Some(event));
             }
             opcode => {
                 self.state = State::Control(Box::new(PartialControl {
@@ -466,20 +517,25 @@ impl Receiver {
         else {
             return Err(Kind::NothingToContinue);
         };
-        self.progress += 1;
+        self.received.pieces += 1;
         let last = missing == 0 && fin;
         if *compressed {
             #[cfg(feature = "deflate")]
             self.inflate(piece, last)?;
         } else {
+            self.received.plain += piece.len() as u64;
             assembly.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         }
-        match self.message.take_if(|_| last) {
+        let message = match self.message.take_if(|_| last) {
             Some(Underway { payload: Payload::Held(assembly), .. }) => {
-                assembly.finish().map(Some).map_err(|_| Kind::InvalidUtf8)
+                Some(assembly.finish().map_err(|_| Kind::InvalidUtf8)?)
             }
-            _ => Ok(None),
+            _ => None,
+        };
+        if missing == 0 {
+            self.received.ended(last);
         }
+        Ok(message)
     }
 }
 

@@ -34,6 +34,8 @@ impl Connection {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
         };
+        self.sent.messages += 1;
+        self.sent.plain += len as u64;
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
         self.outbox.push_message(&header, message);
@@ -53,6 +55,7 @@ impl Connection {
     pub(super) fn push_ping(&mut self, payload: &[u8]) {
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(OpCode::Ping, payload.len() as u64) };
+        self.sent.pings += 1;
         self.outbox.push(&header, payload);
     }
 

@@ -81,12 +81,14 @@ impl Connection {
             None => (first, compresses(self, payload)),
         };
         self.fragments = (!fin).then_some(Fragments { text, compressed });
+        self.sent.ended(fin);
         if compressed {
             #[cfg(feature = "deflate")]
             self.push_compressed_fragment(opcode, payload, fin);
         } else {
             let mask = self.keys.next();
             let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
+            self.sent.plain += header.payload_len;
             self.outbox.push_message(&header, fragment);
         }
         Ok(())

@@ -3,9 +3,10 @@
 use super::{
     Closed, Connection, Time, TimeoutError,
     close::State,
-    keepalive::{Due, Idle},
+    keepalive::{Due, Pinger},
 };
 use crate::frame::CloseFrame;
+use core::time::Duration;
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may
@@ -15,7 +16,7 @@ impl Connection {
         match &self.state {
             State::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
-                let idle = self.idle.as_ref().map(Idle::deadline);
+                let idle = self.idle.as_ref().map(|idle| idle.deadline());
                 [ping, idle].into_iter().flatten().min()
             }
             state => state.deadline(),
@@ -41,19 +42,62 @@ impl Connection {
                 return Err(self.time_out(TimeoutError::Idle, now));
             }
         }
+        // A pinger is there only if keepalive was configured or is the adapter's default.
+        let settings = self.config.keepalive_or(None).unwrap_or_default();
         if let Some(pinger) = &mut self.pinger {
-            match pinger.due(now, &self.outbox, self.receiver.frame_progress()) {
+            match pinger.due(settings, now, &self.outbox, self.receiver.frame_progress()) {
                 Due::Nothing => {}
                 Due::Ping(payload) => {
                     self.push_ping(&payload);
                     if let Some(pinger) = &mut self.pinger {
-                        pinger.queued(now, &self.outbox);
+                        pinger.queued(settings, now, &self.outbox);
                     }
                 }
                 Due::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
             }
         }
         Ok(())
+    }
+
+    /// How long the peer took to answer the newest ping of keepalive that it has answered; `None`
+    /// before the first. It is measured from the [`handle_timeout`](Self::handle_timeout) that finds
+    /// the ping written to the one behind its pong; [`poll_timeout`](Self::poll_timeout) asks for
+    /// both at once. So a pong that lies unread, because the caller was busy, or read and behind
+    /// messages that are handled first, is measured with that delay. A ping of which no time is
+    /// known, because nobody asked in between, is not measured.
+    ///
+    /// Only pings of [keepalive](crate::Keepalive) are: those of [`ping`](Self::ping) have a payload
+    /// that is the caller's, and can carry a time.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Input, Keepalive, Time};
+    /// use core::time::Duration;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let at = |millis| Time::since_epoch(Duration::from_millis(millis));
+    /// let config = Config::default().keepalive(Keepalive::every(second));
+    /// let mut server = Connection::server(config);
+    /// server.handle_timeout(at(0))?;
+    /// server.handle_timeout(at(1000))?;
+    /// let ping = server.outbox().chunk().to_vec();
+    /// server.outbox().advance(ping.len());
+    /// server.handle_timeout(at(1001))?; // it is written
+    ///
+    /// let mut pong = [&[0x8a, 0x88, 0, 0, 0, 0], &ping[2..]].concat();
+    /// server.receive(&mut Input::new(&mut pong))?;
+    /// server.handle_timeout(at(1031))?;
+    /// assert_eq!(server.round_trip(), Some(Duration::from_millis(30)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.pinger.as_ref().and_then(Pinger::round_trip)
+    }
+
+    /// Whether a pong came whose time is to be noted.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn has_pong(&self) -> bool {
+        self.pinger.as_ref().is_some_and(Pinger::is_answered) && self.is_open()
     }
 
     #[cold]

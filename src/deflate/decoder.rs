@@ -13,6 +13,7 @@ use super::{
     params::Direction,
     window::{Place, Window},
 };
+use crate::connection::Volume;
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};
@@ -45,6 +46,8 @@ pub(crate) struct Decoder {
     /// Where in the messages we stand; what was left there goes on here.
     place: Place,
     message: Option<Message>,
+    /// All that was read, and what it came to.
+    volume: Volume,
     /// There is no thread to lend it to.
     #[cfg(not(feature = "std"))]
     idle: Option<Box<Engine>>,
@@ -73,6 +76,7 @@ impl Decoder {
             window: Window::new(1 << agreed.window_bits.max(9)),
             place: Place::default(),
             message: None,
+            volume: Volume::default(),
             #[cfg(not(feature = "std"))]
             idle: None,
         }
@@ -128,7 +132,7 @@ impl Decoder {
     /// and nothing is held back.
     fn read(&mut self, input: &mut &[u8], out: &mut [u8], limit: u64) -> Result<usize, Fault> {
         self.message();
-        let Self { window, message: Some(message), .. } = self else { return Ok(0) };
+        let Self { window, message: Some(message), volume, .. } = self else { return Ok(0) };
         // One byte more than is allowed shows that it is too much.
         let room = (limit - message.inflated).saturating_add(1).min(out.len() as u64);
         let out = &mut out[..room as usize];
@@ -137,6 +141,7 @@ impl Decoder {
                 message.engine.inflate(input, out, InflateFlush::NoFlush)?;
             *input = &input[read..];
             message.received += read as u64;
+            volume.add(read, written);
             message.fresh &= read == 0;
             message.failed = status == Status::BufError;
             window.push(&out[..written]);
@@ -158,6 +163,21 @@ impl Decoder {
                 return Err(Fault::Corrupt); // it has input and room, and cannot go on
             }
         }
+    }
+
+    /// Nothing more will be inflated: gives everything back but the counters.
+    pub(crate) fn release(&mut self) {
+        self.message = None;
+        self.window.clear();
+        #[cfg(not(feature = "std"))]
+        {
+            self.idle = None;
+        }
+    }
+
+    /// All that was read so far, and what it came to.
+    pub(crate) fn volume(&self) -> Volume {
+        self.volume
     }
 
     /// The largest message in bytes.

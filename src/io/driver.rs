@@ -8,6 +8,7 @@ mod halves;
 
 use super::{
     Error, Io, Outgoing, Parts, ReadBuffer, pool,
+    trace::Trace,
     wakers::{Caller, Wakers},
 };
 use crate::{
@@ -35,6 +36,7 @@ pub(crate) struct Driver<T> {
     /// Events that a half which sends has come across, for the one that receives.
     kept: Option<Box<halves::Kept>>,
     wakers: Wakers,
+    pub(super) trace: Trace,
 }
 
 /// How the end of the connection is reported.
@@ -88,8 +90,8 @@ impl<T: Io> Driver<T> {
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        let input = unread;
-        Self { io, connection, input, unflushed: false, flushed: 0, end, kept: None, wakers }
+        let (input, trace) = (unread, Trace::new(role));
+        Self { io, connection, input, unflushed: false, flushed: 0, end, kept: None, wakers, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -191,7 +193,7 @@ impl<T: Io> Driver<T> {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
                         let _ = self.poll_write(cx);
-                    } else if T::WAITS && drained {
+                    } else if (T::WAITS && drained) || self.connection.has_pong() {
                         // Whatever it finds shows in the next call: the message must not be lost.
                         let _ = self.poll_timers(cx);
                     }
@@ -220,7 +222,8 @@ impl<T: Io> Driver<T> {
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts,
             // which is up to a read that does not fill the buffer: the pong may be there.
-            let at_once = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let unnoted = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let at_once = unnoted || self.connection.has_pong();
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {
                 looked = fills;
@@ -308,7 +311,9 @@ impl<T: Io> Driver<T> {
     /// more input.
     #[cold]
     fn poll_ending(&mut self, cx: &mut Context<'_>, reads: bool) -> Ending {
-        match self.connection.transport() {
+        let transport = self.connection.transport();
+        self.trace.ending(&self.connection);
+        match transport {
             Transport::Closed => {
                 // A peer that waits for the end of the stream need not wait for our drop.
                 let client = self.connection.role() == Role::Client;
@@ -426,11 +431,12 @@ impl<T: Io> Driver<T> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
         let now = ready!(self.io.poll_deadline(cx, deadline))?;
         // A peer that is given up shows in how the connection ends.
-        let _ = self.connection.handle_timeout(now);
+        self.trace.timed_out(self.connection.handle_timeout(now));
         Poll::Ready(Ok(()))
     }
 
     fn broken(&mut self, error: io::Error) {
+        self.trace.broken(&error);
         if let End::Unreported(first @ None) = &mut self.end {
             *first = Some(error);
         }

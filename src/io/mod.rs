@@ -13,6 +13,7 @@ mod parts;
 mod pool;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod shared;
+mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;

@@ -1,6 +1,6 @@
 //! The opening handshake on a stream (RFC 6455 §4), for both roles.
 
-use super::{Driver, Error, Io, ReadBuffer, extensions};
+use super::{Driver, Error, Io, ReadBuffer, extensions, trace};
 use crate::{
     Config, Input, Role, Time, TimeoutError,
     connection::ThreadKeys,
@@ -59,7 +59,11 @@ impl<T: Io> Opening<T> {
     }
 
     /// The client's handshake: an open connection and the response that opened it.
-    pub(crate) async fn client(mut self, request: Request) -> Result<(Driver<T>, Response), Error> {
+    pub(crate) async fn client(self, request: Request) -> Result<(Driver<T>, Response), Error> {
+        trace::opening(self.try_client(request).await)
+    }
+
+    async fn try_client(mut self, request: Request) -> Result<(Driver<T>, Response), Error> {
         let (request, offers) = extensions::offer(&self.config, request);
         let mut handshake =
             ClientHandshake::new(request, &mut ThreadKeys)?.limits(self.config.head_limits);
@@ -128,11 +132,13 @@ impl<T: Io> Opening<T> {
     fn into_driver(self, role: Role, agreed: extensions::Agreed) -> Driver<T> {
         let mut driver = Driver::new(self.io, role, self.config, self.unread);
         agreed.apply(&mut driver.connection);
+        driver.trace.opened();
         driver
     }
 
     /// Answers with another status, so that the client can read it, and ends the connection.
     pub(crate) async fn reject(&mut self, response: &Response) -> Result<(), Error> {
+        trace::refusing(response.status());
         self.deadline = self.deadline.max(self.io.now() + DISCARD_TIME);
         if self.write(&response.to_bytes()?).await?.is_some() {
             self.deadline = self.io.now() + DISCARD_TIME;

@@ -9,7 +9,7 @@ pub(crate) use script::{Script, Step};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
-    SendError, blocking,
+    SendError, Stats, blocking,
 };
 use std::{
     io::{self, Read, Write},
@@ -113,6 +113,7 @@ pub(crate) trait Ws {
     fn ping(&mut self, payload: &[u8]) -> Result<(), Error>;
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
     fn closed(&self) -> Option<&Closed>;
+    fn stats(&self) -> Stats;
 
     /// What comes until the end, and how that was reported.
     fn recv_all(&mut self) -> (Vec<Message>, Result<(), Error>) {
@@ -179,6 +180,10 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
 
     fn closed(&self) -> Option<&Closed> {
         self.closed()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats()
     }
 }
 
@@ -328,6 +333,10 @@ mod on_tokio {
 
         fn closed(&self) -> Option<&Closed> {
             self.ws.closed()
+        }
+
+        fn stats(&self) -> Stats {
+            self.ws.stats()
         }
     }
 

@@ -36,13 +36,13 @@ impl Receiver {
         let Self {
             state: State::Payload { fin, mask: key, len, done },
             message: Some(Underway { payload: Payload::Passing(passage), compressed, .. }),
-            progress,
+            received,
             ..
         } = self
         else {
             return Err(Kind::NothingToContinue);
         };
-        *progress += 1;
+        received.pieces += 1;
         if *compressed {
             #[cfg(feature = "deflate")]
             return self.pass_inflated(input);
@@ -52,13 +52,15 @@ impl Receiver {
         *done += piece.len() as u64;
         let ended = *done == *len;
         let last = ended && *fin;
-        let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8); // §8.1
+        received.plain += piece.len() as u64;
+        let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if ended {
             self.state = State::START;
+            received.ended(last);
         }
         if last {
             self.message = None;
         }
-        chunk
+        Ok(chunk)
     }
 }

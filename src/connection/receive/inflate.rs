@@ -3,6 +3,7 @@
 use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
 use crate::{
     Input,
+    connection::Volume,
     deflate::{Decoder, Fault},
     frame::{Header, OpCode, Rsv},
     message::Chunk,
@@ -17,6 +18,11 @@ impl Receiver {
     /// Lets the peer compress.
     pub(in super::super) fn inflate_with(&mut self, decoder: Decoder) {
         self.decoder = Some(Box::new(decoder));
+    }
+
+    /// What came compressed.
+    pub(in super::super) fn inflated(&self) -> Volume {
+        self.decoder.as_ref().map_or_else(Volume::default, |decoder| decoder.volume())
     }
 
     /// Whether this head, which has a reserved bit set, starts a compressed message: §6.1 allows
@@ -79,12 +85,14 @@ impl Receiver {
         let last = *fin;
         self.state = State::START;
         if !last {
+            self.received.ended(false);
             return Ok(None);
         }
         decoder.finish()?;
-        let chunk = passage.chunk(Cow::default(), true).map_err(|_| Kind::InvalidUtf8);
+        let chunk = passage.chunk(Cow::default(), true).map_err(|_| Kind::InvalidUtf8)?;
         self.message = None;
-        chunk
+        self.received.ended(true);
+        Ok(chunk)
     }
 }
 

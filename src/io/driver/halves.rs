@@ -150,6 +150,9 @@ impl<T: Io> Driver<T> {
     pub(crate) fn poll_control(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         for _ in 0..MAX_READS {
             self.take_control();
+            if self.connection.has_pong() {
+                self.poll_stamp(cx)?;
+            }
             if !self.input.is_empty() || self.connection.is_in_data() {
                 return Ok(());
             }
