@@ -106,7 +106,7 @@ pub mod tokio;
 pub use connection::{
     Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
     ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Stats, Time, TimeoutError,
-    Transport,
+    Transport, Unsent,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};

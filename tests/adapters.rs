@@ -549,10 +549,10 @@ fn a_shutdown_that_waits_behind_a_violation() {
 
 // What is held in memory
 
-/// KNOWN-FAILURES 3: what is fed to a peer that takes nothing stops at the mark, and the message
+/// KNOWN-FAILURES 3: what is fed to a peer that takes nothing stops at the limit, and the message
 /// is handed back.
 #[test]
-fn feeding_stops_at_the_mark() {
+fn feeding_stops_at_the_limit() {
     let runtime = paused();
     let _time = runtime.enter();
     for role in BOTH {
@@ -574,6 +574,71 @@ fn feeding_stops_at_the_mark() {
         script.go_on(|state| state.writes = [Step::Count(5_000), Step::Stall].into());
         assert!(matches!(poll_times(ws.ready(), 1), Some(Ok(()))), "there is room again");
         ws.feed("more").unwrap();
+    }
+}
+
+/// Between the mark and the limit: `send` and `ready` wait, `feed` goes on, and what is not written
+/// is known, while there is a connection and after it.
+#[test]
+fn sending_waits_at_the_mark_and_feeding_does_not() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let script = Script::new();
+        script.state().writes.push_back(Step::Stall);
+        let mut ws = tokio_over(&script, role, quiet().unsent_mark(1_000).max_unsent(10_000));
+        ws.feed(vec![1; 1_000]).unwrap();
+        assert!(!ws.is_ready());
+        assert!(poll_times(ws.ready(), 3).is_none());
+        assert!(poll_times(ws.send("not taken along"), 3).is_none());
+        assert!(poll_times(ws.ping("not taken along"), 3).is_none());
+        ws.feed(vec![2; 1_000]).unwrap();
+        assert_eq!(ws.unsent().messages, 2);
+        script.go_on(|state| state.writes = [Step::Count(1_100), Step::Stall].into());
+        assert!(matches!(poll_times(ws.ready(), 1), Some(Ok(()))), "there is room again");
+        assert!((900..1_000).contains(&ws.unsent().bytes));
+        assert_eq!(ws.unsent().messages, 1);
+        ws.feed("third").unwrap();
+        script.go_on(|state| state.writes = [Step::Error(ErrorKind::BrokenPipe)].into());
+        script.end();
+        assert!(run(ws.flush()).is_err());
+        let _ = run(ws.recv());
+        assert!(matches!(ws.closed(), Some(Closed::Abnormal)), "{:?}", ws.closed());
+        assert_eq!(ws.unsent().messages, 2);
+    }
+}
+
+/// A large message in fragments over both adapters: all of it is written, a Close behind it, and
+/// the pongs in between.
+#[test]
+fn large_messages_go_out_in_fragments() {
+    for role in BOTH {
+        for fault in [None, Some(ErrorKind::BrokenPipe)] {
+            let script = || {
+                let script = Script::reading([Step::Bytes(frame(role, 0x89, b"?"))]);
+                script.arrive(frame(role, 0x88, b""));
+                script.end();
+                let mut writes: Vec<_> = core::iter::repeat_n(Step::Count(1_000), 100).collect();
+                writes.extend(fault.map(Step::Error));
+                script.state().writes = writes.into();
+                script
+            };
+            on_all(role, &quiet().max_sent_frame(1_000), script, |ws, script| {
+                ws.feed(Message::from(vec![6; 1_000_000])).unwrap();
+                let end = ws.recv();
+                if fault.is_some() {
+                    assert!(matches!(end, Err(Error::Io(_))), "{end:?}");
+                    assert!(matches!(ws.closed(), Some(Closed::Unsent { .. } | Closed::Abnormal)));
+                    return;
+                }
+                assert!(matches!(end, Ok(None)), "{end:?}");
+                assert!(clean(ws.closed()));
+                let frames = split(role, &all_written(script));
+                assert_eq!(frames.len(), 1_002);
+                assert_eq!(frames[1_001], (0x88, vec![]));
+                assert_eq!(frames.iter().filter(|(first, _)| *first == 0x8a).count(), 1);
+            });
+        }
     }
 }
 
@@ -712,6 +777,27 @@ fn a_handler_may_close() {
             assert_eq!(handled, 2);
             assert_eq!(close_codes(&split(role, &script.written())), [1001]);
         });
+    }
+}
+
+/// What was held back in the buffer is handed out as soon as a write makes room, though nothing
+/// else comes that could wake the task.
+#[test]
+fn a_write_that_makes_room_lets_the_handler_go_on() {
+    for role in BOTH {
+        for writes in [vec![], vec![Step::Pending], vec![Step::Count(9), Step::Pending]] {
+            let wire = frames(role, &[(0x82, &[1; 100]), (0x82, &[2; 100]), (0x88, b"")]);
+            let script = || {
+                let script = Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
+                script.state().writes = writes.clone().into();
+                script
+            };
+            on_all(role, &quiet().unsent_mark(10), script, |ws, script| {
+                ws.echo().unwrap();
+                let expected = [(0x82, vec![1; 100]), (0x82, vec![2; 100]), (0x88, vec![])];
+                assert_eq!(split(role, &all_written(script)), expected);
+            });
+        }
     }
 }
 

@@ -235,7 +235,7 @@ fn futures_io_is_as_frugal() {
     }
     let size = size_of::<WebSocket<smol::net::TcpStream>>();
     println!("futures-io WebSocket<TcpStream>: {size} bytes");
-    assert!(size <= 832);
+    assert!(size <= 896);
 }
 
 /// `recv` gives owned messages: one allocation for each that is not empty, and `send` of one adds
@@ -387,7 +387,7 @@ fn sizes_of_types() {
     let message = size_of::<Message>();
     println!("WebSocket<TcpStream>: blocking {sync}, tokio {asynchronous} bytes");
     println!("Error {error}, Message {message} bytes");
-    assert!(sync <= 768 && asynchronous <= 768);
+    assert!(sync <= 800 && asynchronous <= 800);
     assert!(error <= 128 && message <= 40);
     // A handler's future is a reference and what it polls with, not a copy of the connection.
     let batch = [];

@@ -3,7 +3,7 @@
 //! | what went wrong, and where | test |
 //! |---|---|
 //! | buffer reserved from an announced length (CVE-2022-35922) | `limits`: `section_10_4_announced_lengths_reserve_nothing` |
-//! | outgoing queue without bound (CVE-2020-35896) | `limits`: `a_peer_that_does_not_read_costs_the_mark` |
+//! | outgoing queue without bound (CVE-2020-35896) | `limits`: `a_peer_that_does_not_read_costs_the_limit` |
 //! | pong queue without bound (CVE-2026-11586) | `limits`: `section_5_5_3_a_ping_flood_is_bounded` |
 //! | automatic pong loops for ever (CVE-2025-5399) | here: `a_pending_pong_ends_at_every_partial_write` |
 //! | one mask key for all frames (CVE-2025-10148) | `laws`: `section_10_3_mask_keys`, `…_of_the_thread` |

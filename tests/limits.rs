@@ -304,9 +304,10 @@ fn section_5_5_3_a_ping_flood_while_closing_is_bounded() {
     }
 }
 
-/// A message is accepted whenever what waits is under the mark, whatever its own size.
+/// A message is accepted whenever what waits is under the limit, whatever its own size. Here it is
+/// the mark too, as it is smaller than that.
 #[test]
-fn unsent_bytes_have_a_mark() {
+fn unsent_bytes_have_a_limit() {
     for role in BOTH {
         for mark in [0, 1, 2, 100, 1000] {
             for backlog in [0, 1, 50, mark, mark + 1, 2000] {
@@ -344,7 +345,7 @@ fn unsent_bytes_have_a_mark() {
 
 /// Pongs and the Close are always accepted, and a refused text comes back as text.
 #[test]
-fn the_mark_does_not_hold_control_frames_back() {
+fn the_limit_does_not_hold_control_frames_back() {
     for role in BOTH {
         let mut connection = connection(role, Config::default().max_unsent(1));
         connection.send("first").unwrap();
@@ -362,7 +363,7 @@ fn the_mark_does_not_hold_control_frames_back() {
 
 /// A server that is not read keeps what was accepted, and no more.
 #[test]
-fn a_peer_that_does_not_read_costs_the_mark() {
+fn a_peer_that_does_not_read_costs_the_limit() {
     let mut connection = Connection::server(Config::default().max_unsent(64 * KIB));
     let message = [0; 1000];
     let (accepted, heap) = measure(|| {

@@ -34,7 +34,7 @@ pub struct Writer<T> {
     half: Arc<Half<T>>,
     id: u64,
     /// Up to where the `Sink` flushes.
-    flushes: Option<u64>,
+    flushes: Option<Option<u64>>,
 }
 
 /// What both halves have.

@@ -183,8 +183,8 @@ impl<T: AsyncIo> WebSocket<T> {
         if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
     }
 
-    /// Waits until a message would be accepted: until fewer than
-    /// [`Config::max_unsent`] bytes wait to be written.
+    /// Waits until there is room for a message: until fewer than
+    /// [`Config::unsent_mark`] bytes wait to be written.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -261,9 +261,14 @@ impl<T: AsyncIo> WebSocket<T> {
         self.driver.connection.is_open()
     }
 
-    /// Whether a message would be accepted now.
+    /// Whether there is room for a message: fewer than [`Config::unsent_mark`] bytes wait.
     pub fn is_ready(&self) -> bool {
         self.driver.connection.is_ready()
+    }
+
+    /// What waits to be written; once the connection is over, what never was.
+    pub fn unsent(&self) -> crate::Unsent {
+        self.driver.connection.unsent()
     }
 
     /// How the connection ended; `None` while it has not.

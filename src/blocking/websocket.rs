@@ -153,8 +153,8 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
     }
 
-    /// Waits until a message would be accepted: until fewer than
-    /// [`Config::max_unsent`] bytes wait to be written.
+    /// Waits until there is room for a message: until fewer than
+    /// [`Config::unsent_mark`] bytes wait to be written.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -215,9 +215,14 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.connection.is_open()
     }
 
-    /// Whether a message would be accepted now.
+    /// Whether there is room for a message: fewer than [`Config::unsent_mark`] bytes wait.
     pub fn is_ready(&self) -> bool {
         self.driver.connection.is_ready()
+    }
+
+    /// What waits to be written; once the connection is over, what never was.
+    pub fn unsent(&self) -> crate::Unsent {
+        self.driver.connection.unsent()
     }
 
     /// How the connection ended; `None` while it has not.

@@ -65,7 +65,8 @@ pub enum Closed {
         frame: Option<CloseFrame>,
     },
     /// The peer's Close came, and then the transport ended, broke or stalled before every message
-    /// that had been accepted for sending was written.
+    /// that had been accepted for sending was written:
+    /// [`unsent`](crate::Connection::unsent) says how many were not.
     Unsent {
         /// Whose Close came first.
         initiator: Side,
@@ -199,7 +200,7 @@ impl State {
 
     /// What the caller is to do with this `outbox`.
     pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
-        let flushed = outbox.is_empty();
+        let flushed = outbox.is_drained();
         match self {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
             Self::Ending { step: Step::Flush, .. } if !flushed => Transport::Open,
@@ -215,7 +216,7 @@ impl State {
     }
 
     pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
-        if !outbox.is_empty() {
+        if !outbox.is_drained() {
             return; // it was not asked for
         }
         if let Self::Ending { step, outcome, .. } = self {
@@ -231,7 +232,7 @@ impl State {
     /// The peer has sent everything.
     pub(super) fn eof(&mut self, outbox: &mut Outbox) {
         match self {
-            Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_empty() => {
+            Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_drained() => {
                 *step = Step::FlushLast;
             }
             _ => self.end(outbox),

@@ -27,7 +27,11 @@ pub struct Config {
     pub(crate) max_message_size: usize,
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
+    /// This and the next are never zero, as no backlog is never too much.
+    unsent_mark: usize,
     pub(crate) max_unsent: usize,
+    /// Never zero; without a limit the largest number.
+    pub(crate) max_sent_frame: usize,
     keepalive: Setting<Keepalive>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
@@ -96,7 +100,7 @@ pub enum FlushPolicy {
     #[default]
     Strict,
     /// `send` only queues, as `feed` does; the queue is written before the next receive waits,
-    /// when it reaches [`Config::max_unsent`], and by `flush`. One write per batch: the choice for
+    /// when it reaches [`Config::unsent_mark`], and by `flush`. One write per batch: the choice for
     /// handlers that answer what they receive. A handler that sends and then waits for anything
     /// but a receive has to flush.
     BeforeWait,
@@ -127,13 +131,53 @@ impl Config {
         self
     }
 
-    /// The mark of unsent bytes up to which a message is accepted for sending: one is accepted
-    /// whenever the backlog before it is under the mark, whatever its own size, and refused
-    /// otherwise. Pongs and the Close frame are always accepted. Default: 1 MiB, enough to keep a
-    /// fast connection busy and little enough to hold for a peer that does not read.
-    pub fn max_unsent(mut self, bytes: usize) -> Self {
-        self.max_unsent = bytes;
+    /// The mark of unsent bytes from which on one ought to wait: once so much waits to be written,
+    /// [`is_ready`](crate::Connection::is_ready) is false, the adapters' `send` and `ready` wait,
+    /// and `run` does not call its handler. Messages are still accepted, up to
+    /// [`max_unsent`](Self::max_unsent); where that is smaller it is the mark too. Default:
+    /// 256 KiB, which keeps a fast connection busy. See
+    /// [back-pressure](crate::Connection#back-pressure).
+    pub fn unsent_mark(mut self, bytes: usize) -> Self {
+        self.unsent_mark = bytes.max(1);
         self
+    }
+
+    /// The limit of unsent bytes: a message, or a ping, is accepted for sending whenever the
+    /// backlog before it is under the limit, whatever its own size, and refused otherwise. Pongs
+    /// and the Close frame are always accepted. Default: 1 MiB, little enough to hold for a peer
+    /// that does not read, and room above the [mark](Self::unsent_mark) for those who send
+    /// without looking, up to a point.
+    pub fn max_unsent(mut self, bytes: usize) -> Self {
+        self.max_unsent = bytes.max(1);
+        self
+    }
+
+    /// The largest data frame that is sent, in bytes of payload: a larger message goes out in
+    /// fragments of this size (RFC 6455 §5.4), and each is made only when those before it are
+    /// almost written. So pings and pongs go out in the middle of a large message, and what is
+    /// owned or shared is never copied as a whole, not on a client either; a borrowed message is,
+    /// once. The message is held until its last fragment is made, and counts as
+    /// [unsent](crate::Connection::unsent) until then. A message or a Close that comes behind it
+    /// waits for it: all fragments that are left are made to queue a message, and
+    /// [`close_timeout`](Self::close_timeout) runs while a Close waits.
+    ///
+    /// With permessage-deflate it is this much of the message that goes into a fragment, which is
+    /// smaller on the wire; or larger where it cannot be compressed, by an eighth at most and a
+    /// few bytes. A message in fragments stays compressed even if that does not pay.
+    ///
+    /// It does not hold for [`send_fragment`](crate::Connection::send_fragment), whose fragments
+    /// are the caller's choice. A fragment costs a head of at most 14 bytes, and a copy of its
+    /// payload unless that is 16 KiB or more and sent by a server. Zero counts as one. Default:
+    /// `None`, a message is one frame.
+    pub fn max_sent_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_sent_frame = bytes.into().unwrap_or(usize::MAX).max(1);
+        self
+    }
+
+    /// From how many unsent bytes on one ought to wait.
+    #[inline]
+    pub(super) fn mark(&self) -> usize {
+        self.unsent_mark.min(self.max_unsent)
     }
 
     /// Turns keepalive on, with these times. Without a word said it is off in the core and
@@ -221,7 +265,9 @@ impl Default for Config {
             max_message_size: 16 << 20,
             max_frame_size: 16 << 20,
             max_fragments: 1 << 17,
+            unsent_mark: 256 * 1024,
             max_unsent: 1 << 20,
+            max_sent_frame: usize::MAX,
             keepalive: Setting::Unset,
             idle_timeout: None,
             close_timeout: Duration::from_secs(5),

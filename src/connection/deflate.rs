@@ -80,9 +80,7 @@ impl Connection {
         if let Err(reason) = self.may_send() {
             return Err(SendError { reason, message: message.into_message() });
         }
-        if !self.push_compressed(message.as_message(), compression) {
-            self.push_plain(message);
-        }
+        self.push_compressed(message, compression);
         Ok(())
     }
 
@@ -128,20 +126,29 @@ impl Connection {
         });
     }
 
-    /// Queues a message if it is to be compressed: whether it was.
-    pub(super) fn push_compressed(
-        &mut self,
-        message: MessageRef<'_>,
-        compression: Compression,
-    ) -> bool {
+    /// Queues a message, compressed if it is to be.
+    #[inline]
+    pub(super) fn push_compressed(&mut self, message: impl IntoMessage, compression: Compression) {
+        let payload = message.as_message().as_bytes();
+        if self.compresses(payload, true, compression) {
+            if payload.len() > self.config.max_sent_frame {
+                return self.cut(message, true);
+            }
+            if self.push_deflated(message.as_message(), compression) {
+                return;
+            }
+        }
+        self.push_plain(message);
+    }
+
+    /// Queues a message as one compressed frame, unless it may be sent plain and is smaller so:
+    /// whether it did.
+    fn push_deflated(&mut self, message: MessageRef<'_>, compression: Compression) -> bool {
         let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
         else {
             return false;
         };
         let payload = message.as_bytes();
-        if !encoder.takes(payload.len(), compression) {
-            return false;
-        }
         let mask = self.keys.next();
         let header = Header::new(message.opcode(), payload.len() as u64);
         let header = Header { rsv: Rsv::RSV1, mask, ..header };
@@ -162,7 +169,8 @@ impl Connection {
         pushed
     }
 
-    /// Queues a message that many connections send, if it is to be compressed: whether it was.
+    /// Queues a message that many connections send, if they may share what is compressed, or if it
+    /// is to be compressed for this one alone: whether it did.
     pub(super) fn push_prepared(&mut self, message: &Prepared) -> bool {
         #[cfg(feature = "std")]
         if let (Keys::Server, Some(Deflating { encoder: Some(encoder), sent, .. })) =
@@ -182,6 +190,7 @@ impl Connection {
                 return true;
             }
         }
-        self.push_compressed(message.message(), message.choice())
+        self.push_compressed(message.message(), message.choice());
+        true
     }
 }

@@ -205,7 +205,7 @@ impl Pinger {
                 if now >= *deadline {
                     // A peer that still takes what we wait with, or that is in the middle of a
                     // frame which still grows, is slow but alive.
-                    let takes = !outbox.is_empty() && taken != *written;
+                    let takes = !outbox.is_drained() && taken != *written;
                     let gives = frame.is_some() && frame != *before;
                     if !takes && !gives {
                         return Due::Failed;

@@ -2,6 +2,7 @@
 
 mod close;
 mod config;
+mod cutting;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod error;
@@ -22,7 +23,7 @@ pub use config::{Config, FlushPolicy, Keepalive};
 pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError};
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Unsent};
 pub use prepared::Prepared;
 pub use receive::Event;
 pub use stats::Stats;
@@ -39,7 +40,6 @@ use keepalive::{Idle, Pinger};
 use keys::Keys;
 use receive::Receiver;
 use stats::Sent;
-use streaming::Fragments;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,6 +99,29 @@ pub enum Role {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Back-pressure
+/// What waits to be written is bounded by two numbers: the [mark](Config::unsent_mark), 256 KiB,
+/// from which on one ought to wait, and the [limit](Config::max_unsent), 1 MiB, from which on
+/// nothing more is accepted. With nothing waiting one is under both, whatever they are.
+///
+/// | call | under the mark | from the mark on | from the limit on |
+/// |---|---|---|---|
+/// | [`is_ready`](Self::is_ready) | true | false | false |
+/// | [`send`](Self::send), `send_with`, [`send_fragment`](Self::send_fragment), [`ping`](Self::ping) | accepted, of any size | accepted, of any size | [`Full`](SendErrorReason::Full); the message is handed back |
+/// | [`receive`](Self::receive) of a ping | its pong is queued | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
+/// | [`close`](Self::close), answering a Close, failing | the Close is queued | the same | the same |
+/// | a keepalive ping | queued | the same | the same |
+/// | [`receive`](Self::receive) of messages | delivered | delivered; the adapters' `run` waits | the same |
+///
+/// So at most the limit and one message wait, and some control frames. A core that is not ready
+/// says so, and does not stop anybody: whoever answers each message stops receiving while
+/// [`is_ready`](Self::is_ready) is false, or the peer decides what is held.
+/// [`unsent`](Self::unsent) says how much waits, and at the end what was lost.
+///
+/// Control frames go out behind what is [in the outbox](Self::outbox). With
+/// [`Config::max_sent_frame`] that is little: 16 KiB and a fragment, unless further messages were
+/// sent behind a large one, which then is queued as a whole. A Close waits for all of it.
+///
 /// # Time
 /// Come back at [`poll_timeout`](Self::poll_timeout), at the latest, and call
 /// [`handle_timeout`](Self::handle_timeout). Whoever leaves that out has no keepalive, no idle
@@ -110,7 +133,6 @@ pub struct Connection {
     receiver: Receiver,
     outbox: Outbox,
     sent: Sent,
-    fragments: Option<Fragments>,
     pinger: Option<Pinger>,
     /// In a box, because it is rare: it would make every connection larger.
     idle: Option<Box<Idle>>,
@@ -162,7 +184,6 @@ impl Connection {
             receiver: Receiver::new(),
             outbox: Outbox::default(),
             sent: Sent::default(),
-            fragments: None,
             pinger: config.keepalive_or(keepalive).map(|_| Pinger::new()),
             idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
             #[cfg(feature = "deflate")]
@@ -197,6 +218,7 @@ impl Connection {
     /// reading: the peer's Close may be there already, and makes this a clean end.
     pub fn write_failed(&mut self) {
         self.state.write_failed(&mut self.outbox);
+        self.settle();
     }
 
     /// The transport broke: a read failed for good.
@@ -211,7 +233,7 @@ impl Connection {
     fn settle(&mut self) {
         if self.state.is_over() {
             #[cfg(feature = "deflate")]
-            if let Some(deflate) = &mut self.deflate {
+            if let (Some(deflate), false) = (&mut self.deflate, self.outbox.is_cut()) {
                 deflate.release();
             }
             self.receiver.stop();
@@ -225,8 +247,8 @@ impl Connection {
     }
 
     /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame, without a code if
-    /// `frame` is `None`. Messages that come before the peer's Close are still delivered. Does
-    /// nothing if the connection is closing already.
+    /// `frame` is `None`, behind all messages that were accepted. Messages that come before the
+    /// peer's Close are still delivered. Does nothing if the connection is closing already.
     pub fn close(&mut self, frame: Option<CloseFrame>) {
         if matches!(self.state, State::Open) {
             self.push_close(frame);
@@ -248,15 +270,21 @@ impl Connection {
 
     /// What is to be written: write it, and advance it by what was written. It keeps its storage
     /// for the next message, up to 256 KiB; [`Outbox::reclaim`] takes it from an idle connection.
+    ///
+    /// Ask again after each write: of a message that goes out in
+    /// [fragments](Config::max_sent_frame) this call makes the next ones.
     #[inline]
     pub fn outbox(&mut self) -> &mut Outbox {
+        if self.outbox.is_cut() {
+            self.top_up();
+        }
         &mut self.outbox
     }
 
     /// Whether a message that was accepted was dropped because the transport is gone.
     #[cfg(feature = "std")]
     pub(crate) fn has_lost(&self) -> bool {
-        self.outbox.is_empty() && self.outbox.has_messages()
+        self.outbox.has_lost()
     }
 
     /// What to do with the transport now. Ask after writing and after each read.

@@ -1,5 +1,10 @@
 //! What waits to be written.
 
+mod unsent;
+
+pub use unsent::Unsent;
+
+use super::cutting::Unfinished;
 use crate::{
     frame::{Header, OpCode, mask},
     message::IntoMessage,
@@ -23,7 +28,8 @@ const MAX_PONGS: u8 = 16;
 /// An emptied buffer that is larger than this, in bytes, is given back to the allocator.
 const KEEP: usize = 256 * 1024;
 
-/// A buffer is compacted once this much of its front, in bytes, and more than half is written.
+/// A buffer is compacted once frames of this many bytes at its front, and of more than half of it,
+/// are written.
 const COMPACT_FROM: usize = 4 * 1024;
 
 /// How many bytes are copied before they are masked, so that masking finds them in the cache.
@@ -34,11 +40,19 @@ const MASK_STRIDE: usize = 8 * 1024;
 /// Write what [`chunk`](Self::chunk) gives and [`advance`](Self::advance) by what was written. It is
 /// a [`Buf`] as well, for transports that take one, and for
 /// [`chunks_vectored`](Buf::chunks_vectored).
+///
+/// It holds frames that are made. Of a message that goes out in
+/// [fragments](crate::Config::max_sent_frame) these may be the first ones only: get it anew from
+/// [`Connection::outbox`](crate::Connection::outbox) after each write, and it is empty only when
+/// there is nothing left.
 #[derive(Default)]
 pub struct Outbox {
     /// Frame heads and the payloads that were copied; the first `written` bytes are done with.
     copied: Vec<u8>,
     written: usize,
+    /// Where in `copied` a frame starts of which all before is written: the way in for those who
+    /// look for frames.
+    base: usize,
     /// Payloads that were not copied, each with its place: before which byte of `copied`.
     shared: VecDeque<(usize, Bytes)>,
     /// Bytes of `shared`.
@@ -48,6 +62,10 @@ pub struct Outbox {
     /// Where the last message ends, in bytes ever queued.
     messages_end: u64,
     pongs: Pongs,
+    /// The last message, if more of it is to come.
+    pub(super) unfinished: Unfinished,
+    /// What was dropped.
+    lost: Unsent,
 }
 
 #[derive(Default)]
@@ -63,16 +81,37 @@ struct Pongs {
 }
 
 impl Outbox {
-    /// Whether nothing waits to be written.
+    /// Whether there is nothing to be written now.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes wait to be written.
+    /// How many bytes there are to be written now.
     #[inline]
     pub fn len(&self) -> usize {
         self.copied.len() - self.written + self.shared_len
+    }
+
+    /// Whether frames of a message are still to be made.
+    #[inline]
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.unfinished, Unfinished::Cut(_))
+    }
+
+    /// Whether nothing is left to be written, now or later.
+    #[inline]
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_empty() && !self.is_cut()
+    }
+
+    /// How many bytes are left to be written, as far as they are made, and before they are made.
+    #[inline]
+    pub(super) fn backlog(&self) -> usize {
+        match &self.unfinished {
+            Unfinished::Cut(cut) => self.len() + cut.len(),
+            _ => self.len(),
+        }
     }
 
     /// The first bytes to be written, as many as lie together; empty only if nothing waits.
@@ -99,7 +138,7 @@ impl Outbox {
         }
         if self.is_empty() {
             self.copied.clear();
-            self.written = 0;
+            (self.written, self.base) = (0, 0);
             if self.copied.capacity() > KEEP {
                 self.copied = Vec::new();
             }
@@ -119,6 +158,7 @@ impl Outbox {
                     self.shared_len -= step;
                     written -= step;
                     if bytes.is_empty() {
+                        self.base = *place;
                         self.shared.pop_front();
                     }
                 }
@@ -158,10 +198,15 @@ impl Outbox {
         self.total += (self.copied.len() - before) as u64;
     }
 
-    /// Whether a message, or a part of one, waits to be written; or, once everything was dropped,
-    /// was lost.
+    /// Whether a message, or a part of one, waits to be written.
     pub(super) fn has_messages(&self) -> bool {
-        self.total_written() < self.messages_end
+        self.is_cut() || self.total_written() < self.messages_end
+    }
+
+    /// Whether one was dropped.
+    #[cfg(feature = "std")]
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.messages > 0
     }
 
     /// A number that grows with every message that is queued and every part that is written.
@@ -252,10 +297,22 @@ impl Outbox {
         }
     }
 
-    /// Queues the Close frame, behind whatever pong was kept back.
+    /// Queues the Close frame, behind all messages and whatever pong was kept back.
     pub(super) fn push_close(&mut self, header: &Header, payload: &[u8]) {
+        if let Unfinished::Cut(cut) = &mut self.unfinished {
+            return encode(cut.close(), header, payload);
+        }
         self.release_newest_pong();
         self.push(header, payload);
+    }
+
+    /// Every fragment is made: queues what waited for that.
+    pub(super) fn push_waiting(&mut self, mut close: Vec<u8>) {
+        if !close.is_empty() {
+            self.release_newest_pong();
+            self.total += close.len() as u64;
+            self.copied.append(&mut close);
+        }
     }
 
     fn release_newest_pong(&mut self) {
@@ -293,20 +350,26 @@ impl Outbox {
 
     /// Drops everything: the transport is gone.
     pub(super) fn clear(&mut self) {
-        let messages_end = self.messages_end;
+        let (total, lost) = (self.total_written(), self.unsent());
         let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
-        *self = Self { total: self.total_written(), messages_end, pongs, ..Self::default() };
+        *self = Self { total, messages_end: total, pongs, lost, ..Self::default() };
     }
 
-    /// Moves the unwritten part to the front once the written one is the larger, so that a buffer
-    /// that never runs empty does not grow for ever.
+    /// Moves what is not done with to the front once what is done with is the larger part, so that
+    /// a buffer that never runs empty does not grow for ever. The frame that is being written
+    /// stays whole, so the buffer is at most twice as large as that frame and what waits.
     fn compact(&mut self) {
-        if self.written >= COMPACT_FROM && self.written > self.copied.len() / 2 {
-            self.copied.drain(..self.written);
+        if self.written < COMPACT_FROM || self.written <= self.copied.len() / 2 {
+            return;
+        }
+        self.base = self.frame_start();
+        if self.base >= COMPACT_FROM && self.base > self.copied.len() / 2 {
+            self.copied.drain(..self.base);
             for (place, _) in &mut self.shared {
-                *place -= self.written;
+                *place -= self.base;
             }
-            self.written = 0;
+            self.written -= self.base;
+            self.base = 0;
         }
     }
 }
@@ -485,6 +548,72 @@ mod tests {
             outbox.advance(102);
         }
         assert!(outbox.copied.capacity() <= 4 * COMPACT_FROM, "{}", outbox.copied.capacity());
+    }
+
+    /// However what waits is made and written, the frames in it are found, and the buffer does not
+    /// grow beyond twice the frame that is being written and what waits.
+    #[test]
+    fn frames_are_found_whatever_was_compacted() {
+        let shared = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        let sizes = [0, 1, 125, 126, 3_000, 9_000, 70_000];
+        for seed in 0..300_u64 {
+            let mut random = seed;
+            let mut next = |below: usize| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (random >> 33) as usize % below
+            };
+            let mut outbox = Outbox::default();
+            // Where each frame that waits ends, in bytes ever queued, and how long it is.
+            let mut ends: VecDeque<(u64, usize)> = VecDeque::new();
+            for _ in 0..300 {
+                let before = outbox.total_queued();
+                match next(5) {
+                    0 => outbox.push_message(&binary(shared.len()), &shared),
+                    1 => {
+                        let payload = alloc::vec![0x81; sizes[next(sizes.len())]];
+                        outbox.push_message(&binary(payload.len()), &payload);
+                    }
+                    2 => {
+                        let mask = Some([1, 2, 3, 4]);
+                        outbox.push_message(&Header { mask, ..binary(50) }, &[0x0f; 50]);
+                    }
+                    _ => {
+                        let most = outbox.len().min([10, 5_000, 100_000][next(3)]);
+                        outbox.advance(next(most + 1));
+                    }
+                }
+                if outbox.total_queued() > before {
+                    let end = outbox.total_queued();
+                    ends.push_back((end, (end - before) as usize));
+                }
+                while ends.front().is_some_and(|(end, _)| *end <= outbox.total_written()) {
+                    ends.pop_front();
+                }
+                assert_eq!(outbox.unsent().messages, ends.len() as u64);
+                assert_eq!(outbox.unsent().bytes, outbox.len() as u64);
+                assert!(outbox.base <= outbox.written && outbox.written <= outbox.copied.len());
+                let first = ends.front().map_or(0, |(_, length)| *length);
+                let most = 2 * (first + outbox.len()) + COMPACT_FROM;
+                let pushed = outbox.total_queued() > before;
+                assert!(!pushed || outbox.copied.len() <= most, "{}", outbox.copied.len());
+            }
+        }
+    }
+
+    /// What is lost is counted once, and what is lost without being made counts too.
+    #[test]
+    fn what_is_cleared_stays_counted() {
+        let mut outbox = Outbox::default();
+        outbox.push_message(&binary(10), &[0; 10]);
+        outbox.push_message(&binary(10), &[0; 10]);
+        outbox.advance(13);
+        let unsent = Unsent { bytes: 11, messages: 1 };
+        assert_eq!(outbox.unsent(), unsent);
+        for _ in 0..2 {
+            outbox.clear();
+            assert!(outbox.is_drained() && !outbox.has_messages());
+            assert_eq!(outbox.unsent(), unsent);
+        }
     }
 
     #[test]

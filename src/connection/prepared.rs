@@ -183,6 +183,15 @@ impl Connection {
     /// As [`send`](Self::send); nothing changed, and there is nothing to hand back.
     pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
         self.may_send()?;
+        if message.len() > self.config.max_sent_frame {
+            // It goes out in fragments, and nobody else's are where these are.
+            let whole = message.shared.message.clone();
+            #[cfg(feature = "deflate")]
+            self.push_compressed(whole, message.choice());
+            #[cfg(not(feature = "deflate"))]
+            self.push_plain(whole);
+            return Ok(());
+        }
         #[cfg(feature = "deflate")]
         if self.deflate.is_some() && self.push_prepared(message) {
             return Ok(());

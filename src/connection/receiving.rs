@@ -167,6 +167,7 @@ impl Connection {
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
         self.state.discard(input.take_all().len(), &mut self.outbox);
+        self.settle();
         match &self.state {
             State::Ending { outcome: Closed::Failed(error), .. }
             | State::Closed(Closed::Failed(error)) => Err(*error),

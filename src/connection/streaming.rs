@@ -2,7 +2,8 @@
 //! fragments, received in chunks.
 
 use super::{
-    Connection, Event, ProtocolError, SendError, SendErrorReason, receive::Rules, receiving::rules,
+    Connection, Event, ProtocolError, SendError, cutting::Unfinished, receive::Rules,
+    receiving::rules,
 };
 use crate::{
     Input,
@@ -23,8 +24,10 @@ impl Connection {
     ///
     /// All fragments of a message are text, each of them UTF-8 by itself, or all are binary; any
     /// may be empty. Until the last, no other message is accepted; control frames go out between
-    /// them. With permessage-deflate they are compressed as one message, and what was sent can be
-    /// inflated at once by the peer.
+    /// them. Each is one frame, whatever its size: where to cut is the caller's choice, and
+    /// [`Config::max_sent_frame`](crate::Config::max_sent_frame) does not hold. With
+    /// permessage-deflate they are compressed as one message, and what was sent can be inflated at
+    /// once by the peer.
     ///
     /// ```
     /// use fullduplex::{Config, Connection};
@@ -37,8 +40,9 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// As [`send`](Self::send); and [`SendErrorReason::Unfinished`] if the message under way is of
-    /// the other kind.
+    /// As [`send`](Self::send); and
+    /// [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished) if the message under way
+    /// is of the other kind.
     pub fn send_fragment<M: IntoMessage>(
         &mut self,
         fragment: M,
@@ -67,8 +71,10 @@ impl Connection {
             MessageRef::Text(text) => (true, text.as_bytes()),
             MessageRef::Binary(bytes) => (false, bytes),
         };
-        let fits = self.fragments.as_ref().is_none_or(|message| message.text == text);
-        let accepted = if fits { self.may_queue() } else { Err(SendErrorReason::Unfinished) };
+        let accepted = match &self.outbox.unfinished {
+            Unfinished::Fragments(message) if message.text == text => self.may_queue(),
+            _ => self.may_send(),
+        };
         if let Err(reason) = accepted {
             return Err(SendError { reason, message: fragment.into_message() });
         }
@@ -76,22 +82,35 @@ impl Connection {
             true => OpCode::Text,
             false => OpCode::Binary,
         };
-        let (opcode, compressed) = match &self.fragments {
-            Some(message) => (OpCode::Continuation, message.compressed),
-            None => (first, compresses(self, payload)),
+        let (opcode, compressed) = match &self.outbox.unfinished {
+            Unfinished::Fragments(message) => (OpCode::Continuation, message.compressed),
+            _ => (first, compresses(self, payload)),
         };
-        self.fragments = (!fin).then_some(Fragments { text, compressed });
+        self.outbox.unfinished = match fin {
+            true => Unfinished::None,
+            false => Unfinished::Fragments(Fragments { text, compressed }),
+        };
+        self.push_fragment(opcode, fragment, compressed, fin);
+        Ok(())
+    }
+
+    pub(super) fn push_fragment(
+        &mut self,
+        opcode: OpCode,
+        fragment: impl IntoMessage,
+        compressed: bool,
+        fin: bool,
+    ) {
         self.sent.ended(fin);
+        let payload = fragment.as_message().as_bytes();
         if compressed {
             #[cfg(feature = "deflate")]
-            self.push_compressed_fragment(opcode, payload, fin);
-        } else {
-            let mask = self.keys.next();
-            let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
-            self.sent.plain += header.payload_len;
-            self.outbox.push_message(&header, fragment);
+            return self.push_compressed_fragment(opcode, payload, fin);
         }
-        Ok(())
+        let mask = self.keys.next();
+        let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
+        self.sent.plain += header.payload_len;
+        self.outbox.push_message(&header, fragment);
     }
 
     /// As [`receive`](Self::receive), but a message is handed on as it comes, in

@@ -203,7 +203,8 @@ impl<T: Io> Driver<T> {
             let mut written = Ok(Poll::Ready(()));
             if self.has_output() {
                 written = self.poll_write_for_senders(cx);
-                if held && !self.is_held(pace) {
+                // There is room for answers again, perhaps to what is in the buffer.
+                if (held || !self.input.is_empty()) && !self.is_held(pace) {
                     continue;
                 }
             }
@@ -479,16 +480,16 @@ impl<T: Io> Driver<T> {
     fn poll_until(
         &mut self,
         cx: &mut Context<'_>,
-        enough: impl Fn(&mut Self, &mut Context<'_>) -> bool,
+        mut enough: impl FnMut(&mut Self, &mut Context<'_>) -> bool,
     ) -> Poll<Result<(), Error>> {
-        let result = self.poll_written(cx, &enough);
+        let result = self.poll_written(cx, &mut enough);
         if result.is_ready() {
             self.wakers.sent();
             return result;
         }
         self.wakers.keep(Caller::Sending, cx);
         match self.wakers.joint(Caller::Sending, cx) {
-            Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &enough),
+            Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &mut enough),
             None => result,
         }
     }
@@ -496,7 +497,7 @@ impl<T: Io> Driver<T> {
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
-        enough: &impl Fn(&mut Self, &mut Context<'_>) -> bool,
+        enough: &mut impl FnMut(&mut Self, &mut Context<'_>) -> bool,
     ) -> Poll<Result<(), Error>> {
         loop {
             if enough(self, cx) {

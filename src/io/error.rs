@@ -28,7 +28,7 @@ pub enum Error {
     /// The stream ended without a Close frame: code 1006 (RFC 6455 §7.1.5).
     Abnormal,
     /// The connection is over, and not every message that had been accepted for sending could
-    /// still be written.
+    /// still be written. `WebSocket::unsent` says how many were not, after any other end too.
     Unsent,
     /// The peer broke the protocol or a limit. It was told, by a Close frame.
     Protocol(ProtocolError),

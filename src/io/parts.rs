@@ -43,12 +43,14 @@ impl<'c> Outgoing<'c> {
     /// Queues a message.
     ///
     /// At least one is accepted for each message received, as long as the connection is open: the
-    /// handler is not called while the backlog is over [`Config::max_unsent`].
+    /// handler is not called while [`Config::unsent_mark`] bytes wait to be written. A handler that
+    /// feeds more than it receives looks at [`is_ready`](Self::is_ready).
     ///
     /// # Errors
     /// [`Error::Closed`] if the connection is closing; [`Error::Send`], which hands the message
-    /// back, if this handler has fed beyond the mark.
+    /// back, if this handler has fed so much that [`Config::max_unsent`] bytes wait.
     ///
+    /// [`Config::unsent_mark`]: crate::Config::unsent_mark
     /// [`Config::max_unsent`]: crate::Config::max_unsent
     #[inline]
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
@@ -78,7 +80,9 @@ impl<'c> Outgoing<'c> {
         Ok(self.connection.send_with(message, compression)?)
     }
 
-    /// Whether a message would be accepted.
+    /// Whether there is room for a message: less than [`Config::unsent_mark`] waits to be written.
+    ///
+    /// [`Config::unsent_mark`]: crate::Config::unsent_mark
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
     }

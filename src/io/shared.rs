@@ -372,7 +372,7 @@ impl<T: Io> Shared<T> {
                 state.fed(kind, call.handle);
                 call.flushes = Some(state.driver.total_queued());
             }
-            match call.flushes {
+            match &mut call.flushes {
                 Some(bytes) if flush == Flush::Always || state.driver.sends_strictly() => {
                     state.driver.poll_flush_to(cx, bytes)
                 }
@@ -389,7 +389,7 @@ impl<T: Io> Shared<T> {
     /// Writes and flushes all that is queued when this is polled first.
     pub(crate) fn poll_flush(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, call| {
-            let bytes = *call.flushes.get_or_insert_with(|| state.driver.total_queued());
+            let bytes = call.flushes.get_or_insert_with(|| state.driver.total_queued());
             state.driver.poll_flush_to(cx, bytes)
         })
     }
@@ -492,14 +492,14 @@ pub(crate) struct Call {
     /// Whether others wait for its turn.
     queues: bool,
     /// Up to where it flushes, of all bytes that are ever queued, once that is known.
-    pub(crate) flushes: Option<u64>,
+    pub(crate) flushes: Option<Option<u64>>,
     /// Whether it is registered.
     waits: bool,
 }
 
 impl Call {
     /// Of a `Sink`, which may stop polling without a word: nobody may wait for its turn.
-    pub(crate) fn of_sink(handle: u64, flushes: Option<u64>) -> Self {
+    pub(crate) fn of_sink(handle: u64, flushes: Option<Option<u64>>) -> Self {
         Self { id: handle, handle, queues: false, flushes, waits: false }
     }
 }

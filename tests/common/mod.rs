@@ -170,6 +170,24 @@ pub(crate) fn drain(connection: &mut Connection) -> Vec<u8> {
     outbox.copy_to_bytes(outbox.remaining()).into()
 }
 
+/// All that is in the outbox.
+pub(crate) fn waiting(connection: &mut Connection) -> Vec<u8> {
+    let outbox = connection.outbox();
+    let mut slices = [std::io::IoSlice::new(&[]); 1_000];
+    let used = outbox.chunks_vectored(&mut slices);
+    let all: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
+    assert_eq!(all.len(), outbox.remaining());
+    all
+}
+
+/// Takes `most` bytes out of the outbox.
+pub(crate) fn take(connection: &mut Connection, most: usize) -> Vec<u8> {
+    let mut bytes = waiting(connection);
+    bytes.truncate(most);
+    connection.outbox().advance(bytes.len());
+    bytes
+}
+
 /// Takes everything out of the outbox: first byte and payload of each frame.
 #[track_caller]
 pub(crate) fn sent(connection: &mut Connection) -> Vec<(u8, Vec<u8>)> {

@@ -100,10 +100,12 @@ impl<T: Io> Driver<T> {
         None
     }
 
-    /// All bytes that were ever queued.
-    pub(crate) fn total_queued(&mut self) -> u64 {
+    /// All bytes that were ever queued; `None` while frames of the last message are still to be
+    /// made.
+    pub(crate) fn total_queued(&mut self) -> Option<u64> {
         let outbox = self.connection.outbox();
-        outbox.total_written() + outbox.len() as u64
+        let total = outbox.total_written() + outbox.len() as u64;
+        (!self.connection.is_cut()).then_some(total)
     }
 
     /// A number that is another one once something was written that somebody may wait for.
@@ -117,13 +119,17 @@ impl<T: Io> Driver<T> {
     }
 
     /// Ready when the first `bytes` of all that is ever queued were written and flushed, whatever
-    /// is queued behind them.
+    /// is queued behind them; `None` is all that is queued when its frames are made.
     pub(crate) fn poll_flush_to(
         &mut self,
         cx: &mut Context<'_>,
-        bytes: u64,
+        bytes: &mut Option<u64>,
     ) -> Poll<Result<(), Error>> {
         self.poll_until(cx, |driver, cx| {
+            if bytes.is_none() {
+                *bytes = driver.total_queued();
+            }
+            let Some(bytes) = *bytes else { return false };
             if driver.flushed >= bytes {
                 return true;
             }

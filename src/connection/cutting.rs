@@ -1,0 +1,105 @@
+//! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
+//! written, so that control frames find their place between them.
+
+use super::{Connection, SendErrorReason, streaming::Fragments};
+use crate::{frame::OpCode, message::IntoMessage};
+use alloc::{boxed::Box, vec::Vec};
+use bytes::Bytes;
+use core::mem;
+
+/// While fewer bytes than this wait in the outbox the next fragment is made: small ones are written
+/// many at a time, and a control frame waits for no more than this and a fragment.
+const TOP_UP: usize = 16 * 1024;
+
+/// The message of which not everything is in the outbox: no other may come before it ends (§5.4).
+#[derive(Default)]
+pub(super) enum Unfinished {
+    #[default]
+    None,
+    /// The caller sends it in fragments.
+    Fragments(Fragments),
+    Cut(Box<Cut>),
+}
+
+/// A message of which not every fragment is made.
+pub(super) struct Cut {
+    /// What there is of it still, never empty.
+    rest: Bytes,
+    compressed: bool,
+    /// The Close frame, encoded, if that is to follow.
+    close: Vec<u8>,
+}
+
+impl Cut {
+    /// How many bytes of payload are not yet in a fragment.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Where the Close frame goes.
+    pub(super) fn close(&mut self) -> &mut Vec<u8> {
+        &mut self.close
+    }
+}
+
+impl Connection {
+    /// Queues the first fragment of a message that is too large for a frame, and keeps the rest.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
+        let opcode = message.as_message().opcode();
+        let mut rest = message.into_message().into_bytes();
+        let first = rest.split_to(self.config.max_sent_frame);
+        self.push_fragment(opcode, first, compressed, false);
+        let cut = Cut { rest, compressed, close: Vec::new() };
+        self.outbox.unfinished = Unfinished::Cut(Box::new(cut));
+    }
+
+    /// Whether frames of a message are still to be made.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.outbox.is_cut()
+    }
+
+    /// As `may_send`, behind a message that is not finished; finishes it if that is up to us.
+    #[cold]
+    pub(super) fn may_follow(&mut self) -> Result<(), SendErrorReason> {
+        if matches!(self.outbox.unfinished, Unfinished::Fragments(_)) {
+            return Err(SendErrorReason::Unfinished);
+        }
+        self.may_queue()?;
+        self.finish_cut();
+        Ok(())
+    }
+
+    /// Makes further fragments if there is little to be written.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn top_up(&mut self) {
+        self.make_fragments(TOP_UP);
+    }
+
+    /// Makes all fragments that are left, because something is to be queued behind them. They are
+    /// less than the limit of unsent bytes, or that would not have been accepted.
+    fn finish_cut(&mut self) {
+        self.make_fragments(usize::MAX);
+    }
+
+    fn make_fragments(&mut self, enough: usize) {
+        while self.outbox.len() < enough {
+            let Unfinished::Cut(cut) = &mut self.outbox.unfinished else { return };
+            let compressed = cut.compressed;
+            let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame));
+            if !cut.rest.is_empty() {
+                self.push_fragment(OpCode::Continuation, piece, compressed, false);
+                continue;
+            }
+            let close = mem::take(&mut cut.close);
+            self.push_fragment(OpCode::Continuation, piece, compressed, true);
+            self.outbox.unfinished = Unfinished::None;
+            self.outbox.push_waiting(close);
+            self.settle();
+        }
+    }
+}
