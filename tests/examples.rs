@@ -196,6 +196,46 @@ fn client_of_a_server_that_drops_the_connection() {
     });
 }
 
+#[test]
+fn pipe_end_to_end() {
+    let _watchdog = watchdog();
+    let options =
+        if cfg!(feature = "deflate") { &[&[][..], &["--deflate"]][..] } else { &[&[][..]] };
+    for options in options {
+        let output = Command::new(program("pipe")).args(*options).arg("3000000").output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for says in ["sent 3000000 bytes\n", "received 3000000 bytes, FNV-1a 39d03281dca8da25\n"] {
+            assert!(stdout.contains(says), "{stdout}");
+        }
+        // From file to file, in two processes.
+        let name = |what| format!("fullduplex-pipe-{}-{what}", std::process::id());
+        let files = ["from", "to"].map(|what| env::temp_dir().join(name(what)));
+        let payload: Vec<u8> = (0..500_000u32).flat_map(u32::to_be_bytes).collect();
+        std::fs::write(&files[0], &payload).unwrap();
+        let mut server = Command::new(program("pipe"))
+            .args(*options)
+            .args(["serve", "127.0.0.1:0"])
+            .arg(&files[1])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let mut server = Program(server);
+        let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
+        let client = Command::new(program("pipe"))
+            .args(*options)
+            .args(["send", url])
+            .arg(&files[0])
+            .status();
+        assert!(client.unwrap().success() && server.0.wait().unwrap().success());
+        let received = std::fs::read(&files[1]).unwrap();
+        files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        assert!(received == payload, "{} bytes", received.len());
+    }
+}
+
 /// Clients that speak anything but WebSocket, or break it, or just go away.
 #[test]
 fn servers_survive_garbage() {

@@ -63,6 +63,9 @@ fn an_echo_over_tcp_in_both_roles() {
             ws.send(vec![size as u8; size]).await.unwrap();
             assert_eq!(ws.recv().await.unwrap(), Some(Message::from(vec![size as u8; size])));
         }
+        let large = vec![7; 500_000];
+        assert_eq!(ws.send_reader(&large[..]).await.unwrap(), 500_000);
+        assert_eq!(ws.recv().await.unwrap(), Some(Message::from(large)));
         ws.close(CloseCode::GOING_AWAY, "so long").await.unwrap();
         assert!(ws.closed().is_some_and(Closed::is_clean));
         let closed = server.await.unwrap().unwrap();

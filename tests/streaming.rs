@@ -12,6 +12,7 @@ use fullduplex::{
     Chunk, Config, Connection, Event, Input, Message, ProtocolError, ProtocolErrorKind as Kind,
     Role, SendErrorReason,
     frame::{CloseCode, ControlPayload},
+    message::{NotText, TextPieces},
 };
 use heap::measure;
 use proptest::{collection::vec, prelude::*};
@@ -227,6 +228,90 @@ proptest! {
         let expected: Vec<Seen> = seen(&items);
         prop_assert_eq!(events, expected);
     }
+}
+
+/// The chunks of all messages, in order.
+fn chunks(connection: &mut Connection, wire: &[u8], sizes: &[usize]) -> Vec<Chunk<'static>> {
+    let (mut chunks, mut rest, mut sizes) = (Vec::new(), wire.to_vec(), sizes.iter().cycle());
+    while !rest.is_empty() {
+        let size = (*sizes.next().unwrap()).min(rest.len());
+        let (mut input, mut more) = (Input::new(&mut rest[..size]), true);
+        while more {
+            match connection.receive_chunk(&mut input).unwrap() {
+                Some(Event::Chunk(chunk)) => chunks.push(chunk.into_owned()),
+                event => more = event.is_some(),
+            }
+        }
+        rest.drain(..size);
+    }
+    chunks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    /// However it is cut, the pieces are the text, and after each chunk nothing is held but the
+    /// beginning of a code point.
+    #[test]
+    fn text_pieces_are_the_text(
+        texts in vec("[aé€😀]{0,300}", 1..4),
+        cuts in vec(0usize..400, 0..4),
+        sizes in sizes(),
+    ) {
+        let items: Vec<Item> = texts
+            .iter()
+            .map(|text| {
+                let (payload, cuts) = (text.clone().into_bytes(), cuts.clone());
+                Item::Message { text: true, payload, cuts, ping: false }
+            })
+            .collect();
+        let wire = plain(Role::Client, &items);
+        let mut connection = connection(Role::Client, Config::default());
+        let (mut pieces, mut texts) = (TextPieces::new(), texts.iter());
+        let (mut bytes, mut text) = (Vec::new(), String::new());
+        for chunk in chunks(&mut connection, &wire, &sizes) {
+            bytes.extend_from_slice(chunk.as_bytes());
+            for piece in pieces.push(&chunk).unwrap() {
+                prop_assert!(!piece.is_empty());
+                text.push_str(piece);
+            }
+            let whole = str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+            prop_assert_eq!(text.as_bytes(), &bytes[..whole]);
+            prop_assert_eq!(pieces.held(), bytes.len() - whole);
+            if chunk.is_last() {
+                prop_assert_eq!(Some(&core::mem::take(&mut text)), texts.next());
+                prop_assert_eq!(pieces.held(), 0);
+                bytes.clear();
+            }
+        }
+        prop_assert_eq!(texts.next(), None);
+    }
+}
+
+/// Binary chunks, and text of which one in front of the last was left out.
+#[test]
+fn chunks_that_are_not_text_or_out_of_order_are_refused() {
+    let receive = |first, payload: &[u8]| {
+        let mut connection = connection(Role::Client, Config::default());
+        chunks(&mut connection, &frame(Role::Client, first, payload), &[1])
+    };
+    let mut pieces = TextPieces::new();
+    let binary = receive(0x82, b"ab");
+    assert_eq!((binary[0].len(), binary[0].is_empty()), (1, false));
+    assert_eq!(pieces.push(&binary[0]).err(), Some(NotText));
+    let euros = receive(0x81, "€€".as_bytes());
+    assert_eq!(euros.len(), 6);
+    for left_out in 0..5 {
+        let followed = euros.iter().enumerate().filter(|(i, _)| *i != left_out);
+        let refused = followed.filter(|(_, chunk)| pieces.push(chunk).is_err()).count();
+        assert!(refused > 0, "without {left_out}");
+        assert_eq!((pieces.held(), format!("{pieces:?}")), (0, "TextPieces { held: 0 }".into()));
+    }
+    // An error and a message that was given up leave nothing behind.
+    assert_eq!(pieces.push(&euros[0]).unwrap().count(), 0);
+    let mut text = String::new();
+    euros.iter().for_each(|chunk| text.extend(pieces.push(chunk).unwrap()));
+    assert_eq!(text, "€€");
 }
 
 /// Sends an item in the fragments that it says, as far as those of text fall between code points.

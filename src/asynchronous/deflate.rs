@@ -44,6 +44,26 @@ impl<T: AsyncIo> WebSocket<T> {
         self.driver.feed_with(message, compression)
     }
 
+    /// As [`send_fragment`](Self::send_fragment); with the first fragment it says whether to
+    /// compress the message: see
+    /// [`Connection::send_fragment_with`](crate::Connection::send_fragment_with).
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_fragment_with(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+        compression: Compression,
+    ) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed_fragment_with(fragment, fin, compression)?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
     /// Compresses messages as was agreed on, for a connection
     /// whose handshake was done elsewhere (`from_parts`): before anything is sent or received.
     pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {

@@ -2,8 +2,8 @@
 
 use super::AsyncIo;
 use crate::{
-    Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason, Stats,
+    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
+    Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Request, Response},
     io::{Driver, Opening, ReadBuffer},
 };
@@ -27,7 +27,7 @@ use futures_sink::Sink;
 ///
 /// See [the module](super) for deadlines and cancel safety.
 pub struct WebSocket<T> {
-    pub(super) driver: Driver<T>,
+    pub(crate) driver: Driver<T>,
     pub(super) subprotocol: Option<Box<str>>,
     /// A client's; a server knows what it answered.
     pub(super) response: Option<Box<Response>>,
@@ -62,7 +62,7 @@ impl<T: AsyncIo> WebSocket<T> {
         Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
     }
 
-    async fn drive<R>(
+    pub(super) async fn drive<R>(
         &mut self,
         mut poll: impl FnMut(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
     ) -> R {
@@ -91,20 +91,6 @@ impl<T: AsyncIo> WebSocket<T> {
     /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
     pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.drive(Driver::poll_event).await
-    }
-
-    /// The next part of a message, or `None` once the connection was closed cleanly: for messages of
-    /// any size, of which nothing is held. Until the [last](Chunk::is_last) part of a message was
-    /// taken, [`recv`](Self::recv) and its like give [`Error::Unfinished`]. The limits on what is
-    /// received do not hold; otherwise this is like `recv`.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
-    ///
-    /// # Cancel safety
-    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
-    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.drive(Driver::poll_chunk).await
     }
 
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
@@ -161,25 +147,6 @@ impl<T: AsyncIo> WebSocket<T> {
     pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
         self.ready().await?;
         self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
-        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
-    }
-
-    /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
-    /// last. Until then no other message is accepted.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_fragment(
-        &mut self,
-        fragment: impl IntoMessage,
-        fin: bool,
-    ) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.feed_fragment(fragment, fin)?;
         if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
     }
 
@@ -310,7 +277,8 @@ impl<T: AsyncIo> WebSocket<T> {
     }
 }
 
-/// Messages until a clean close; an error is the last item.
+/// Messages until a clean close. An error that ends the connection is the last item;
+/// [`Error::Unfinished`] does not, and comes until the message is [taken](WebSocket::recv_chunk).
 impl<T: AsyncIo> Stream for WebSocket<T> {
     type Item = Result<Message, Error>;
 

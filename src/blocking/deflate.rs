@@ -44,6 +44,23 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.feed_with(message, compression)
     }
 
+    /// As [`send_fragment`](Self::send_fragment); with the first fragment it says whether to
+    /// compress the message: see
+    /// [`Connection::send_fragment_with`](crate::Connection::send_fragment_with).
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_fragment_with(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+        compression: Compression,
+    ) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.feed_fragment_with(fragment, fin, compression)?;
+        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
+    }
+
     /// Compresses messages as was agreed on, for a connection
     /// [whose handshake was done elsewhere](Self::from_parts): before anything is sent or received.
     pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {

@@ -2,8 +2,8 @@
 
 use super::stream::{BlockingIo, Timeouts};
 use crate::{
-    Chunk, CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message,
-    Outgoing, Parts, Prepared, Role, SendError, SendErrorReason, Stats,
+    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
+    Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
     io::{Driver, Opening, ReadBuffer, block_on},
 };
@@ -59,7 +59,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     }
 
     /// Drives the connection, which waits inside its calls.
-    fn block<R>(
+    pub(super) fn block<R>(
         &mut self,
         mut poll: impl FnMut(&mut Driver<BlockingIo<S>>, &mut Context<'_>) -> Poll<R>,
     ) -> R {
@@ -82,17 +82,6 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.block(Driver::poll_event)
-    }
-
-    /// The next part of a message, or `None` once the connection was closed cleanly: for messages of
-    /// any size, of which nothing is held. Until the [last](Chunk::is_last) part of a message was
-    /// taken, [`recv`](Self::recv) and its like give [`Error::Unfinished`]. The limits on what is
-    /// received do not hold; otherwise this is like `recv`.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
-    pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.block(Driver::poll_chunk)
     }
 
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
@@ -138,18 +127,6 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
         self.ready()?;
         self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
-        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
-    }
-
-    /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
-    /// last. Until then no other message is accepted.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
-    pub fn send_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
-        self.ready()?;
-        self.driver.feed_fragment(fragment, fin)?;
         if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
     }
 

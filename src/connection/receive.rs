@@ -524,7 +524,7 @@ impl Receiver {
             self.inflate(piece, last)?;
         } else {
             self.received.plain += piece.len() as u64;
-            assembly.push(piece, missing).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+            assembly.push(piece, missing, usize::MAX).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         }
         let message = match self.message.take_if(|_| last) {
             Some(Underway { payload: Payload::Held(assembly), .. }) => {

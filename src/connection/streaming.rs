@@ -113,6 +113,22 @@ impl Connection {
         self.outbox.push_message(&header, fragment);
     }
 
+    /// Whether a message that is sent in fragments is unfinished: then [`send`](Self::send) accepts
+    /// nothing.
+    pub fn is_in_fragments(&self) -> bool {
+        matches!(self.outbox.unfinished, Unfinished::Fragments(_))
+    }
+
+    /// The empty fragment that would end the message that is being sent in fragments.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn last_fragment(&self) -> Option<MessageRef<'static>> {
+        match &self.outbox.unfinished {
+            Unfinished::Fragments(Fragments { text: true, .. }) => Some(MessageRef::Text("")),
+            Unfinished::Fragments(_) => Some(MessageRef::Binary(&[])),
+            _ => None,
+        }
+    }
+
     /// As [`receive`](Self::receive), but a message is handed on as it comes, in
     /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
     /// there may be a chunk left: go on until there is `None`.

@@ -60,9 +60,10 @@ pub use timer::{DefaultTimer, Timer};
 use crate::{
     Config, Error, Role, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::Opening,
+    io::{Opening, send_reader},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::pin::pin;
 use futures_io::{AsyncRead, AsyncWrite};
 
 /// A WebSocket connection over a stream of `futures-io`: see [`asynchronous::WebSocket`] for what it
@@ -91,6 +92,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         unread: impl Into<Vec<u8>>,
     ) -> Self {
         FuturesIo::new(stream).adopt(role, config, unread)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> WebSocket<S, T> {
+    /// Sends all that a reader gives as one binary message: how many bytes that were. What one read
+    /// gives, at most 64 KiB, is a fragment, sent as
+    /// [`send_fragment`](asynchronous::WebSocket::send_fragment) does it; the end is an empty
+    /// one. So nothing waits for what comes later, and one buffer is all that is held. See
+    /// [here](asynchronous#messages-too-large-to-hold) for what holds meanwhile.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](asynchronous::WebSocket::send_fragment); and [`Error::Other`] with the
+    /// reader's [`io::Error`](std::io::Error), after which the message is unfinished.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the reader has given is queued. While
+    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
+    /// same reader goes on.
+    pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
+        let mut reader = pin!(reader);
+        send_reader(&mut self.driver, |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
     }
 }
 

@@ -578,6 +578,18 @@ impl<T: Io> Driver<T> {
         self.connection.send_with(message, compression)
     }
 
+    /// As `feed_fragment`, and says whether to compress.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn feed_fragment_with(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), crate::SendError> {
+        lend(&mut self.connection);
+        self.connection.send_fragment_with(fragment, fin, compression)
+    }
+
     /// Whether `send` is to flush.
     pub(crate) fn sends_strictly(&self) -> bool {
         self.connection.config().flush_policy == FlushPolicy::Strict

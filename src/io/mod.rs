@@ -10,6 +10,7 @@ mod error;
 mod extensions;
 mod opening;
 mod parts;
+mod pieces;
 mod pool;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod shared;
@@ -21,6 +22,9 @@ pub(crate) use driver::Driver;
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(crate) use pieces::send_stream;
+pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 

@@ -80,6 +80,32 @@ impl<'c> Outgoing<'c> {
         Ok(self.connection.send_with(message, compression)?)
     }
 
+    /// Queues a fragment of a message: see
+    /// [`Connection::send_fragment`](crate::Connection::send_fragment).
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed); [`Error::Send`] if the message under way is of the other kind, too.
+    pub fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+        lend(self.connection);
+        Ok(self.connection.send_fragment(fragment, fin)?)
+    }
+
+    /// As [`feed_fragment`](Self::feed_fragment); with the first fragment it says whether to compress
+    /// the message.
+    ///
+    /// # Errors
+    /// As [`feed_fragment`](Self::feed_fragment).
+    #[cfg(feature = "deflate")]
+    pub fn feed_fragment_with(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), Error> {
+        lend(self.connection);
+        Ok(self.connection.send_fragment_with(fragment, fin, compression)?)
+    }
+
     /// Whether there is room for a message: less than [`Config::unsent_mark`] waits to be written.
     ///
     /// [`Config::unsent_mark`]: crate::Config::unsent_mark

@@ -47,17 +47,26 @@ impl Assembly {
         }
     }
 
-    /// Appends a piece. `announced` is how many more bytes of its frame will follow, already
-    /// checked against the limits.
-    pub(crate) fn push(&mut self, piece: &[u8], announced: usize) -> Result<(), InvalidUtf8> {
+    /// Appends a piece. `announced` is how many more bytes will follow for sure, already checked
+    /// against the limits; `limit` is the most that the message may come to, which holds for what
+    /// is reserved, too.
+    pub(crate) fn push(
+        &mut self,
+        piece: &[u8],
+        announced: usize,
+        limit: usize,
+    ) -> Result<(), InvalidUtf8> {
+        let reserve = |len, capacity, piece| {
+            ahead(len, capacity, piece, announced).min(limit.saturating_sub(len).max(piece))
+        };
         match self {
             Self::Text { text, open } => {
                 let coming = open.len() + piece.len();
-                text.reserve_exact(ahead(text.len(), text.capacity(), coming, announced));
+                text.reserve_exact(reserve(text.len(), text.capacity(), coming));
                 open.push(text, piece)
             }
             Self::Binary(bytes) => {
-                bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece.len(), announced));
+                bytes.reserve_exact(reserve(bytes.len(), bytes.capacity(), piece.len()));
                 bytes.extend_from_slice(piece);
                 Ok(())
             }
@@ -72,27 +81,6 @@ impl Assembly {
         let piece = announced.min(AHEAD_AT_FIRST);
         bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece, announced - piece));
         Some(bytes)
-    }
-
-    /// Appends a piece of which nobody said that it comes, to a message of at most `limit` bytes:
-    /// the limit holds for what is reserved, too.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn push_within(&mut self, piece: &[u8], limit: usize) -> Result<(), InvalidUtf8> {
-        let most = |len, piece| limit.saturating_sub(len).max(piece);
-        match self {
-            Self::Text { text, open } => {
-                let coming = open.len() + piece.len();
-                let ahead = ahead(text.len(), text.capacity(), coming, 0);
-                text.reserve_exact(ahead.min(most(text.len(), coming)));
-                open.push(text, piece)
-            }
-            Self::Binary(bytes) => {
-                let ahead = ahead(bytes.len(), bytes.capacity(), piece.len(), 0);
-                bytes.reserve_exact(ahead.min(most(bytes.len(), piece.len())));
-                bytes.extend_from_slice(piece);
-                Ok(())
-            }
-        }
     }
 
     /// Gives back what was reserved for more.
@@ -139,11 +127,11 @@ mod tests {
     #[test]
     fn reserves_a_megabyte_ahead_of_what_came_or_twice_that() {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
-            assembly.push(b"x", usize::MAX >> 1).unwrap();
+            assembly.push(b"x", usize::MAX >> 1, usize::MAX).unwrap();
             assert!(capacity(&assembly) <= 1 + AHEAD_AT_FIRST);
             for announced in [usize::MAX >> 1, 0] {
                 for _ in 0..40 {
-                    assembly.push(&[b'x'; 100_000], announced).unwrap();
+                    assembly.push(&[b'x'; 100_000], announced, usize::MAX).unwrap();
                     let len = assembly.len();
                     assert!(capacity(&assembly) <= len + len.max(AHEAD));
                 }
@@ -156,7 +144,7 @@ mod tests {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let size = 10 << 20;
             for came in (100_000..=size).step_by(100_000) {
-                assembly.push(&[b'x'; 100_000], size - came).unwrap();
+                assembly.push(&[b'x'; 100_000], size - came, usize::MAX).unwrap();
                 assert!(capacity(&assembly) <= size.max(came + AHEAD));
             }
         }
@@ -167,7 +155,7 @@ mod tests {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let (size, mut steps, mut last) = (64 << 20, 0, 0);
             for came in (1 << 16..=size).step_by(1 << 16) {
-                assembly.push(&[b'x'; 1 << 16], size - came).unwrap();
+                assembly.push(&[b'x'; 1 << 16], size - came, usize::MAX).unwrap();
                 steps += usize::from(capacity(&assembly) != last);
                 last = capacity(&assembly);
             }
@@ -180,7 +168,7 @@ mod tests {
     fn tiny_pieces_grow_in_few_steps() {
         let (mut assembly, mut steps, mut last) = (Assembly::new(false), 0, 0);
         for _ in 0..1 << 20 {
-            assembly.push(b"x", 0).unwrap();
+            assembly.push(b"x", 0, usize::MAX).unwrap();
             steps += usize::from(capacity(&assembly) != last);
             last = capacity(&assembly);
         }

@@ -11,7 +11,8 @@ use core::{fmt, mem};
 /// A part of a message that is handed on as it comes, for messages that are too large to be held.
 ///
 /// [`Connection::receive_chunk`](crate::Connection::receive_chunk) gives them. Their borders mean
-/// nothing: they depend on how the bytes arrived. The last one of a message may be empty.
+/// nothing: they depend on how the bytes arrived. The last one of a message may be empty. A code
+/// point may lie across two of them: [`TextPieces`](super::TextPieces) makes `&str`s of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunk<'i> {
     text: bool,
@@ -47,6 +48,16 @@ impl Chunk<'_> {
     /// Whether this is the last one of its message.
     pub fn is_last(&self) -> bool {
         self.last
+    }
+
+    /// How many bytes this part has.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it has none: only the last part of a message may.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// The bytes.

@@ -4,6 +4,7 @@ mod assembly;
 mod chunk;
 mod outgoing;
 mod text;
+mod text_pieces;
 mod utf8;
 
 pub(crate) use assembly::Assembly;
@@ -11,6 +12,7 @@ pub use chunk::Chunk;
 pub(crate) use chunk::Passage;
 pub use outgoing::{IntoMessage, MessageRef};
 pub use text::Text;
+pub use text_pieces::{NotText, TextPieces};
 pub(crate) use utf8::whole as whole_utf8;
 
 use alloc::{borrow::Cow, string::String, vec::Vec};

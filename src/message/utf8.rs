@@ -19,7 +19,7 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
 }
 
 /// The first bytes, at most three, of a code point whose rest has not come yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Incomplete {
     bytes: [u8; 3],
     len: u8,
@@ -40,15 +40,30 @@ impl Incomplete {
         piece: &[u8],
         mut sink: impl FnMut(&str),
     ) -> Result<(), InvalidUtf8> {
-        let piece = self.complete(&mut sink, piece)?;
-        let (front, rest) = piece.split_at(open_at(piece));
-        sink(whole(front)?);
-        match str::from_utf8(rest) {
-            Ok(rest) => sink(rest),
-            Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),
-            Err(_) => self.keep(rest),
+        let (closed, text) = self.split(piece)?;
+        if let Some(code_point) = closed {
+            sink(code_point.encode_utf8(&mut [0; 4]));
         }
+        sink(text);
         Ok(())
+    }
+
+    /// The code point that was open, if `piece` makes it whole, and the text behind it; keeps what is
+    /// left over.
+    #[inline]
+    pub(super) fn split<'p>(
+        &mut self,
+        piece: &'p [u8],
+    ) -> Result<(Option<char>, &'p str), InvalidUtf8> {
+        let (closed, piece) = self.complete(piece)?;
+        let (front, rest) = piece.split_at(open_at(piece));
+        let text = whole(front)?;
+        match str::from_utf8(rest) {
+            Err(error) if error.error_len().is_none() => self.keep(rest),
+            Ok("") => {}
+            _ => return Err(InvalidUtf8),
+        }
+        Ok((closed, text))
     }
 
     /// The bytes of an open code point.
@@ -66,12 +81,12 @@ impl Incomplete {
         self.len == 0
     }
 
-    /// Feeds the open code point until it is whole or `piece` ends; returns the rest of `piece`.
+    /// Feeds the open code point until it is whole or `piece` ends; returns it, and the rest of
+    /// `piece`.
     fn complete<'p>(
         &mut self,
-        sink: &mut impl FnMut(&str),
         mut piece: &'p [u8],
-    ) -> Result<&'p [u8], InvalidUtf8> {
+    ) -> Result<(Option<char>, &'p [u8]), InvalidUtf8> {
         while !self.is_empty() {
             let Some((&byte, rest)) = piece.split_first() else { break };
             piece = rest;
@@ -81,14 +96,14 @@ impl Incomplete {
             sequence[len] = byte;
             match str::from_utf8(&sequence[..=len]) {
                 Ok(code_point) => {
-                    sink(code_point);
                     self.len = 0;
+                    return Ok((code_point.chars().next(), piece));
                 }
                 Err(error) if error.error_len().is_some() => return Err(InvalidUtf8),
                 Err(_) => self.keep(&sequence[..=len]),
             }
         }
-        Ok(piece)
+        Ok((None, piece))
     }
 
     fn keep(&mut self, rest: &[u8]) {

@@ -52,12 +52,12 @@ pub use stream::{ClientStream, TokioIo};
 use crate::{
     Config, Error, Role, Time, TimeoutError, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::{Opening, dial_target},
+    io::{Opening, dial_target, send_reader},
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{future::poll_fn, pin::pin, task::Poll};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
@@ -86,6 +86,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         unread: impl Into<Vec<u8>>,
     ) -> Self {
         Self::adopt(TokioIo::new(stream), role, config, unread)
+    }
+
+    /// Sends all that a reader gives as one binary message: how many bytes that were. What one read
+    /// gives, at most 64 KiB, is a fragment, sent as
+    /// [`send_fragment`](asynchronous::WebSocket::send_fragment) does it; the end is an empty
+    /// one. So nothing waits for what comes later, and one buffer is all that is held. See
+    /// [here](asynchronous#messages-too-large-to-hold) for what holds meanwhile.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+    /// let bytes = ws.send_reader(tokio::fs::File::open("large").await?).await?;
+    /// # println!("{bytes}"); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_fragment`](asynchronous::WebSocket::send_fragment); and [`Error::Other`] with the
+    /// reader's [`io::Error`](std::io::Error), after which the message is unfinished.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the reader has given is queued. While
+    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
+    /// same reader goes on.
+    pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
+        let mut reader = pin!(reader);
+        send_reader(&mut self.driver, |cx, buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = reader.as_mut().poll_read(cx, &mut buffer);
+            read.map_ok(|()| buffer.filled().len())
+        })
+        .await
     }
 }
 

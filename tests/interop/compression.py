@@ -25,13 +25,20 @@ PEERS = {
 }
 ROLES = ["server", "client"]
 # Who asks for the parameters; the other end leaves all room. When we do, our compressor works as
-# zlib does by itself, and messages below the threshold, which is 64 bytes then, are plain.
+# zlib does by itself, and messages below the threshold, which is 64 bytes then, are plain. With
+# fragments, what we send of more than 700 bytes is in several, compressed and plain.
 ASKING = {
     "the peer asks": ["threshold=0"],
+    "the peer asks, fragments": ["threshold=0", "fragment=700"],
     "we ask": ["level=6", "memory_level=8"],
 }
 # Our adapters share what compresses and what negotiates: one of them will do for a part.
-OURS = [("tokio", "the peer asks"), ("tokio", "we ask"), ("blocking", "we ask")]
+OURS = [
+    ("tokio", "the peer asks"),
+    ("tokio", "we ask"),
+    ("blocking", "we ask"),
+    ("blocking", "the peer asks, fragments"),
+]
 
 
 class Way(NamedTuple):

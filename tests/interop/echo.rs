@@ -1,8 +1,9 @@
 //! Echoes on one connection, with the compression that the arguments ask for.
 //!
 //! `interop_echo tokio|blocking server|URL [NAME=VALUE…]`, where a name is a setting of `Deflate`,
-//! `send_window_bits` for one. A server takes the first client that comes. On stdout: where it
-//! listens, and what was agreed on for compression. Exits 0 after a clean close.
+//! `send_window_bits` for one, or `fragment`: longer messages are then sent in fragments of so many
+//! bytes, every other binary one uncompressed. A server takes the first client that comes. On
+//! stdout: where it listens, and what was agreed on for compression. Exits 0 after a clean close.
 
 use fullduplex::{
     Config, Connection, Event, Incoming, Input, Outgoing, Role, blocking,
@@ -24,18 +25,25 @@ fn main() -> Result<()> {
     let [adapter, target, settings @ ..] = arguments.as_slice() else {
         return Err("usage: interop_echo tokio|blocking server|URL [NAME=VALUE…]".into());
     };
-    let config = Arc::new(Config::default().deflate(deflate(settings)?));
+    let (fragment, settings): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|setting| setting.starts_with("fragment="));
+    let fragment = match fragment[..] {
+        [setting] => setting["fragment=".len()..].parse()?,
+        _ => usize::MAX,
+    };
+    // A message is fed whole, in however many fragments.
+    let config = Arc::new(Config::default().max_unsent(8 << 20).deflate(deflate(&settings)?));
     match adapter.as_str() {
-        "blocking" => blocking(target, config),
+        "blocking" => blocking(target, config, fragment),
         "tokio" => runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(asynchronous(target, config)),
+            .block_on(asynchronous(target, config, fragment)),
         _ => Err(format!("unknown adapter {adapter}").into()),
     }
 }
 
-fn deflate(settings: &[String]) -> Result<Deflate> {
+fn deflate(settings: &[&String]) -> Result<Deflate> {
     settings.iter().try_fold(Deflate::default(), |deflate, setting| {
         let (name, value) = setting.split_once('=').ok_or("a setting is NAME=VALUE")?;
         Ok(match name {
@@ -51,30 +59,30 @@ fn deflate(settings: &[String]) -> Result<Deflate> {
     })
 }
 
-fn blocking(target: &str, config: Arc<Config>) -> Result<()> {
+fn blocking(target: &str, config: Arc<Config>, fragment: usize) -> Result<()> {
     if target == "server" {
         let mut ws = blocking::accept_with(accepted()?, &Acceptor::new(), config.clone())?;
-        let echo = echo(ws.role(), config, ws.deflate().copied());
+        let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo)?)
     } else {
         let mut ws = blocking::connect_with(target, config.clone())?;
-        let echo = echo(ws.role(), config, ws.deflate().copied());
+        let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo)?)
     }
 }
 
-async fn asynchronous(target: &str, config: Arc<Config>) -> Result<()> {
+async fn asynchronous(target: &str, config: Arc<Config>, fragment: usize) -> Result<()> {
     if target == "server" {
         let stream = accepted()?;
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
         let mut ws =
             fullduplex::tokio::accept_with(stream, &Acceptor::new(), config.clone()).await?;
-        let echo = echo(ws.role(), config, ws.deflate().copied());
+        let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo).await?)
     } else {
         let mut ws = fullduplex::tokio::connect_with(target, config.clone()).await?;
-        let echo = echo(ws.role(), config, ws.deflate().copied());
+        let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo).await?)
     }
 }
@@ -86,6 +94,7 @@ fn echo(
     role: Role,
     config: Arc<Config>,
     agreed: Option<DeflateParams>,
+    fragment: usize,
 ) -> impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), fullduplex::Error> {
     match agreed {
         Some(params) => println!("agreed on {}", params.to_extension()),
@@ -98,7 +107,7 @@ fn echo(
     };
     // More than the states that a thread keeps.
     let mut others: [_; 8] = array::from_fn(|_| new(config.clone()).with_deflate(agreed));
-    let mut turns = (0..2).cycle();
+    let (mut turns, mut plain) = ((0..2).cycle(), false);
     move |message, out| {
         if turns.next() == Some(1) {
             for other in &mut others {
@@ -112,7 +121,30 @@ fn echo(
                 }
             }
         }
-        out.feed(message)
+        if message.as_bytes().len() <= fragment {
+            return out.feed(message);
+        }
+        match message {
+            Incoming::Text(text) => {
+                let mut rest = &text[..];
+                while rest.len() > fragment {
+                    let boundary = |at: &usize| rest.is_char_boundary(*at);
+                    let (piece, more) = rest.split_at((0..=fragment).rfind(boundary).unwrap_or(0));
+                    out.feed_fragment(piece, false)?;
+                    rest = more;
+                }
+                out.feed_fragment(rest, true)
+            }
+            Incoming::Binary(bytes) => {
+                plain = !plain;
+                let compression = if plain { Compression::Never } else { Compression::Auto };
+                let mut pieces = bytes.chunks(fragment).peekable();
+                while let Some(piece) = pieces.next() {
+                    out.feed_fragment_with(piece, pieces.peek().is_none(), compression)?;
+                }
+                Ok(())
+            }
+        }
     }
 }
 

@@ -55,12 +55,15 @@ impl Receiver {
         received.plain += piece.len() as u64;
         let chunk = passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?; // §8.1
         if ended {
-            self.state = State::START;
-            received.ended(last);
-        }
-        if last {
-            self.message = None;
+            self.end_frame(last);
         }
         Ok(chunk)
+    }
+
+    /// The payload of a frame is handed on; `last` says that with it the message is.
+    pub(super) fn end_frame(&mut self, last: bool) {
+        self.state = State::START;
+        self.message.take_if(|_| last);
+        self.received.ended(last);
     }
 }

@@ -45,7 +45,7 @@ impl Receiver {
         };
         let limit = decoder.limit();
         decoder.pieces(piece, last, |inflated| {
-            assembly.push_within(inflated, limit).map_err(|_| Kind::InvalidUtf8) // §8.1
+            assembly.push(inflated, 0, limit).map_err(|_| Kind::InvalidUtf8) // §8.1
         })?;
         if last {
             assembly.shrink();
@@ -83,15 +83,11 @@ impl Receiver {
             return passage.chunk(bytes.into(), false).map_err(|_| Kind::InvalidUtf8); // §8.1
         }
         let last = *fin;
-        self.state = State::START;
-        if !last {
-            self.received.ended(false);
-            return Ok(None);
+        if last {
+            decoder.finish()?;
         }
-        decoder.finish()?;
-        let chunk = passage.chunk(Cow::default(), true).map_err(|_| Kind::InvalidUtf8)?;
-        self.message = None;
-        self.received.ended(true);
+        let chunk = passage.chunk(Cow::default(), last).map_err(|_| Kind::InvalidUtf8)?;
+        self.end_frame(last);
         Ok(chunk)
     }
 }

@@ -1,0 +1,139 @@
+//! Messages that are too large to be held, or of which not all is there yet.
+
+use super::{AsyncIo, WebSocket};
+use crate::{
+    Chunk, Error, IntoMessage, SendError,
+    io::{Driver, send_fragment, send_iter, send_stream},
+};
+use alloc::boxed::Box;
+use core::error::Error as StdError;
+use futures_core::Stream;
+
+impl<T: AsyncIo> WebSocket<T> {
+    /// The next part of a message, or `None` once the connection was closed cleanly: for messages of
+    /// any size, of which nothing is held. Until the [last](Chunk::is_last) part of a message was
+    /// taken, [`recv`](Self::recv) and its like give [`Error::Unfinished`]. The limits on what is
+    /// received do not hold; otherwise this is like `recv`.
+    ///
+    /// ```no_run
+    /// # use tokio::{fs::File, io::AsyncWriteExt};
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// /// Writes the next message to a file, whatever its size.
+    /// async fn save(ws: &mut WebSocket<impl AsyncIo>, file: &mut File) -> Result<(), Error> {
+    ///     while let Some(chunk) = ws.recv_chunk().await? {
+    ///         file.write_all(chunk.as_bytes()).await?;
+    ///         if chunk.is_last() {
+    ///             break;
+    ///         }
+    ///     }
+    ///     Ok(file.flush().await?)
+    /// }
+    /// ```
+    ///
+    /// For text as `&str`s see [`TextPieces`](crate::message::TextPieces).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
+    ///
+    /// # Cancel safety
+    /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
+        self.drive(Driver::poll_chunk).await
+    }
+
+    /// Sends a fragment of a message (RFC 6455 §5.4): see
+    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// last. Until then no other message is accepted.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_fragment(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+    ) -> Result<(), Error> {
+        send_fragment(&mut self.driver, fragment, fin).await
+    }
+
+    /// Queues a fragment of a message, as [`feed`](Self::feed) does a message.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), and if the message under way is of the other kind.
+    pub fn feed_fragment(
+        &mut self,
+        fragment: impl IntoMessage,
+        fin: bool,
+    ) -> Result<(), SendError> {
+        self.driver.feed_fragment(fragment, fin)
+    }
+
+    /// Whether a message that is sent in fragments is unfinished: then no other is accepted.
+    pub fn is_in_fragments(&self) -> bool {
+        self.driver.connection.is_in_fragments()
+    }
+
+    /// Sends one message whose fragments an iterator gives: all text, each UTF-8 by itself, or all
+    /// binary. Each is sent as [`send_fragment`](Self::send_fragment) does it, once the iterator has
+    /// given the next, or its end: so the last says that it is the last. Without any, nothing is
+    /// sent. See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn run() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+    /// ws.send_iter((1..1_000_000).map(|i| format!("{i}\n"))).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the message is unfinished, and up to two pieces that the iterator has
+    /// given are gone.
+    pub async fn send_iter(
+        &mut self,
+        pieces: impl IntoIterator<Item: IntoMessage>,
+    ) -> Result<(), Error> {
+        send_iter(&mut self.driver, pieces).await
+    }
+
+    /// Sends one message whose fragments a stream gives: all text, each UTF-8 by itself, or all
+    /// binary. None waits for the next one: each is sent as soon as it is there, as
+    /// [`send_fragment`](Self::send_fragment) does it, and the end of the stream is an empty fragment.
+    /// Without any, nothing is sent. See [the module](super#messages-too-large-to-hold) for what
+    /// holds meanwhile.
+    ///
+    /// For a stream that does not fail, `map(Ok::<_, Infallible>)` it.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn run(lines: impl futures_core::Stream<Item = std::io::Result<String>>)
+    /// # -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+    /// ws.send_stream(lines).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment); and [`Error::Other`] with the stream's first
+    /// error, after which the message is unfinished.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the stream has given is queued. While
+    /// [`is_in_fragments`](Self::is_in_fragments), calling this again with the rest of the stream goes
+    /// on.
+    pub async fn send_stream<M: IntoMessage, E>(
+        &mut self,
+        pieces: impl Stream<Item = Result<M, E>>,
+    ) -> Result<(), Error>
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        send_stream(&mut self.driver, pieces).await
+    }
+}

@@ -1,0 +1,147 @@
+//! Messages that are sent piece by piece, as a source gives them.
+
+use super::{Driver, Error, Io};
+use crate::{IntoMessage, SendError};
+use alloc::vec;
+use core::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+use std::io;
+
+/// How much is read from a reader at once, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// What takes fragments.
+pub(crate) trait SendFragments {
+    /// Ready when a fragment would be accepted.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Ready when all that is queued was written.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Queues a fragment.
+    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError>;
+
+    /// Ends the message that is under way, if there is one, with an empty fragment.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    fn feed_last(&mut self) -> Result<(), SendError>;
+
+    /// Whether each fragment is to be written at once.
+    fn sends_strictly(&self) -> bool;
+}
+
+impl<T: Io> SendFragments for Driver<T> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_ready(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(cx)
+    }
+
+    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+        self.feed_fragment(fragment, fin)
+    }
+
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    fn feed_last(&mut self) -> Result<(), SendError> {
+        let last = self.connection.last_fragment();
+        last.map_or(Ok(()), |last| self.feed_fragment(last, true))
+    }
+
+    fn sends_strictly(&self) -> bool {
+        self.sends_strictly()
+    }
+}
+
+/// Sends a fragment.
+pub(crate) async fn send_fragment(
+    to: &mut impl SendFragments,
+    fragment: impl IntoMessage,
+    fin: bool,
+) -> Result<(), Error> {
+    poll_fn(|cx| to.poll_ready(cx)).await?;
+    to.feed_fragment(fragment, fin)?;
+    written(to).await
+}
+
+/// Sends the pieces as the fragments of one message.
+pub(crate) async fn send_iter(
+    to: &mut impl SendFragments,
+    pieces: impl IntoIterator<Item: IntoMessage>,
+) -> Result<(), Error> {
+    let mut pieces = pieces.into_iter().peekable();
+    while let Some(piece) = pieces.next() {
+        send_fragment(to, piece, pieces.peek().is_none()).await?;
+    }
+    Ok(())
+}
+
+/// Sends the pieces as the fragments of one message, each as soon as it is there.
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(crate) async fn send_stream<M: IntoMessage, E>(
+    to: &mut impl SendFragments,
+    pieces: impl futures_core::Stream<Item = Result<M, E>>,
+) -> Result<(), Error>
+where
+    E: Into<alloc::boxed::Box<dyn core::error::Error + Send + Sync>>,
+{
+    let mut pieces = core::pin::pin!(pieces);
+    while let Some(piece) = given(to, |cx| pieces.as_mut().poll_next(cx)).await? {
+        to.feed_fragment(piece.map_err(Error::other)?, false)?;
+        written(to).await?;
+    }
+    to.feed_last()?;
+    written(to).await
+}
+
+/// Sends what a reader gives as the fragments of one binary message: how many bytes that were.
+pub(crate) async fn send_reader(
+    to: &mut impl SendFragments,
+    mut read: impl FnMut(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
+) -> Result<u64, Error> {
+    let (mut buffer, mut sent) = (vec![0; PIECE], 0);
+    loop {
+        let read = given(to, |cx| {
+            loop {
+                match ready!(read(cx, &mut buffer)) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => return Poll::Ready(read),
+                }
+            }
+        });
+        let len = read.await?.map_err(Error::other)?.min(PIECE);
+        to.feed_fragment(&buffer[..len], len == 0)?;
+        sent += len as u64;
+        written(to).await?;
+        if len == 0 {
+            return Ok(sent);
+        }
+    }
+}
+
+/// What the source gives next. Nothing is taken from it before there is room, so that who drops
+/// this loses nothing, and what is queued is written while it is waited for.
+async fn given<T>(
+    to: &mut impl SendFragments,
+    mut source: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Error> {
+    poll_fn(|cx| {
+        ready!(to.poll_ready(cx))?;
+        if let Poll::Ready(piece) = source(cx) {
+            return Poll::Ready(Ok(piece));
+        }
+        ready!(to.poll_flush(cx))?;
+        Poll::Pending
+    })
+    .await
+}
+
+/// Writes a fragment that was queued, unless that can wait.
+async fn written(to: &mut impl SendFragments) -> Result<(), Error> {
+    match to.sends_strictly() {
+        true => poll_fn(|cx| to.poll_flush(cx)).await,
+        false => Ok(()),
+    }
+}
