@@ -50,6 +50,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// threads of their own. The one that sends can be cloned.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
     /// let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
     /// let ticker = tokio::spawn(async move {

@@ -16,10 +16,11 @@ impl<T: AsyncIo> WebSocket<T> {
     /// received do not hold; otherwise this is like `recv`.
     ///
     /// ```no_run
-    /// # use tokio::{fs::File, io::AsyncWriteExt, net::TcpStream};
-    /// # type WebSocket = fullduplex::tokio::WebSocket<TcpStream>;
+    /// # use tokio::{fs::File, io::AsyncWriteExt};
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
     /// /// Writes the next message to a file, whatever its size.
-    /// async fn save(ws: &mut WebSocket, file: &mut File) -> Result<(), fullduplex::Error> {
+    /// async fn save(ws: &mut WebSocket<impl AsyncIo>, file: &mut File) -> Result<(), Error> {
     ///     while let Some(chunk) = ws.recv_chunk().await? {
     ///         file.write_all(chunk.as_bytes()).await?;
     ///         if chunk.is_last() {
@@ -81,6 +82,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// sent. See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn run() -> Result<(), fullduplex::Error> {
     /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
     /// ws.send_iter((1..1_000_000).map(|i| format!("{i}\n"))).await
@@ -109,6 +111,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// For a stream that does not fail, `map(Ok::<_, Infallible>)` it.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn run(lines: impl futures_core::Stream<Item = std::io::Result<String>>)
     /// # -> Result<(), fullduplex::Error> {
     /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;

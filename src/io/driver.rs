@@ -1,6 +1,9 @@
 //! The one loop that moves bytes between a stream and the core.
 
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for halves of async streams"))]
+#[cfg_attr(
+    not(any(feature = "futures-io", feature = "tokio")),
+    allow(dead_code, reason = "for halves of async streams")
+)]
 mod halves;
 
 use super::{

@@ -24,7 +24,7 @@ pub(crate) trait SendFragments {
     fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError>;
 
     /// Ends the message that is under way, if there is one, with an empty fragment.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
     fn feed_last(&mut self) -> Result<(), SendError>;
 
     /// Whether each fragment is to be written at once.
@@ -44,7 +44,7 @@ impl<T: Io> SendFragments for Driver<T> {
         self.feed_fragment(fragment, fin)
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
     fn feed_last(&mut self) -> Result<(), SendError> {
         let last = self.connection.last_fragment();
         last.map_or(Ok(()), |last| self.feed_fragment(last, true))
@@ -79,7 +79,7 @@ pub(crate) async fn send_iter(
 }
 
 /// Sends the pieces as the fragments of one message, each as soon as it is there.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) async fn send_stream<M: IntoMessage, E>(
     to: &mut impl SendFragments,
     pieces: impl futures_core::Stream<Item = Result<M, E>>,
