@@ -138,7 +138,7 @@ async fn write(writer: Writer<DuplexStream>, name: String, count: u64, dice: Dic
             pause().await;
         }
         let text = next();
-        match dice.below(6) {
+        match dice.below(7) {
             0 | 1 => {
                 writer.send(&text).await.unwrap();
                 sent.borrow_mut().push((text, true));
@@ -167,6 +167,11 @@ async fn write(writer: Writer<DuplexStream>, name: String, count: u64, dice: Dic
                     pause().await;
                 }
                 writer.send_fragment(&text[cut..], true).await.unwrap();
+                sent.borrow_mut().push((text, true));
+            }
+            5 => {
+                let pieces: Vec<&str> = text.split_inclusive(' ').collect();
+                writer.send_iter(pieces).await.unwrap();
                 sent.borrow_mut().push((text, true));
             }
             _ => writer.ping("ping").await.unwrap(),

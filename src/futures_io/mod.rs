@@ -116,6 +116,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> WebSocket<S, T> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Writer<S, T> {
+    /// Sends all that a reader gives as one binary message, as [`WebSocket::send_reader`] does it.
+    /// Messages of other clones of this writer wait for its end.
+    ///
+    /// # Errors
+    /// As [`WebSocket::send_reader`].
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the reader has given is queued, and calling this again with the
+    /// same reader goes on.
+    pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
+        let mut reader = pin!(reader);
+        send_reader(&mut self.pieces(), |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
+    }
+}
+
 /// Opens a connection, as a client, over a stream that is connected already.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in

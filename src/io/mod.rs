@@ -25,7 +25,7 @@ pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) use pieces::send_stream;
+pub(crate) use pieces::{SendFragments, send_stream};
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 pub(crate) use pool::{give_write, take_write};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
