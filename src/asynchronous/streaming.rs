@@ -2,7 +2,7 @@
 
 use super::{AsyncIo, WebSocket, Writer};
 use crate::{
-    Chunk, Error, IntoMessage, SendError,
+    Chunk, Error, IntoMessage, MessageRef, SendError,
     io::{Driver, SendFragments, Turn, send_fragment, send_iter, send_stream},
 };
 use alloc::boxed::Box;
@@ -228,9 +228,8 @@ impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
         self.0.shared.feed_fragment(self.0.call.handle, fragment, fin)
     }
 
-    fn feed_last(&mut self) -> Result<(), SendError> {
-        let last = self.0.shared.look(|driver| driver.connection.last_fragment());
-        last.map_or(Ok(()), |last| self.feed_fragment(last, true))
+    fn last_fragment(&self) -> Option<MessageRef<'static>> {
+        self.0.shared.look(|driver| driver.connection.last_fragment())
     }
 
     fn sends_strictly(&self) -> bool {
