@@ -5,9 +5,9 @@ use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
     SendError, SendErrorReason, Stats, Unsent,
     handshake::Response,
-    io::{Call, Driver, Feed, Flush, Shared, Turn},
+    io::{Call, Driver, Feed, Flush, Opened, Shared, Turn},
 };
-use alloc::{boxed::Box, sync::Arc};
+use alloc::sync::Arc;
 use core::{
     fmt,
     future::poll_fn,
@@ -41,8 +41,7 @@ pub struct Writer<T> {
 pub(super) struct Half<T> {
     pub(super) shared: Shared<T>,
     role: Role,
-    subprotocol: Option<Box<str>>,
-    response: Option<Box<Response>>,
+    opened: Opened,
 }
 
 impl<T: AsyncIo> WebSocket<T> {
@@ -76,9 +75,9 @@ impl<T: AsyncIo> WebSocket<T> {
     ///
     /// Once the reader is dropped, writers discard data, and everything else goes on.
     pub fn split(self) -> (Reader<T>, Writer<T>) {
-        let Self { driver, subprotocol, response } = self;
+        let Self { driver, opened } = self;
         let role = driver.connection.role();
-        let half = Arc::new(Half { shared: Shared::new(driver), role, subprotocol, response });
+        let half = Arc::new(Half { shared: Shared::new(driver), role, opened });
         let id = half.shared.new_id();
         (Reader { half: Arc::clone(&half) }, Writer { half, id, flushes: None })
     }
@@ -150,10 +149,10 @@ impl<T: AsyncIo> Reader<T> {
         }
         let half = Arc::clone(&self.half);
         drop((self, writer));
-        let Ok(Half { shared, subprotocol, response, .. }) = Arc::try_unwrap(half) else {
+        let Ok(Half { shared, opened, .. }) = Arc::try_unwrap(half) else {
             unreachable!("both halves were here, so nobody else has one")
         };
-        Ok(WebSocket { driver: shared.into_driver(), subprotocol, response })
+        Ok(WebSocket { driver: shared.into_driver(), opened })
     }
 }
 
@@ -362,12 +361,12 @@ macro_rules! both {
 
             /// The subprotocol that was agreed on.
             pub fn subprotocol(&self) -> Option<&str> {
-                self.half.subprotocol.as_deref()
+                self.half.opened.subprotocol()
             }
 
             /// The server's response, on a client.
             pub fn response(&self) -> Option<&Response> {
-                self.half.response.as_deref()
+                self.half.opened.response()
             }
 
             /// Which end this is.

@@ -5,7 +5,7 @@ use crate::{
     CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
     Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Request, Response},
-    io::{Driver, Opening, ReadBuffer},
+    io::{Driver, Opened, Opening, ReadBuffer},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
@@ -28,9 +28,7 @@ use futures_sink::Sink;
 /// See [the module](super) for deadlines and cancel safety.
 pub struct WebSocket<T> {
     pub(crate) driver: Driver<T>,
-    pub(super) subprotocol: Option<Box<str>>,
-    /// A client's; a server knows what it answered.
-    pub(super) response: Option<Box<Response>>,
+    pub(super) opened: Opened,
 }
 
 impl<T: AsyncIo> WebSocket<T> {
@@ -43,7 +41,7 @@ impl<T: AsyncIo> WebSocket<T> {
     ) -> Self {
         let unread = ReadBuffer::with_bytes(unread.into());
         let driver = Driver::new(io, role, config.into(), unread);
-        Self { driver, subprotocol: None, response: None }
+        Self { driver, opened: Opened::default() }
     }
 
     /// Takes the connection apart. `from_parts` starts a new connection: go on
@@ -54,12 +52,11 @@ impl<T: AsyncIo> WebSocket<T> {
 
     pub(crate) async fn open(opening: Opening<T>, request: Request) -> Result<Self, Error> {
         let (driver, response) = Box::pin(opening.client(request)).await?;
-        let subprotocol = response.subprotocol().map(Into::into);
-        Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
+        Ok(Self { driver, opened: Opened::client(response) })
     }
 
     pub(super) fn accepted((driver, response): (Driver<T>, Response)) -> Self {
-        Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
+        Self { driver, opened: Opened::server(&response) }
     }
 
     pub(super) async fn drive<R>(
@@ -257,12 +254,12 @@ impl<T: AsyncIo> WebSocket<T> {
 
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.opened.subprotocol()
     }
 
     /// The server's response, on a client.
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_deref()
+        self.opened.response()
     }
 
     /// Which end this is.

@@ -5,9 +5,9 @@ use crate::{
     CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
     Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
-    io::{Driver, Opening, ReadBuffer, block_on},
+    io::{Driver, Opened, Opening, ReadBuffer, block_on},
 };
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::{
     fmt,
     future::poll_fn,
@@ -23,9 +23,7 @@ use std::io::{Read, Write};
 /// See [the module](super) for deadlines and threads.
 pub struct WebSocket<S> {
     pub(super) driver: Driver<BlockingIo<S>>,
-    pub(super) subprotocol: Option<Box<str>>,
-    /// A client's; a server knows what it answered.
-    pub(super) response: Option<Box<Response>>,
+    pub(super) opened: Opened,
 }
 
 impl<S: Read + Write + Timeouts> WebSocket<S> {
@@ -39,7 +37,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     ) -> Self {
         let unread = ReadBuffer::with_bytes(unread.into());
         let driver = Driver::new(BlockingIo::new(stream), role, config.into(), unread);
-        Self { driver, subprotocol: None, response: None }
+        Self { driver, opened: Opened::default() }
     }
 
     /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
@@ -50,12 +48,11 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     pub(super) fn open(opening: Opening<BlockingIo<S>>, request: Request) -> Result<Self, Error> {
         let (driver, response) = block_on(opening.client(request))?;
-        let subprotocol = response.subprotocol().map(Into::into);
-        Ok(Self { driver, subprotocol, response: Some(Box::new(response)) })
+        Ok(Self { driver, opened: Opened::client(response) })
     }
 
     fn accepted((driver, response): (Driver<BlockingIo<S>>, Response)) -> Self {
-        Self { driver, subprotocol: response.subprotocol().map(Into::into), response: None }
+        Self { driver, opened: Opened::server(&response) }
     }
 
     /// Drives the connection, which waits inside its calls.
@@ -221,12 +218,12 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.opened.subprotocol()
     }
 
     /// The server's response, on a client.
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_deref()
+        self.opened.response()
     }
 
     /// Which end this is.

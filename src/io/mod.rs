@@ -9,6 +9,7 @@ mod driver;
 mod end;
 mod error;
 mod extensions;
+mod opened;
 mod opening;
 mod parts;
 mod pieces;
@@ -22,6 +23,7 @@ pub(crate) use buffer::ReadBuffer;
 pub(crate) use driver::{Driver, Pieces};
 pub(crate) use end::{End, outcome};
 pub use error::Error;
+pub(crate) use opened::Opened;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]

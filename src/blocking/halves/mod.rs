@@ -43,8 +43,8 @@ impl<S: Duplex> WebSocket<S> {
     /// # }
     /// ```
     pub fn split(self) -> (Reader<S>, Writer<S>) {
-        let Self { driver, subprotocol, response } = self;
+        let Self { driver, opened } = self;
         let shared = Arc::new(Shared::new(driver.into_pieces()));
-        (Reader::new(shared.clone(), subprotocol, response), Writer::first(shared))
+        (Reader::new(shared.clone(), opened), Writer::first(shared))
     }
 }

@@ -5,10 +5,10 @@ use crate::{
     Chunk, Closed, Error, Event, Message, Role, Stats, Unsent,
     blocking::{Duplex, WebSocket},
     handshake::Response,
-    io::Driver,
+    io::{Driver, Opened},
 };
-use alloc::{boxed::Box, sync::Arc};
-use core::{fmt, ops::ControlFlow, time::Duration};
+use alloc::sync::Arc;
+use core::{fmt, mem, ops::ControlFlow, time::Duration};
 
 /// The half of a connection that receives: see [`WebSocket::split`].
 ///
@@ -38,17 +38,12 @@ use core::{fmt, ops::ControlFlow, time::Duration};
 /// ```
 pub struct Reader<S: Duplex> {
     shared: Arc<Shared<S>>,
-    subprotocol: Option<Box<str>>,
-    response: Option<Box<Response>>,
+    opened: Opened,
 }
 
 impl<S: Duplex> Reader<S> {
-    pub(super) fn new(
-        shared: Arc<Shared<S>>,
-        subprotocol: Option<Box<str>>,
-        response: Option<Box<Response>>,
-    ) -> Self {
-        Self { shared, subprotocol, response }
+    pub(super) fn new(shared: Arc<Shared<S>>, opened: Opened) -> Self {
+        Self { shared, opened }
     }
 
     /// The next message, or `None` once the connection was closed cleanly: as
@@ -97,11 +92,11 @@ impl<S: Duplex> Reader<S> {
         }
         let shared = self.shared.clone();
         let mut reader = self;
-        let (subprotocol, response) = (reader.subprotocol.take(), reader.response.take());
+        let opened = mem::take(&mut reader.opened);
         drop((reader, writer));
         let pieces = Arc::into_inner(shared).and_then(Shared::into_pieces);
         let driver = Driver::from_pieces(pieces.expect("nobody else has the connection"));
-        Ok(WebSocket { driver, subprotocol, response })
+        Ok(WebSocket { driver, opened })
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
@@ -132,12 +127,12 @@ impl<S: Duplex> Reader<S> {
 
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.opened.subprotocol()
     }
 
     /// The server's response, on a client.
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_deref()
+        self.opened.response()
     }
 
     /// Which end this is.
