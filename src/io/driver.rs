@@ -3,6 +3,9 @@
 #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for halves of async streams"))]
 mod halves;
 
+#[cfg(feature = "tokio")]
+pub(super) use halves::Rest;
+
 use super::{
     End, Error, Io, Outgoing, Parts, ReadBuffer, pool,
     trace::Trace,
