@@ -416,3 +416,88 @@ fn a_member_that_leaves_may_look_at_the_group() {
         assert_eq!(*seen.lock().unwrap(), Some(0));
     });
 }
+
+/// Real threads: writers that are aborted at any time, next to some that are not, on both ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn aborted_writers_take_nothing_of_the_others_with_them() {
+    const WRITERS: usize = 6;
+    const EACH: usize = 1_500;
+    let _watchdog = watchdog();
+    let (a, b) = duplex(300);
+    let config = || quiet().max_unsent(200);
+    let mut ends = tokio::task::JoinSet::new();
+    for (stream, role) in [(a, Role::Client), (b, Role::Server)] {
+        let (mut reader, writer) = WebSocket::from_parts(stream, role, config(), []).split();
+        ends.spawn(async move {
+            let mut writers = tokio::task::JoinSet::new();
+            for name in 0..WRITERS {
+                let writer = writer.clone();
+                writers.spawn(async move {
+                    for i in 0..EACH {
+                        writer.send(format!("{name} {i}")).await.unwrap();
+                    }
+                    writer.flush().await.unwrap();
+                });
+            }
+            let noise = writer.clone();
+            let noise = tokio::spawn(async move {
+                for i in 0..EACH {
+                    let writer = noise.clone();
+                    let task = tokio::spawn(async move {
+                        match i % 3 {
+                            0 => writer.send("noise").await,
+                            1 => writer.ping("noise").await,
+                            _ => writer.flush().await,
+                        }
+                    });
+                    for _ in 0..i % 5 {
+                        tokio::task::yield_now().await;
+                    }
+                    task.abort();
+                    if let Ok(sent) = task.await {
+                        sent.unwrap();
+                    }
+                }
+            });
+            let (done, mut received_all) = tokio::sync::mpsc::channel::<()>(1);
+            let receiving = tokio::spawn(async move {
+                let (mut turn, mut all) = (0, [0; WRITERS]);
+                loop {
+                    // A receive that is dropped now and then has lost nothing.
+                    turn += 1;
+                    let received = match turn % 7 {
+                        0 => tokio::select! {
+                            biased;
+                            received = reader.recv() => received,
+                            () = tokio::task::yield_now() => continue,
+                        },
+                        _ => reader.recv().await,
+                    };
+                    let Some(message) = received.unwrap() else { break };
+                    let text = message.as_text().unwrap();
+                    if text == "noise" {
+                        continue;
+                    }
+                    let (name, i) = text.split_once(' ').unwrap();
+                    let (name, i): (usize, usize) = (name.parse().unwrap(), i.parse().unwrap());
+                    assert_eq!(all[name], i);
+                    all[name] += 1;
+                    if all == [EACH; WRITERS] {
+                        done.send(()).await.unwrap();
+                    }
+                }
+                assert_eq!(all, [EACH; WRITERS]);
+                assert!(reader.closed().unwrap().is_clean());
+            });
+            writers.join_all().await;
+            noise.await.unwrap();
+            received_all.recv().await.unwrap();
+            (writer, receiving)
+        });
+    }
+    let ends = ends.join_all().await;
+    ends[0].0.close(CloseCode::NORMAL, "").await.unwrap();
+    for (_, receiving) in ends {
+        receiving.await.unwrap();
+    }
+}
