@@ -1,14 +1,14 @@
-//! RFC 6455 WebSocket: a sans-IO core that holds the whole protocol, and thin blocking and tokio
-//! adapters on top of it.
+//! RFC 6455 WebSocket: a sans-IO core that holds the whole protocol, and thin adapters on top of it:
+//! for threads, tokio, smol and every other runtime.
 //!
 //! ```text
 //!    your code
 //!       │ messages
-//! ┌─────┴──────────┬────────────────┬──────────────────┐
-//! │ tokio          │ blocking       │ your own loop    │   adapters: move bytes and sleep
-//! └─────┬──────────┴───────┬────────┴─────────┬────────┘
-//!       │ bytes, times     │                  │
-//! ┌─────┴──────────────────┴──────────────────┴────────┐
+//! ┌─────┴────┬─────────────┬──────────┬────────────────┐
+//! │ tokio    │ futures_io  │ blocking │ your own loop  │   adapters: move bytes and sleep
+//! └─────┬────┴──────┬──────┴─────┬────┴───────┬────────┘
+//!       │           │            │            │ bytes, times
+//! ┌─────┴───────────┴────────────┴────────────┴────────┐
 //! │ Connection        events in, outbox out, deadlines │
 //! │ handshake         requests, responses, negotiation │   the core: no socket, clock or runtime
 //! │ message, frame    text, UTF-8, heads, masking      │
@@ -18,6 +18,7 @@
 //!
 //! # Which layer do I want?
 //! - On tokio: the module `tokio` (feature `tokio`).
+//! - On smol or any other runtime: the module `futures_io` (feature `futures-io`).
 //! - On threads: the module `blocking` (feature `std`, on by default).
 //! - On anything else, or to own every byte: [`Connection`], behind a [`handshake`].
 //! - Only frames: [`frame`].
@@ -27,6 +28,8 @@
 //! |---|---|---|
 //! | `std` | yes | the blocking adapter, mask keys from the thread's generator, wide vectors |
 //! | `tokio` | no | the tokio adapter |
+//! | `futures-io` | no | the adapter for smol and every other runtime |
+//! | `testing` | no | for tests of what you build: connections without sockets, time without waiting |
 //! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
 //! | `tracing` | no | a span for each connection of an adapter, and events in it: see [Diagnostics](#diagnostics) |
 //!
@@ -80,7 +83,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub mod asynchronous;
 #[cfg(feature = "std")]
 pub mod blocking;
@@ -88,11 +91,15 @@ mod connection;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 pub mod frame;
+#[cfg(feature = "futures-io")]
+pub mod futures_io;
 pub mod handshake;
 mod input;
 #[cfg(feature = "std")]
 mod io;
 pub mod message;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -109,6 +116,6 @@ pub use io::{Error, Outgoing, Parts};
 pub use message::{Chunk, Incoming, IntoMessage, Message, MessageRef, Text};
 
 /// The examples of the README, compiled.
-#[cfg(all(doctest, feature = "deflate", feature = "tokio"))]
+#[cfg(all(doctest, feature = "deflate", feature = "futures-io", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Both adapters over a stream that follows a script, case by case: what is read, written and
+//! All adapters over a stream that follows a script, case by case: what is read, written and
 //! reported, how a connection ends, what is held in memory, and how many reads and writes all of
 //! that takes. The laws are in `adapters_laws.rs`.
 #![cfg(feature = "tokio")]
@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use support::{Script, Step, Woken, on_both, paused, poll_times, quiet, run, watchdog};
+use support::{Script, Step, Woken, on_all, paused, poll_times, quiet, run, tokio_over, watchdog};
 
 fn clean(closed: Option<&Closed>) -> bool {
     closed.is_some_and(Closed::is_clean)
@@ -30,10 +30,6 @@ fn clean(closed: Option<&Closed>) -> bool {
 fn all_written(script: &Script) -> Vec<u8> {
     assert!(script.is_flushed(), "something is left in the stream's own buffer");
     script.written()
-}
-
-fn tokio_over(script: &Script, role: Role, config: Config) -> fullduplex::tokio::WebSocket<Script> {
-    fullduplex::tokio::WebSocket::from_parts(script.clone(), role, config, Vec::new())
 }
 
 /// One byte or a wait at each step of both directions: for every number of polls, a future that
@@ -87,7 +83,7 @@ fn pongs_written_byte_by_byte_end() {
             script.state().writes = vec![Step::Count(1); 5_000].into();
             script
         };
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             assert!(matches!(ws.recv(), Err(Error::Abnormal)));
             let state = script.state();
             let pongs = split(role, &state.written);
@@ -120,18 +116,18 @@ fn one_read_and_one_write_for_a_batch() {
             assert_eq!(split(role, &state.written).len(), BATCH);
             assert_eq!(state.vectored_calls, 0, "contiguous bytes are written as such");
         };
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             assert!(matches!(ws.echo(), Err(Error::Abnormal)));
             check(script, "run and feed");
         });
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             while let Ok(Some(message)) = ws.recv() {
                 ws.feed(message).unwrap();
             }
             check(script, "recv and feed");
         });
         let before_wait = quiet().flush_policy(FlushPolicy::BeforeWait);
-        on_both(role, &before_wait, script, |ws, script| {
+        on_all(role, &before_wait, script, |ws, script| {
             while let Ok(Some(message)) = ws.recv() {
                 ws.send(message).unwrap();
             }
@@ -164,7 +160,7 @@ fn what_was_fed_is_written_before_a_wait() {
 fn strict_send_is_one_write_and_one_flush_per_message() {
     for role in BOTH {
         let script = || Script::reading([Step::Bytes(batch(role)), Step::Eof]);
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             let mut sent = 0;
             while let Ok(Some(message)) = ws.recv() {
                 ws.send(message).unwrap();
@@ -181,7 +177,7 @@ fn strict_send_is_one_write_and_one_flush_per_message() {
 #[test]
 fn before_wait_writes_at_the_mark_and_at_a_flush() {
     let config = quiet().flush_policy(FlushPolicy::BeforeWait).max_unsent(100);
-    on_both(Role::Server, &config, Script::new, |ws, script| {
+    on_all(Role::Server, &config, Script::new, |ws, script| {
         for _ in 0..2 {
             ws.send(Message::from(vec![0; 60])).unwrap();
         }
@@ -206,7 +202,7 @@ fn large_shared_payloads_are_gathered() {
             script.state().vectored = vectored;
             script
         };
-        on_both(Role::Server, &quiet(), script, |ws, script| {
+        on_all(Role::Server, &quiet(), script, |ws, script| {
             for i in 0..3 {
                 ws.feed(Message::from(vec![i; 100_000])).unwrap();
                 ws.feed(Message::from(vec![i; 10])).unwrap();
@@ -238,7 +234,7 @@ fn a_sent_payload_is_dropped_once_it_is_written() {
     }
     for role in BOTH {
         for size in [10, 100_000] {
-            on_both(role, &quiet(), Script::new, |ws, script| {
+            on_all(role, &quiet(), Script::new, |ws, script| {
                 let dropped = Arc::new(AtomicBool::new(false));
                 let payload = Bytes::from_owner(Owner(vec![1; size], dropped.clone()));
                 ws.send(Message::Binary(payload)).unwrap();
@@ -252,7 +248,7 @@ fn a_sent_payload_is_dropped_once_it_is_written() {
 /// KNOWN-FAILURES 6, §5.3: a key of its own for each frame, also through an adapter.
 #[test]
 fn section_5_3_every_frame_of_a_client_has_its_own_key() {
-    on_both(Role::Client, &quiet(), Script::new, |ws, script| {
+    on_all(Role::Client, &quiet(), Script::new, |ws, script| {
         for _ in 0..10_000 {
             ws.feed(Message::from("")).unwrap();
         }
@@ -280,7 +276,7 @@ fn section_7_1_7_nothing_comes_behind_a_violation() {
                 let reads = wire.chunks(step).map(|piece| Step::Bytes(piece.to_vec()));
                 Script::reading(reads.chain([Step::Eof]))
             };
-            on_both(role, &quiet(), script, |ws, script| {
+            on_all(role, &quiet(), script, |ws, script| {
                 let (received, end) = ws.recv_all();
                 assert_eq!(received, [Message::from("good")]);
                 let Err(Error::Protocol(error)) = end else { panic!("{end:?}") };
@@ -347,7 +343,7 @@ fn a_failed_read_is_reported_once() {
                 Step::Bytes(frame(role, 0x81, b"behind")),
             ])
         };
-        on_both(role, &quiet(), script, |ws, _| {
+        on_all(role, &quiet(), script, |ws, _| {
             let (received, end) = ws.recv_all();
             assert_eq!(received, [Message::from("before")]);
             let Err(error @ Error::Io(_)) = end else { panic!("{end:?}") };
@@ -371,7 +367,7 @@ fn a_failed_write_leaves_what_came_to_be_read() {
             script.state().writes.push_back(failure.clone());
             script
         };
-        on_both(role, &quiet(), script, |ws, _| {
+        on_all(role, &quiet(), script, |ws, _| {
             let Err(Error::Io(error)) = ws.send("lost".into()) else { panic!() };
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::WriteZero));
             assert_eq!(ws.recv().unwrap(), Some("there".into()));
@@ -381,7 +377,7 @@ fn a_failed_write_leaves_what_came_to_be_read() {
             assert_eq!(ws.closed().unwrap().code(), 1001);
             assert!(matches!(ws.recv(), Ok(None)));
         });
-        on_both(role, &quiet(), script, |ws, _| {
+        on_all(role, &quiet(), script, |ws, _| {
             // Here it is only our answer to the Close that is lost.
             let (received, end) = ws.recv_all();
             assert_eq!(received, [Message::from("there")]);
@@ -438,7 +434,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
             move || Script::reading([Step::Bytes(wire.clone()), Step::Eof])
         };
         let body = close_body(4001, "why");
-        on_both(role, &quiet(), reads(&body), |ws, script| {
+        on_all(role, &quiet(), reads(&body), |ws, script| {
             let event = ws.recv_event().unwrap();
             assert!(matches!(&event, Some(Event::Close(Some(frame))) if frame.reason() == "why"));
             assert_eq!(ws.closed(), None);
@@ -457,7 +453,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
             assert_eq!(refused.message, Message::from("mine"));
             assert_eq!(close_codes(&split(role, &script.written())), [4001]);
         });
-        on_both(role, &quiet(), reads(b""), |ws, _| {
+        on_all(role, &quiet(), reads(b""), |ws, _| {
             assert!(ws.recv_all().1.is_ok());
             assert_eq!(ws.closed().unwrap().code(), 1005);
         });
@@ -465,7 +461,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
         // We close; what still comes is discarded.
         let wire = frames(role, &[(0x81, b"late"), (0x89, b"p"), (0x88, &close_body(1000, ""))]);
         let script = || Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             ws.close(CloseCode::GOING_AWAY, "so long").unwrap();
             let closed = ws.closed().unwrap();
             assert!(matches!(closed, Closed::Clean { initiator: Side::Local, .. }));
@@ -478,7 +474,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
         });
 
         // A reason that is too long changes nothing.
-        on_both(role, &quiet(), Script::new, |ws, script| {
+        on_all(role, &quiet(), Script::new, |ws, script| {
             let long = "x".repeat(124);
             assert!(matches!(ws.close(CloseCode::NORMAL, &long), Err(Error::Reason(_))));
             assert!(matches!(ws.ping(&[0; 126]), Err(Error::Ping(_))));
@@ -627,7 +623,7 @@ fn large_messages_go_out_in_fragments() {
                 script.state().writes = writes.into();
                 script
             };
-            on_both(role, &quiet().max_sent_frame(1_000), script, |ws, script| {
+            on_all(role, &quiet().max_sent_frame(1_000), script, |ws, script| {
                 ws.feed(Message::from(vec![6; 1_000_000])).unwrap();
                 let end = ws.recv();
                 if fault.is_some() {
@@ -722,11 +718,11 @@ fn an_announced_message_is_not_paid_for_in_advance() {
         wire.extend([0; 1_000]);
         Script::reading([Step::Bytes(wire), Step::Eof])
     };
-    on_both(Role::Server, &quiet(), script, |ws, _| {
+    on_all(Role::Server, &quiet(), script, |ws, _| {
         assert!(matches!(ws.recv(), Err(Error::Abnormal)));
     });
     let script = || Script::reading([Step::Bytes(head(Role::Server, 0x82, 1 << 62)), Step::Eof]);
-    on_both(Role::Server, &quiet(), script, |ws, script| {
+    on_all(Role::Server, &quiet(), script, |ws, script| {
         assert!(matches!(ws.recv(), Err(Error::Protocol(_))));
         assert_eq!(close_codes(&split(Role::Server, &script.written())), [1009]);
     });
@@ -741,7 +737,7 @@ fn an_error_of_a_handler_leaves_the_rest() {
     for role in BOTH {
         let wire = frames(role, &[(0x81, b"1"), (0x81, b"2"), (0x81, b"3"), (0x88, b"")]);
         let script = || Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             let mut handled = Vec::new();
             let end = ws.run(&mut |message, out| {
                 handled.push(message.as_text().unwrap().to_string());
@@ -768,7 +764,7 @@ fn a_handler_may_close() {
     for role in BOTH {
         let wire = frames(role, &[(0x81, b"1"), (0x81, b"2"), (0x88, b"")]);
         let script = || Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             let mut handled = 0;
             ws.run(&mut |_, out| {
                 handled += 1;
@@ -796,7 +792,7 @@ fn a_write_that_makes_room_lets_the_handler_go_on() {
                 script.state().writes = writes.clone().into();
                 script
             };
-            on_both(role, &quiet().unsent_mark(10), script, |ws, script| {
+            on_all(role, &quiet().unsent_mark(10), script, |ws, script| {
                 ws.echo().unwrap();
                 let expected = [(0x82, vec![1; 100]), (0x82, vec![2; 100]), (0x88, vec![])];
                 assert_eq!(split(role, &all_written(script)), expected);
@@ -847,7 +843,7 @@ fn recv_event_shows_control_frames() {
             &[(0x89, b"ping"), (0x01, b"te"), (0x8a, b"pong"), (0x80, b"xt"), (0x88, b"\x03\xe8")],
         );
         let script = || Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             let mut seen = Vec::new();
             while let Some(event) = ws.recv_event().unwrap() {
                 seen.push(Seen::from(event));
@@ -916,7 +912,7 @@ fn a_message_in_chunks() {
                 Step::Eof,
             ])
         };
-        on_both(role, &quiet(), script, |ws, script| {
+        on_all(role, &quiet(), script, |ws, script| {
             let mut parts = Vec::new();
             loop {
                 let chunk = ws.recv_chunk().unwrap().unwrap();
@@ -949,7 +945,7 @@ fn a_close_between_chunks() {
                 Step::Eof,
             ])
         };
-        on_both(role, &quiet(), script, |ws, _| {
+        on_all(role, &quiet(), script, |ws, _| {
             assert_eq!(ws.recv_chunk().unwrap().unwrap().as_bytes().len(), 3);
             ws.close(CloseCode::NORMAL, "").unwrap();
             assert!(ws.closed().unwrap().is_clean());
@@ -960,7 +956,7 @@ fn a_close_between_chunks() {
 #[test]
 fn fragments_are_written_one_by_one() {
     for role in BOTH {
-        on_both(role, &quiet(), Script::new, |ws, script| {
+        on_all(role, &quiet(), Script::new, |ws, script| {
             ws.send_fragment("a".into(), false).unwrap();
             assert_eq!(split(role, &script.written()).len(), 1);
             let Err(Error::Send(refused)) = ws.send("b".into()) else { panic!("accepted") };

@@ -88,6 +88,36 @@ impl AsyncWrite for Loop<'_> {
     }
 }
 
+#[cfg(feature = "futures-io")]
+impl smol::io::AsyncRead for Loop<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.read(buffer).map_or(Poll::Pending, |read| Poll::Ready(Ok(read)))
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl smol::io::AsyncWrite for Loop<'_> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 fn on_blocking(stream: Loop<'_>, role: Role) -> blocking::WebSocket<blocking::Plain<Loop<'_>>> {
     blocking::WebSocket::from_parts(blocking::Plain(stream), role, Config::default(), [])
 }
@@ -165,6 +195,47 @@ fn an_echo_allocates_nothing_per_message() {
             assert!(heap.peak <= 150_000, "{adapter} {role:?}: {heap:?}");
         }
     }
+}
+
+/// The same for the futures-io adapter; and an idle connection of it holds neither buffer, only what
+/// its timer needs.
+#[cfg(feature = "futures-io")]
+#[test]
+fn futures_io_is_as_frugal() {
+    use fullduplex::futures_io::WebSocket;
+    // The default timer's thread, which is there for all connections.
+    let first = frame(Role::Server, 0x82, b"x");
+    let stream = Loop { ends: false, ..Loop::new(&first, 1) };
+    let mut ws = WebSocket::from_parts(stream, Role::Server, Config::default(), []);
+    assert!(poll_times(ws.run(|message, out| out.feed(message)), 3).is_none());
+    for role in BOTH {
+        let batch = frame(role, 0x82, &[7; 125]).repeat(BATCH);
+        let mut handled = 0;
+        let (end, heap) = measure(|| {
+            let stream = Loop::new(&batch, READS);
+            let mut ws = WebSocket::from_parts(stream, role, Config::default(), []);
+            run(ws.run(|message, out| {
+                handled += 1;
+                out.feed(message)
+            }))
+        });
+        assert!(matches!(end, Err(Error::Abnormal)));
+        assert_eq!(handled, READS * BATCH);
+        println!("futures-io {role:?}: echo of {handled} messages: {heap:?}");
+        assert!(heap.calls <= 40, "{role:?}: {heap:?}");
+
+        let stream = Loop { ends: false, ..Loop::new(&batch, 3) };
+        let mut ws = WebSocket::from_parts(stream, role, Config::default(), []);
+        let ((), waiting) = measure(|| {
+            let echo = ws.run(|message, out| out.feed(message));
+            assert!(poll_times(echo, 3).is_none());
+        });
+        println!("futures-io {role:?}: waiting {} bytes on the heap", waiting.kept);
+        assert!(waiting.kept <= 512, "{waiting:?}");
+    }
+    let size = size_of::<WebSocket<smol::net::TcpStream>>();
+    println!("futures-io WebSocket<TcpStream>: {size} bytes");
+    assert!(size <= 896);
 }
 
 /// `recv` gives owned messages: one allocation for each that is not empty, and `send` of one adds

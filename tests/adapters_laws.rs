@@ -1,4 +1,4 @@
-//! Laws of both adapters, over a stream that follows a script: whatever reads, writes and waits it
+//! Laws of all adapters, over a stream that follows a script: whatever reads, writes and waits it
 //! does, wherever it ends and wherever a future is dropped, the messages are the same.
 #![cfg(feature = "tokio")]
 
@@ -7,10 +7,10 @@ mod support;
 
 use bytes::Bytes;
 use common::{Seen, close_body, close_codes, frame, split};
-use fullduplex::{CloseCode, Closed, Config, Error, Message, Role, Side, blocking};
+use fullduplex::{CloseCode, Closed, Error, Message, Role, Side, blocking};
 use proptest::{collection::vec, prelude::*};
 use std::io::ErrorKind;
-use support::{Script, Step, on_both, paused, poll_times, quiet, run, watchdog};
+use support::{Script, Step, on_all, on_async, paused, poll_times, quiet, run, watchdog};
 
 /// Something that a peer sends.
 #[derive(Clone, Debug)]
@@ -183,10 +183,6 @@ fn all_written(script: &Script) -> Vec<u8> {
     script.written()
 }
 
-fn tokio_over(script: &Script, role: Role, config: Config) -> fullduplex::tokio::WebSocket<Script> {
-    fullduplex::tokio::WebSocket::from_parts(script.clone(), role, config, Vec::new())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
@@ -194,7 +190,7 @@ proptest! {
     #[test]
     fn any_script_gives_the_same_messages(plan in plan()) {
         let (wire, events) = plan.wire();
-        on_both(plan.role, &quiet(), || plan.script(&wire), |ws, script| {
+        on_all(plan.role, &quiet(), || plan.script(&wire), |ws, script| {
             let (received, end) = ws.recv_all();
             assert_eq!(received, messages(&events));
             assert!(end.is_ok(), "{end:?}");
@@ -204,7 +200,7 @@ proptest! {
             let state = script.state();
             assert!(state.shut_at.is_none_or(|at| at == state.written.len()), "§7.1.1");
         });
-        on_both(plan.role, &quiet(), || plan.script(&wire), |ws, script| {
+        on_all(plan.role, &quiet(), || plan.script(&wire), |ws, script| {
             assert!(ws.echo().is_ok());
             assert_eq!(split(plan.role, &script.written()), echoed(&events));
         });
@@ -218,7 +214,7 @@ proptest! {
         let (wire, events) = plan.wire();
         let cut = cut.index(wire.len() + 1);
         let whole: Vec<_> = events.iter().filter(|(end, _)| *end <= cut).cloned().collect();
-        on_both(plan.role, &quiet(), || plan.script(&wire[..cut]), |ws, _| {
+        on_all(plan.role, &quiet(), || plan.script(&wire[..cut]), |ws, _| {
             let (received, end) = ws.recv_all();
             assert_eq!(received, messages(&whole));
             if cut == wire.len() {
@@ -242,35 +238,37 @@ proptest! {
     ) {
         let _watchdog = watchdog();
         let (wire, events) = plan.wire();
-        let script = plan.script(&wire);
         let runtime = paused();
         let _time = runtime.enter();
-        let mut ws = tokio_over(&script, plan.role, quiet());
-        let mut received = Vec::new();
-        let mut polls = polls.into_iter().chain([1]).cycle();
-        loop {
-            let polls = polls.next().unwrap();
-            if run {
-                let receive = ws.run(|message, out| {
-                    out.feed(&message)?;
-                    received.push(message.into_owned());
-                    Ok::<_, Error>(())
-                });
-                match poll_times(receive, polls) {
-                    None => {}
-                    Some(end) => break assert!(end.is_ok(), "{end:?}"),
-                }
-            } else {
-                match poll_times(ws.recv(), polls) {
-                    None => {}
-                    Some(Ok(Some(message))) => received.push(message),
-                    Some(end) => break assert!(end.is_ok(), "{end:?}"),
+        on_async!(over => {
+            let script = plan.script(&wire);
+            let mut ws = over(&script, plan.role, quiet());
+            let mut received = Vec::new();
+            let mut polls = polls.iter().copied().chain([1]).cycle();
+            loop {
+                let polls = polls.next().unwrap();
+                if run {
+                    let receive = ws.run(|message, out| {
+                        out.feed(&message)?;
+                        received.push(message.into_owned());
+                        Ok::<_, Error>(())
+                    });
+                    match poll_times(receive, polls) {
+                        None => {}
+                        Some(end) => break assert!(end.is_ok(), "{end:?}"),
+                    }
+                } else {
+                    match poll_times(ws.recv(), polls) {
+                        None => {}
+                        Some(Ok(Some(message))) => received.push(message),
+                        Some(end) => break assert!(end.is_ok(), "{end:?}"),
+                    }
                 }
             }
-        }
-        assert_eq!(received, messages(&events));
-        let expected = if run { echoed(&events) } else { answers_to_control(&events) };
-        assert_eq!(split(plan.role, &script.written()), expected);
+            assert_eq!(received, messages(&events));
+            let expected = if run { echoed(&events) } else { answers_to_control(&events) };
+            assert_eq!(split(plan.role, &script.written()), expected);
+        });
     }
 
     /// Futures that send, each dropped after some polls. What `feed` took is written once and in
@@ -282,20 +280,22 @@ proptest! {
         sizes in vec(0usize..40_000, 0..8),
     ) {
         let _watchdog = watchdog();
-        let script = plan.script(&[]);
         let runtime = paused();
         let _time = runtime.enter();
-        let mut ws = tokio_over(&script, plan.role, quiet());
-        let mut polls = polls.into_iter().cycle();
-        let mut fed = Vec::new();
-        for (number, size) in sizes.into_iter().enumerate() {
-            let payload = Bytes::from(vec![number as u8; size]);
-            ws.feed(&payload).unwrap();
-            fed.push((0x82, payload.to_vec()));
-            let _ = poll_times(ws.flush(), polls.next().unwrap());
-        }
-        run(ws.flush()).unwrap();
-        assert_eq!(split(plan.role, &all_written(&script)), fed);
+        on_async!(over => {
+            let script = plan.script(&[]);
+            let mut ws = over(&script, plan.role, quiet());
+            let mut polls = polls.iter().copied().cycle();
+            let mut fed = Vec::new();
+            for (number, size) in sizes.iter().copied().enumerate() {
+                let payload = Bytes::from(vec![number as u8; size]);
+                ws.feed(&payload).unwrap();
+                fed.push((0x82, payload.to_vec()));
+                let _ = poll_times(ws.flush(), polls.next().unwrap());
+            }
+            run(ws.flush()).unwrap();
+            assert_eq!(split(plan.role, &all_written(&script)), fed);
+        });
     }
 
     /// `send` that is dropped after some polls: queued at once where there is room, otherwise
@@ -309,42 +309,44 @@ proptest! {
         via_ready in any::<bool>(),
     ) {
         let _watchdog = watchdog();
-        let script = plan.script(&[]);
         let runtime = paused();
         let _time = runtime.enter();
-        let mut ws = tokio_over(&script, plan.role, quiet().max_unsent(max_unsent));
-        let mut polls = polls.into_iter().chain([2]).cycle();
-        // Each message with whether it has to be there; `None` is open.
-        let mut sent = Vec::new();
-        for (number, size) in sizes.into_iter().enumerate() {
-            let payload = vec![number as u8; size];
-            let message = Message::from(payload.clone());
-            let frame = (0x82, payload);
-            if via_ready {
-                while poll_times(ws.ready(), polls.next().unwrap()).is_none() {}
-                ws.feed(message).unwrap();
-                sent.push((frame, Some(true)));
-                continue;
-            }
-            let polls = polls.next().unwrap();
-            let sure = match poll_times(ws.send(message), polls) {
-                Some(result) => {
-                    result.unwrap();
-                    Some(true)
+        on_async!(over => {
+            let script = plan.script(&[]);
+            let mut ws = over(&script, plan.role, quiet().max_unsent(max_unsent));
+            let mut polls = polls.iter().copied().chain([2]).cycle();
+            // Each message with whether it has to be there; `None` is open.
+            let mut sent = Vec::new();
+            for (number, size) in sizes.iter().copied().enumerate() {
+                let payload = vec![number as u8; size];
+                let message = Message::from(payload.clone());
+                let frame = (0x82, payload);
+                if via_ready {
+                    while poll_times(ws.ready(), polls.next().unwrap()).is_none() {}
+                    ws.feed(message).unwrap();
+                    sent.push((frame, Some(true)));
+                    continue;
                 }
-                None if polls == 0 => Some(false),
-                None if max_unsent == 1 << 20 => Some(true),
-                None => None,
-            };
-            sent.push((frame, sure));
-        }
-        run(ws.flush()).unwrap();
-        let mut written = split(plan.role, &all_written(&script)).into_iter().peekable();
-        for (frame, sure) in sent {
-            let there = written.next_if_eq(&frame).is_some();
-            assert!(sure.is_none_or(|sure| sure == there), "{sure:?} but {there}");
-        }
-        assert_eq!(written.next(), None);
+                let polls = polls.next().unwrap();
+                let sure = match poll_times(ws.send(message), polls) {
+                    Some(result) => {
+                        result.unwrap();
+                        Some(true)
+                    }
+                    None if polls == 0 => Some(false),
+                    None if max_unsent == 1 << 20 => Some(true),
+                    None => None,
+                };
+                sent.push((frame, sure));
+            }
+            run(ws.flush()).unwrap();
+            let mut written = split(plan.role, &all_written(&script)).into_iter().peekable();
+            for (frame, sure) in sent {
+                let there = written.next_if_eq(&frame).is_some();
+                assert!(sure.is_none_or(|sure| sure == there), "{sure:?} but {there}");
+            }
+            assert_eq!(written.next(), None);
+        });
     }
 
     /// `close` that is dropped after some polls, and a receive that sees it to the end: one Close,
@@ -357,22 +359,24 @@ proptest! {
     ) {
         let _watchdog = watchdog();
         let (wire, _) = plan.wire();
-        let script = plan.script(&wire);
         let runtime = paused();
         let _time = runtime.enter();
-        let mut ws = tokio_over(&script, plan.role, quiet());
-        let dropped = poll_times(ws.close(CloseCode::GOING_AWAY, "so long"), polls);
-        if dropped.is_none() {
-            if again {
-                run(ws.close(CloseCode::NORMAL, "another")).unwrap();
-            } else {
-                while run(ws.recv()).unwrap().is_some() {}
+        on_async!(over => {
+            let script = plan.script(&wire);
+            let mut ws = over(&script, plan.role, quiet());
+            let dropped = poll_times(ws.close(CloseCode::GOING_AWAY, "so long"), polls);
+            if dropped.is_none() {
+                if again {
+                    run(ws.close(CloseCode::NORMAL, "another")).unwrap();
+                } else {
+                    while run(ws.recv()).unwrap().is_some() {}
+                }
             }
-        }
-        let written = split(plan.role, &script.written());
-        assert_eq!(close_codes(&written), [1001]);
-        assert!(written.iter().all(|(first, _)| matches!(first, 0x88 | 0x8a)), "{written:?}");
-        assert!(matches!(ws.closed(), Some(Closed::Clean { initiator: Side::Local, .. })));
+            let written = split(plan.role, &script.written());
+            assert_eq!(close_codes(&written), [1001]);
+            assert!(written.iter().all(|(first, _)| matches!(first, 0x88 | 0x8a)), "{written:?}");
+            assert!(matches!(ws.closed(), Some(Closed::Clean { initiator: Side::Local, .. })));
+        });
     }
 
     /// A blocking stream that the caller made non-blocking: `WouldBlock` comes out, and the call

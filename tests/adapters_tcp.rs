@@ -16,7 +16,7 @@ use std::{
     net::{Shutdown, TcpStream},
     thread,
 };
-use support::{REQUEST, header, on_both_over_tcp, quiet, read_all, runtime, tcp_pair, watchdog};
+use support::{REQUEST, header, on_all_over_tcp, quiet, read_all, runtime, tcp_pair, watchdog};
 
 fn clean(closed: Option<&Closed>) -> bool {
     closed.is_some_and(Closed::is_clean)
@@ -35,7 +35,7 @@ fn section_7_1_7_a_close_is_readable_behind_a_violation() {
     for role in BOTH {
         let wrong = frame_with(0x82, b"x", (role == Role::Client).then_some(KEY));
         let bytes = [wrong, vec![0x5a; 1 << 20]].concat();
-        on_both_over_tcp(role, &quiet(), |ws, peer| {
+        on_all_over_tcp(role, &quiet(), |ws, peer| {
             thread::scope(|scope| {
                 let peer = scope.spawn(|| write_then_read(peer, &bytes));
                 assert!(matches!(ws.recv(), Err(Error::Protocol(_))));
@@ -66,7 +66,7 @@ fn section_7_4_1_each_code_reaches_the_peer() {
     let config = quiet().max_message_size(1_000).max_fragments(2);
     for (code, wrong) in wrong {
         let bytes = [wrong, vec![0; 100_000]].concat();
-        on_both_over_tcp(Role::Server, &config, |ws, peer| {
+        on_all_over_tcp(Role::Server, &config, |ws, peer| {
             thread::scope(|scope| {
                 let peer = scope.spawn(|| write_then_read(peer, &bytes));
                 assert!(matches!(ws.echo(), Err(Error::Protocol(_))));
@@ -78,8 +78,8 @@ fn section_7_4_1_each_code_reaches_the_peer() {
     }
 }
 
-/// Both ways of accepting a connection over TCP.
-fn accept_both(config: &Config, mut test: impl FnMut(&dyn Fn(TcpStream) -> Result<(), Error>)) {
+/// All ways of accepting a connection over TCP.
+fn accept_all(config: &Config, mut test: impl FnMut(&dyn Fn(TcpStream) -> Result<(), Error>)) {
     let _watchdog = watchdog();
     test(&|stream| blocking::accept_with(stream, &Acceptor::new(), config.clone()).map(|_| ()));
     let runtime = runtime();
@@ -88,6 +88,15 @@ fn accept_both(config: &Config, mut test: impl FnMut(&dyn Fn(TcpStream) -> Resul
             stream.set_nonblocking(true)?;
             let stream = tokio::net::TcpStream::from_std(stream)?;
             fullduplex::tokio::accept_with(stream, &Acceptor::new(), config.clone())
+                .await
+                .map(|_| ())
+        })
+    });
+    #[cfg(feature = "futures-io")]
+    test(&|stream| {
+        let stream = smol::net::TcpStream::try_from(stream)?;
+        smol::block_on(async {
+            fullduplex::futures_io::accept_with(stream, &Acceptor::new(), config.clone())
                 .await
                 .map(|_| ())
         })
@@ -107,7 +116,7 @@ fn section_4_2_2_a_rejection_is_readable_behind_more_input() {
     ];
     for (status, request) in requests {
         let bytes = [request.as_bytes(), &body].concat();
-        accept_both(&quiet(), |accept| {
+        accept_all(&quiet(), |accept| {
             let (ours, theirs) = tcp_pair();
             thread::scope(|scope| {
                 let peer = scope.spawn(|| write_then_read(theirs, &bytes));
@@ -127,7 +136,7 @@ fn section_4_2_2_a_rejection_is_readable_behind_more_input() {
 #[test]
 fn a_client_that_hangs_up_before_its_request() {
     for part in ["", "GET / HT"] {
-        accept_both(&quiet(), |accept| {
+        accept_all(&quiet(), |accept| {
             let (ours, mut theirs) = tcp_pair();
             theirs.write_all(part.as_bytes()).unwrap();
             drop(theirs);
@@ -137,11 +146,11 @@ fn a_client_that_hangs_up_before_its_request() {
     }
 }
 
-/// A client that is too slow is told so, on both adapters; the tests on tokio's clock check when.
+/// A client that is too slow is told so, on all adapters; the tests on tokio's clock check when.
 #[test]
 fn a_slow_request_is_answered_with_408() {
     let config = quiet().handshake_timeout(Duration::from_millis(30));
-    accept_both(&config, |accept| {
+    accept_all(&config, |accept| {
         let (ours, mut theirs) = tcp_pair();
         theirs.write_all(&REQUEST.as_bytes()[..50]).unwrap();
         thread::scope(|scope| {
@@ -163,7 +172,7 @@ fn read_all_then_drop(stream: TcpStream) -> Vec<u8> {
 /// without having ended anything itself.
 #[test]
 fn section_7_1_1_a_client_sees_the_end_behind_the_close() {
-    on_both_over_tcp(Role::Server, &quiet(), |ws, mut peer| {
+    on_all_over_tcp(Role::Server, &quiet(), |ws, mut peer| {
         thread::scope(|scope| {
             let peer = scope.spawn(move || {
                 peer.write_all(&frame(Role::Server, 0x88, &close_body(1000, ""))).unwrap();
@@ -176,7 +185,7 @@ fn section_7_1_1_a_client_sees_the_end_behind_the_close() {
             end.expect("an orderly end");
         });
     });
-    on_both_over_tcp(Role::Server, &quiet(), |ws, mut peer| {
+    on_all_over_tcp(Role::Server, &quiet(), |ws, mut peer| {
         thread::scope(|scope| {
             let peer = scope.spawn(move || {
                 let mut close = [0; 4];
@@ -195,7 +204,7 @@ fn section_7_1_1_a_client_sees_the_end_behind_the_close() {
 /// §7.1.1: a client waits for the server to end TCP.
 #[test]
 fn section_7_1_1_a_client_waits_for_the_servers_end() {
-    on_both_over_tcp(Role::Client, &quiet(), |ws, mut peer| {
+    on_all_over_tcp(Role::Client, &quiet(), |ws, mut peer| {
         thread::scope(|scope| {
             let peer = scope.spawn(move || {
                 peer.write_all(&frame(Role::Client, 0x88, b"")).unwrap();
@@ -220,7 +229,7 @@ fn section_7_1_1_a_client_waits_for_the_servers_end() {
 #[test]
 fn section_7_1_1_a_server_that_never_hangs_up() {
     let config = quiet().close_timeout(Duration::from_millis(40));
-    on_both_over_tcp(Role::Client, &config, |ws, mut peer| {
+    on_all_over_tcp(Role::Client, &config, |ws, mut peer| {
         peer.write_all(&frame(Role::Client, 0x88, b"")).unwrap();
         assert!(matches!(ws.recv(), Ok(None)));
         assert!(clean(ws.closed()));
@@ -233,7 +242,7 @@ fn section_7_1_1_a_server_that_never_hangs_up() {
 fn section_7_1_1_a_close_without_answer_ends_in_time() {
     let config = quiet().close_timeout(Duration::from_millis(40));
     for role in BOTH {
-        on_both_over_tcp(role, &config, |ws, peer| {
+        on_all_over_tcp(role, &config, |ws, peer| {
             let end = ws.close(CloseCode::NORMAL, "");
             assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
             assert!(matches!(ws.closed(), Some(Closed::TimedOut(TimeoutError::Close))));
@@ -247,7 +256,7 @@ fn section_7_1_1_a_close_without_answer_ends_in_time() {
 #[test]
 fn a_close_behind_full_buffers_ends_in_time() {
     let config = quiet().close_timeout(Duration::from_millis(40)).max_unsent(64 << 20);
-    on_both_over_tcp(Role::Server, &config, |ws, peer| {
+    on_all_over_tcp(Role::Server, &config, |ws, peer| {
         for _ in 0..32 {
             ws.feed(Message::from(vec![0; 1 << 20])).unwrap();
         }
@@ -262,7 +271,7 @@ fn a_close_behind_full_buffers_ends_in_time() {
 #[test]
 fn section_7_1_1_a_peer_that_goes_on_sending() {
     for role in BOTH {
-        on_both_over_tcp(role, &quiet(), |ws, mut peer| {
+        on_all_over_tcp(role, &quiet(), |ws, mut peer| {
             thread::scope(|scope| {
                 scope.spawn(move || {
                     for _ in 0..2_000 {
@@ -279,7 +288,7 @@ fn section_7_1_1_a_peer_that_goes_on_sending() {
             });
         });
         let config = quiet().close_timeout(Duration::from_millis(40));
-        on_both_over_tcp(role, &config, |ws, mut peer| {
+        on_all_over_tcp(role, &config, |ws, mut peer| {
             thread::scope(|scope| {
                 let stop = peer.try_clone().unwrap();
                 let peer = scope.spawn(move || {
@@ -299,7 +308,7 @@ fn section_7_1_1_a_peer_that_goes_on_sending() {
 #[test]
 fn section_7_1_5_an_end_without_a_close_is_abnormal() {
     for role in BOTH {
-        on_both_over_tcp(role, &quiet(), |ws, mut peer| {
+        on_all_over_tcp(role, &quiet(), |ws, mut peer| {
             peer.write_all(&frame(role, 0x81, b"last")).unwrap();
             drop(peer);
             assert_eq!(ws.recv().unwrap(), Some("last".into()));
@@ -318,7 +327,7 @@ fn section_7_1_5_an_end_without_a_close_is_abnormal() {
 #[test]
 fn a_reset_is_reported_once() {
     for role in BOTH {
-        on_both_over_tcp(role, &quiet(), |ws, peer| {
+        on_all_over_tcp(role, &quiet(), |ws, peer| {
             ws.send("never read".into()).unwrap();
             // The bytes are there before the socket is dropped.
             peer.peek(&mut [0]).unwrap();
@@ -337,7 +346,7 @@ fn a_reset_is_reported_once() {
 #[test]
 fn a_reset_behind_the_close_is_clean() {
     for role in BOTH {
-        on_both_over_tcp(role, &quiet(), |ws, mut peer| {
+        on_all_over_tcp(role, &quiet(), |ws, mut peer| {
             ws.send("never read".into()).unwrap();
             peer.write_all(&frame(role, 0x88, &close_body(1000, ""))).unwrap();
             peer.peek(&mut [0]).unwrap();
@@ -353,7 +362,7 @@ fn a_reset_behind_the_close_is_clean() {
 #[test]
 fn a_half_closed_peer_gets_the_rest() {
     for role in BOTH {
-        on_both_over_tcp(role, &quiet().max_unsent(16 << 20), |ws, mut peer| {
+        on_all_over_tcp(role, &quiet().max_unsent(16 << 20), |ws, mut peer| {
             thread::scope(|scope| {
                 for _ in 0..8 {
                     ws.feed(Message::from(vec![3; 1 << 20])).unwrap();

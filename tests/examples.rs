@@ -52,6 +52,9 @@ fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     (Program(server), url.to_string())
 }
 
+#[cfg(feature = "futures-io")]
+const SERVERS: [&str; 3] = ["echo_server", "echo_server_blocking", "echo_server_smol"];
+#[cfg(not(feature = "futures-io"))]
 const SERVERS: [&str; 2] = ["echo_server", "echo_server_blocking"];
 
 /// Runs the client with this input to its end.

@@ -643,3 +643,50 @@ fn halves_are_a_stream_and_a_sink() {
         peer.await.unwrap().unwrap();
     });
 }
+
+/// Whole messages of one writer wait while another one sends a long one piece by piece, and nobody
+/// waits for one that was given up before it began.
+#[test]
+fn messages_in_pieces_have_their_turn() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet());
+    let second = writer.clone();
+    let pieces = futures_util::stream::iter(["a", "b"].map(Ok::<_, std::io::Error>));
+    let mut endless = Box::pin(writer.send_stream(pieces.chain(futures_util::stream::pending())));
+    assert!(endless.as_mut().poll(&mut Context::from_waker(&Woken::new().1)).is_pending());
+    let mut waiting = tokio_test_spawn(second.clone(), "c");
+    drop(endless);
+    let waker = std::task::Waker::from(waiting.1.clone());
+    let pending = waiting.0.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(pending.is_pending(), "the message goes on");
+    run(writer.send_iter(["d", "e"])).unwrap();
+    assert!(waiting.1.take() > 0);
+    run(waiting.0.take().unwrap()).unwrap();
+    assert_eq!(run(writer.send_reader(&b"file"[..])).unwrap(), 4);
+    let frames = split(Role::Server, &script.written());
+    let seen: Vec<(u8, &[u8])> = frames.iter().map(|frame| (frame.0, &frame.1[..])).collect();
+    let expected: [(u8, &[u8]); 7] = [
+        (0x01, b"a"),
+        (0x00, b"b"),
+        (0x00, b"d"),
+        (0x80, b"e"),
+        (0x81, b"c"),
+        (0x02, b"file"),
+        (0x80, b""),
+    ];
+    assert_eq!(seen, expected);
+    // Nothing was begun, so nobody waits.
+    let mut nothing = Box::pin(
+        writer.send_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>()),
+    );
+    assert!(nothing.as_mut().poll(&mut Context::from_waker(&Woken::new().1)).is_pending());
+    let waiting = tokio_test_spawn(second.clone(), "f");
+    drop(nothing);
+    assert!(waiting.1.take() > 0);
+    run(waiting.0.unwrap()).unwrap();
+    assert_eq!(second.feed_fragment("g", false), Ok(()));
+    assert!(matches!(writer.feed_fragment("h", true), Err(error)
+        if error.reason == SendErrorReason::Unfinished));
+}

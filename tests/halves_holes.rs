@@ -195,6 +195,52 @@ fn a_close_discards_nothing_of_a_reader_that_was_woken() {
     run(closing).unwrap();
 }
 
+/// What is left in the stream for a reader is taken once that leaves.
+#[test]
+fn a_close_goes_on_when_a_reader_that_was_woken_leaves() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet().max_message_size(1_000));
+    let mut receiving = Box::pin(reader.recv());
+    let cx = &mut Context::from_waker(core::task::Waker::noop());
+    assert!(receiving.as_mut().poll(cx).is_pending());
+    for _ in 0..10 {
+        script.arrive(frame(Role::Server, 0x82, &[0; 900]));
+    }
+    script.arrive(frame(Role::Server, 0x88, &close_body(1000, "")));
+    script.end();
+    let (closing, woken) = waiting(async move { writer.close(CloseCode::NORMAL, "").await });
+    woken.take();
+    drop(receiving);
+    assert!(woken.take() > 0);
+    run(closing).unwrap();
+    let mut got = 0;
+    while run(reader.recv()).unwrap().is_some() {
+        got += 1;
+    }
+    assert_eq!(got, 2, "as much as it may keep, and the one that was more");
+}
+
+/// Calls that are dropped leave no waker behind, and wake nobody who does not wait any more.
+#[test]
+fn a_call_that_is_dropped_leaves_nothing_behind() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    script.state().writes.push_back(Step::Stall);
+    writer.feed("stuck").unwrap();
+    let other = writer.clone();
+    let (sending, woken) = waiting(async move { other.send("x").await });
+    drop(sending);
+    assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
+    let mut sink = writer.clone();
+    let (sending, woken) = waiting(async move { SinkExt::send(&mut sink, "x".into()).await });
+    drop(sending);
+    assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
+}
+
 /// A call that fails while the connection goes on does not keep its turn.
 #[test]
 fn a_call_that_fails_gives_its_turn_up() {

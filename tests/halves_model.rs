@@ -219,7 +219,7 @@ async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent:
             pause().await;
         }
         let text = next();
-        match dice.below(6) {
+        match dice.below(7) {
             0 | 1 => {
                 writer.send(&text).await.unwrap();
                 sent.borrow_mut().push((text, true));
@@ -248,6 +248,11 @@ async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent:
                     pause().await;
                 }
                 writer.send_fragment(&text[cut..], true).await.unwrap();
+                sent.borrow_mut().push((text, true));
+            }
+            5 => {
+                let pieces: Vec<&str> = text.split_inclusive(' ').collect();
+                writer.send_iter(pieces).await.unwrap();
                 sent.borrow_mut().push((text, true));
             }
             _ => writer.ping("ping").await.unwrap(),

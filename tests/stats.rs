@@ -391,13 +391,13 @@ fn both_ends_count_alike_with_compression() {
 #[cfg(feature = "tokio")]
 #[test]
 fn the_adapters_count_what_they_read_and_write() {
-    use support::{Script, Step, on_both, quiet};
+    use support::{Script, Step, on_all, quiet};
     let size = 1 << 20;
     let wire =
         [frame(Role::Server, 0x82, &vec![7; size]), frame(Role::Server, 0x89, b"?")].concat();
     let all = wire.len() as u64;
     let script = || Script::reading(wire.chunks(100_000).map(|piece| Step::Bytes(piece.into())));
-    on_both(Role::Server, &quiet(), script, |ws, script| {
+    on_all(Role::Server, &quiet(), script, |ws, script| {
         ws.recv().unwrap().unwrap();
         ws.recv_event().unwrap().unwrap();
         ws.send("Hello".into()).unwrap();

@@ -428,7 +428,7 @@ fn nothing_is_taken_from_a_source_before_there_is_room() {
 
 #[test]
 fn a_handler_may_answer_in_fragments() {
-    support::on_both(
+    support::on_all(
         Role::Server,
         &quiet(),
         || {

@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use support::{REQUEST, Script, Step, Ws, on_both, paused, quiet, response_to, run};
+use support::{REQUEST, Script, Step, Ws, on_all, paused, quiet, response_to, run};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -98,21 +98,24 @@ impl Subscriber for Log {
     }
 }
 
-/// What is told of a connection that is there already, by each adapter.
+/// What is told of a connection that is there already, by all adapters, one after the other.
 #[track_caller]
-fn both_tell(
+fn all_tell(
     role: Role,
     script: impl Fn() -> Script,
     mut talk: impl FnMut(&mut dyn Ws),
     expected: &[&str],
 ) {
-    let told = Log::of(|| on_both(role, &quiet(), &script, |ws, _| talk(ws)));
-    let (sync, asynchronous) = told.split_at(told.len() / 2);
-    let expected = |id: u32| -> Vec<String> {
-        expected.iter().map(|line| line.replace('#', &id.to_string())).collect()
-    };
-    assert_eq!(sync, expected(1), "blocking");
-    assert_eq!(asynchronous, expected(2), "tokio");
+    let mut adapters = 0;
+    let told = Log::of(|| {
+        on_all(role, &quiet(), &script, |ws, _| {
+            adapters += 1;
+            talk(ws);
+        });
+    });
+    let each = (1..=adapters)
+        .flat_map(|id: u32| expected.iter().map(move |line| line.replace('#', &id.to_string())));
+    assert_eq!(told, each.collect::<Vec<_>>());
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn a_peer_that_closes() {
             frame(role, 0x88, &close_body(1001, "secret")),
         ];
         let span = format!("websocket role={name:?}");
-        both_tell(
+        all_tell(
             role,
             || Script::reading([Step::Bytes(wire.concat()), Step::Eof]),
             |ws| ws.echo().unwrap(),
@@ -140,7 +143,7 @@ fn a_peer_that_closes() {
 #[test]
 fn a_caller_that_closes() {
     let answer = frame(Role::Server, 0x88, &close_body(4000, "secret"));
-    both_tell(
+    all_tell(
         Role::Server,
         || Script::reading([Step::Bytes(answer.clone()), Step::Eof]),
         |ws| {
@@ -159,7 +162,7 @@ fn a_caller_that_closes() {
 #[test]
 fn a_peer_that_breaks_the_protocol() {
     let wire = [frame(Role::Server, 0x81, b"secret"), frame(Role::Server, 0x81, b"secret\xff")];
-    both_tell(
+    all_tell(
         Role::Server,
         || Script::reading([Step::Bytes(wire.concat()), Step::Eof]),
         |ws| assert!(matches!(ws.recv_all().1, Err(Error::Protocol(_)))),
@@ -173,13 +176,13 @@ fn a_peer_that_breaks_the_protocol() {
 
 #[test]
 fn a_stream_that_ends_or_fails() {
-    both_tell(
+    all_tell(
         Role::Client,
         || Script::reading([Step::Eof]),
         |ws| assert!(matches!(ws.recv(), Err(Error::Abnormal))),
         &["websocket role=\"client\"", "#: closed code=1006 clean=false"],
     );
-    both_tell(
+    all_tell(
         Role::Client,
         || Script::reading([Step::Error(ErrorKind::ConnectionReset)]),
         |ws| assert!(matches!(ws.recv(), Err(Error::Io(_)))),
@@ -195,7 +198,7 @@ fn a_stream_that_ends_or_fails() {
 #[test]
 fn a_stream_that_takes_nothing_before_a_close() {
     let close = frame(Role::Server, 0x88, &close_body(1001, "secret"));
-    both_tell(
+    all_tell(
         Role::Server,
         || {
             let script = Script::reading([Step::Bytes(close.clone()), Step::Eof]);
@@ -331,7 +334,7 @@ fn the_opening_handshake_of_a_server() {
 fn nothing_is_told_where_nobody_listens() {
     let log = Log { off: true, ..Log::default() };
     tracing::subscriber::with_default(log.clone(), || {
-        on_both(
+        on_all(
             Role::Server,
             &quiet(),
             || Script::reading([Step::Eof]),

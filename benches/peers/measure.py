@@ -27,10 +27,14 @@ STRICT = (
     "tokio-tungstenite", "fastwebsockets", "tokio-websockets", "yawc", "sockudo-ws", "soketto",
     "web-socket",
 )
-PARTS = ("codec", "deflate", "echo", "memory", "growth", "profile")
+PARTS = ("codec", "deflate", "echo", "memory", "broadcast", "growth", "profile")
 # callgrind counts `rep movsb` byte by byte: glibc is told not to use it.
 NO_REP_MOVSB = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=1073741824"}
 TIMEOUT = 300  # seconds for one sample
+DEFLATE_KINDS = ("fullduplex-deflate", "fullduplex-deflate-no-takeover")
+BROADCAST_WAYS = (
+    "fullduplex-broadcast", "fullduplex-prepared", "fullduplex-send", "tokio-tungstenite",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +171,12 @@ class Bench:
         self.server_core, self.load_core = cores[-1], cores[0]
 
     @contextlib.contextmanager
-    def server(self, name, wrapper=(), env=None):
+    def server(self, name, wrapper=(), env=None, binary=("echo",), arguments=()):
         """A server on a core of its own; yields its process id and its port."""
-        process = subprocess.Popen(
-            [*wrapper, self.binaries / "echo", name],
+        program, *mode = binary
+        process = self.running = subprocess.Popen(
+            [*wrapper, self.binaries / program, *mode, name, *map(str, arguments)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | (env or {}),
@@ -290,6 +296,57 @@ class Bench:
             before = resident(pid)
             with self.load(name, port, options | {"--connections": connections}):
                 return (resident(pid) - before) / connections
+
+
+    def process(self, *command, core):
+        """A program that ends with its standard input, on a core of its own."""
+        return subprocess.Popen(
+            ["timeout", str(TIMEOUT), *map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+
+    def memory_deflate(self, kind, connections):
+        """As `memory`, of connections that compress."""
+        idle = self.binaries / "idle"
+        with self.server(kind, binary=("idle", "serve")) as (pid, port):
+            sizes = []
+            for count in (1, connections):
+                before = resident(pid)
+                clients = self.process(idle, "connect", port, count, core=self.load_core)
+                try:
+                    if clients.stdout.readline() != "ready\n":
+                        raise RuntimeError("the clients have failed")
+                    sizes.append((resident(pid) - before) / count)
+                finally:
+                    clients.communicate()
+            return sizes[-1]
+
+    def broadcast(self, way, connections, messages):
+        """Microseconds of the server's CPU per receiver of 1 KiB, user and kernel."""
+        binary = self.binaries / "broadcast"
+        with self.server(way, binary=("broadcast", "serve"), arguments=(connections,)) as (pid, port):
+            server = self.running
+            clients = self.process(binary, "connect", port, connections, core=self.load_core)
+            try:
+                if server.stdout.readline() != b"ready\n":
+                    raise RuntimeError("not all are connected")
+
+                def send(count):
+                    server.stdin.write(b"%d\n" % count)
+                    server.stdin.flush()
+                    if server.stdout.readline() != b"done\n":
+                        raise RuntimeError("the server has failed")
+
+                send(1)
+                before = on_cpu(pid)
+                send(messages)
+                return (on_cpu(pid) - before) / 1e3 / (messages * connections)
+            finally:
+                clients.terminate()
+                clients.wait()
 
 
 def on_cpu(pid):
@@ -515,7 +572,11 @@ a strict `send`. `tcp` is the limit: it echoes bytes through one 64 KiB buffer.
         def measure(name):
             return self.attempt(name, f"{count:,} connections", bench.memory, count)
 
+        def measure_deflate(kind):
+            return self.attempt(kind, f"{count:,} connections", bench.memory_deflate, count)
+
         samples = self.rounds(names, measure, rounds)
+        samples |= self.rounds(DEFLATE_KINDS, measure_deflate, rounds)
         sizes = {name: statistics.median(values) for name, values in samples.items() if values}
         table = Table("server", "bytes", "× ours")
         for name, size in sorted(sizes.items(), key=lambda item: item[1]):
@@ -525,7 +586,28 @@ a strict `send`. `tcp` is the limit: it echoes bytes through one 64 KiB buffer.
         self.rivals("resident bytes per idle connection", sizes)
         self.section("Memory", f"""\
 Resident bytes per idle connection, {count:,} connections, after one echo of 125 B each, default
-settings: the growth of `VmRSS` over a server that had served one.
+settings: the growth of `VmRSS` over a server that had served one. The two with `deflate` in their
+name have agreed on permessage-deflate and compressed and inflated a message each; in the one with
+takeover a connection keeps two windows of 4 KiB. Of the others here none compresses.
+
+{table}""")
+
+    def broadcast(self):
+        bench = self.bench
+        count, messages, rounds = (2000, 20, 3) if bench.quick else (10_000, 20, 5)
+
+        def measure(way):
+            return self.attempt(way, f"{count:,} receivers", bench.broadcast, count, messages)
+
+        samples = self.rounds(BROADCAST_WAYS, measure, rounds)
+        times = {way: statistics.median(values) for way, values in samples.items() if values}
+        table = Table("way", "CPU, µs per receiver", "× ours")
+        for way, time in sorted(times.items(), key=lambda item: item[1]):
+            table.row(way, number(time), ratio(time, times.get(BROADCAST_WAYS[0])))
+        self.section("Broadcast", f"""\
+A message of 1 KiB to {count:,} receivers, on one thread; a system call for each is the most of it.
+`broadcast` is a group that encodes once, `prepared` the same bytes in a loop, `send` a loop of sends
+of a shared `Bytes`; tokio-tungstenite's is a loop of sends over its split sinks.
 
 {table}""")
 

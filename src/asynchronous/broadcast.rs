@@ -21,6 +21,7 @@ const AT_ONCE: usize = 32;
 /// [`recv`](super::Reader::recv). All members get the messages in the same order.
 ///
 /// ```no_run
+/// # #[cfg(feature = "tokio")]
 /// # async fn serve(listener: tokio::net::TcpListener) -> Result<(), fullduplex::Error> {
 /// use fullduplex::{CloseCode, tokio::{Broadcast, SlowConsumer, accept}};
 /// use std::sync::Arc;

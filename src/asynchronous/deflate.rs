@@ -9,14 +9,12 @@ use crate::{
 impl<T: AsyncIo> WebSocket<T> {
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
     ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), fullduplex::Error> {
-    /// use fullduplex::{Config, tokio, deflate::{Compression, Deflate}};
+    /// ```
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}, deflate::Compression};
     ///
-    /// let config = Config::default().deflate(Deflate::default());
-    /// let mut ws = tokio::connect_with("ws://127.0.0.1:9001/", config).await?;
-    /// ws.send_with("a secret beside what others chose", Compression::Never).await?;
-    /// # Ok(()) }
+    /// async fn send_secret(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.send_with("a secret beside what others chose", Compression::Never).await
+    /// }
     /// ```
     ///
     /// # Errors

@@ -31,15 +31,15 @@ pub struct Reader<T> {
 /// Messages that several tasks send at a time go out one behind the other, never one inside another.
 /// Who waits for room is served in turn.
 pub struct Writer<T> {
-    half: Arc<Half<T>>,
-    id: u64,
+    pub(super) half: Arc<Half<T>>,
+    pub(super) id: u64,
     /// Up to where the `Sink` flushes.
     flushes: Option<Option<u64>>,
 }
 
 /// What both halves have.
-struct Half<T> {
-    shared: Shared<T>,
+pub(super) struct Half<T> {
+    pub(super) shared: Shared<T>,
     role: Role,
     subprotocol: Option<Box<str>>,
     response: Option<Box<Response>>,
@@ -50,6 +50,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// threads of their own. The one that sends can be cloned.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
     /// let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
     /// let ticker = tokio::spawn(async move {
@@ -160,7 +161,7 @@ impl<T: AsyncIo> Writer<T> {
     async fn deliver(
         &self,
         how: (Feed, Flush),
-        mut feed: impl FnMut(&mut Driver<T>, bool) -> Result<(), Error>,
+        mut feed: impl FnMut(&mut Driver<T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut turn = Turn::new(&self.half.shared, self.id);
         poll_fn(|cx| self.half.shared.poll_send(cx, &mut turn.call, how, &mut feed)).await
@@ -180,7 +181,7 @@ impl<T: AsyncIo> Writer<T> {
     /// none, use [`ready`](Self::ready) and then [`feed`](Self::feed).
     pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
         let mut message = Some(message);
-        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+        self.deliver((Feed::Message, Flush::Policy), |driver| {
             message.take().map_or(Ok(()), |message| Ok(driver.feed(message)?))
         })
         .await
@@ -194,7 +195,7 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// As for [`send`](Self::send).
     pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
-        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+        self.deliver((Feed::Message, Flush::Policy), |driver| {
             Ok(driver.feed_prepared(message).map_err(|reason| message.refused(reason))?)
         })
         .await
@@ -215,32 +216,8 @@ impl<T: AsyncIo> Writer<T> {
         compression: crate::deflate::Compression,
     ) -> Result<(), Error> {
         let mut message = Some(message);
-        self.deliver((Feed::Message, Flush::Policy), |driver, _| {
+        self.deliver((Feed::Message, Flush::Policy), |driver| {
             message.take().map_or(Ok(()), |message| Ok(driver.feed_with(message, compression)?))
-        })
-        .await
-    }
-
-    /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
-    /// last. Until then, messages of other clones of this writer wait; its own are refused.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind, or
-    /// if the writer that began one was dropped: then all that can still be done is to
-    /// [`close`](Self::close).
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
-        let mut fragment = Some(fragment);
-        self.deliver((Feed::Fragment { fin }, Flush::Policy), |driver, orphaned| {
-            let Some(message) = fragment.take() else { return Ok(()) };
-            if orphaned {
-                let (reason, message) = (SendErrorReason::Unfinished, message.into_message());
-                return Err(SendError { reason, message }.into());
-            }
-            Ok(driver.feed_fragment(message, fin)?)
         })
         .await
     }
@@ -311,7 +288,7 @@ impl<T: AsyncIo> Writer<T> {
     /// As for [`send`](Self::send).
     pub async fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
         let payload = payload.as_ref();
-        self.deliver((Feed::Control, Flush::Always), |driver, _| driver.queue_ping(payload)).await
+        self.deliver((Feed::Control, Flush::Always), |driver| driver.queue_ping(payload)).await
     }
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most

@@ -1,8 +1,9 @@
 //! What the async adapters are: one implementation over any runtime's streams and timers.
 //!
 //! [`WebSocket`] is a whole connection, [`Reader`] and [`Writer`] are its halves for tasks of their
-//! own. The types are named by the adapters: [`tokio::WebSocket`](crate::tokio::WebSocket) is
-//! [`WebSocket`] over tokio's streams and clock. How to open one is there.
+//! own. The types are named by the adapters: `tokio::WebSocket` is [`WebSocket`] over tokio's streams
+//! and clock, `futures_io::WebSocket` over those of any other runtime. How to open one is there. A
+//! handler that is to serve all of them takes a `WebSocket<impl AsyncIo>`.
 //!
 //! # Deadlines
 //! There is no background task: keepalive, the idle timeout and the closing deadline run while a

@@ -1,12 +1,15 @@
 //! Messages that are too large to be held, or of which not all is there yet.
 
-use super::{AsyncIo, WebSocket};
+use super::{AsyncIo, WebSocket, Writer};
 use crate::{
-    Chunk, Error, IntoMessage, SendError,
-    io::{Driver, send_fragment, send_iter, send_stream},
+    Chunk, Error, IntoMessage, MessageRef, SendError,
+    io::{Driver, SendFragments, Turn, send_fragment, send_iter, send_stream},
 };
 use alloc::boxed::Box;
-use core::error::Error as StdError;
+use core::{
+    error::Error as StdError,
+    task::{Context, Poll},
+};
 use futures_core::Stream;
 
 impl<T: AsyncIo> WebSocket<T> {
@@ -16,10 +19,11 @@ impl<T: AsyncIo> WebSocket<T> {
     /// received do not hold; otherwise this is like `recv`.
     ///
     /// ```no_run
-    /// # use tokio::{fs::File, io::AsyncWriteExt, net::TcpStream};
-    /// # type WebSocket = fullduplex::tokio::WebSocket<TcpStream>;
+    /// # use tokio::{fs::File, io::AsyncWriteExt};
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
     /// /// Writes the next message to a file, whatever its size.
-    /// async fn save(ws: &mut WebSocket, file: &mut File) -> Result<(), fullduplex::Error> {
+    /// async fn save(ws: &mut WebSocket<impl AsyncIo>, file: &mut File) -> Result<(), Error> {
     ///     while let Some(chunk) = ws.recv_chunk().await? {
     ///         file.write_all(chunk.as_bytes()).await?;
     ///         if chunk.is_last() {
@@ -81,6 +85,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// sent. See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn run() -> Result<(), fullduplex::Error> {
     /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
     /// ws.send_iter((1..1_000_000).map(|i| format!("{i}\n"))).await
@@ -109,6 +114,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// For a stream that does not fail, `map(Ok::<_, Infallible>)` it.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn run(lines: impl futures_core::Stream<Item = std::io::Result<String>>)
     /// # -> Result<(), fullduplex::Error> {
     /// let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
@@ -132,5 +138,101 @@ impl<T: AsyncIo> WebSocket<T> {
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         send_stream(&mut self.driver, pieces).await
+    }
+}
+
+impl<T: AsyncIo> Writer<T> {
+    /// Sends a fragment of a message (RFC 6455 §5.4): see
+    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// last. Until then, messages of other clones of this writer wait; its own are refused.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind, or
+    /// if the writer that began one was dropped: then all that can still be done is to
+    /// [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn send_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+        send_fragment(&mut self.pieces(), fragment, fin).await
+    }
+
+    /// Queues a fragment of a message, as [`feed`](Self::feed) does a message.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed); and if the message under way is of the other kind, or another
+    /// writer's.
+    pub fn feed_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+        self.half.shared.feed_fragment(self.id, fragment, fin)
+    }
+
+    /// Sends one message whose fragments an iterator gives, as [`WebSocket::send_iter`] does it.
+    /// Messages of other clones of this writer wait for its end.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    ///
+    /// # Cancel safety
+    /// If it is dropped, the message is unfinished, and up to two pieces that the iterator has
+    /// given are gone.
+    pub async fn send_iter(
+        &self,
+        pieces: impl IntoIterator<Item: IntoMessage>,
+    ) -> Result<(), Error> {
+        send_iter(&mut self.pieces(), pieces).await
+    }
+
+    /// Sends one message whose fragments a stream gives, as [`WebSocket::send_stream`] does it.
+    /// Messages of other clones of this writer wait for its end.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment); and [`Error::Other`] with the stream's first
+    /// error, after which the message is unfinished.
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the stream has given is queued, and calling this again with the
+    /// rest of the stream goes on.
+    pub async fn send_stream<M: IntoMessage, E>(
+        &self,
+        pieces: impl Stream<Item = Result<M, E>>,
+    ) -> Result<(), Error>
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        send_stream(&mut self.pieces(), pieces).await
+    }
+
+    /// What sends a message piece by piece.
+    pub(crate) fn pieces(&self) -> impl SendFragments {
+        Pieces(Turn::new(&self.half.shared, self.id))
+    }
+}
+
+/// A message that a writer sends piece by piece.
+struct Pieces<'w, T: AsyncIo>(Turn<'w, T>);
+
+impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.shared.poll_fragment_ready(cx, &mut self.0.call)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let flushed = self.0.shared.poll_flush(cx, &mut self.0.call);
+        if flushed.is_ready() {
+            self.0.call.flushes = None;
+        }
+        flushed
+    }
+
+    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+        self.0.shared.feed_fragment(self.0.call.handle, fragment, fin)
+    }
+
+    fn last_fragment(&self) -> Option<MessageRef<'static>> {
+        self.0.shared.look(|driver| driver.connection.last_fragment())
+    }
+
+    fn sends_strictly(&self) -> bool {
+        self.0.shared.look(|driver| driver.sends_strictly())
     }
 }

@@ -11,16 +11,18 @@ use core::fmt;
 
 /// A client's request that waits for its answer.
 ///
-/// ```no_run
-/// use fullduplex::{Config, handshake::{Acceptance, Response}};
-/// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
+/// It comes from the `upgrade` of an adapter.
 ///
-/// let upgrade = fullduplex::tokio::upgrade(stream, Config::default()).await?;
-/// if upgrade.request().path() != "/chat" {
-///     return upgrade.reject(&Response::new(404)).await;
+/// ```
+/// use fullduplex::{Error, asynchronous::{AsyncIo, Upgrade}, handshake::{Acceptance, Response}};
+///
+/// async fn serve(upgrade: Upgrade<impl AsyncIo>) -> Result<(), Error> {
+///     if upgrade.request().path() != "/chat" {
+///         return upgrade.reject(&Response::new(404)).await;
+///     }
+///     let mut ws = upgrade.accept(&Acceptance::new()).await?;
+///     ws.send("hello").await
 /// }
-/// let mut ws = upgrade.accept(&Acceptance::new()).await?;
-/// # ws.send("hello").await }
 /// ```
 pub struct Upgrade<T> {
     opening: Opening<T>,

@@ -97,11 +97,12 @@ impl<T: AsyncIo> WebSocket<T> {
     /// from the read buffer, so a small one costs no allocation, and what the handler feeds is
     /// written once per read: the fastest way to serve.
     ///
-    /// ```no_run
-    /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
-    /// let mut ws = fullduplex::tokio::accept(stream).await?;
-    /// ws.run(|message, out| out.feed(message)).await?;
-    /// # Ok(()) }
+    /// ```
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn echo(mut ws: WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.run(|message, out| out.feed(message)).await
+    /// }
     /// ```
     ///
     /// # Errors

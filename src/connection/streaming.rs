@@ -120,7 +120,7 @@ impl Connection {
     }
 
     /// The empty fragment that would end the message that is being sent in fragments.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
     pub(crate) fn last_fragment(&self) -> Option<MessageRef<'static>> {
         match &self.outbox.unfinished {
             Unfinished::Fragments(Fragments { text: true, .. }) => Some(MessageRef::Text("")),

@@ -1,9 +1,12 @@
 //! The one loop that moves bytes between a stream and the core.
 
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for halves of async streams"))]
+#[cfg_attr(
+    not(any(feature = "futures-io", feature = "tokio")),
+    allow(dead_code, reason = "for halves of async streams")
+)]
 mod halves;
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(super) use halves::Rest;
 
 use super::{
@@ -28,9 +31,8 @@ pub(crate) struct Driver<T> {
     pub(crate) io: T,
     pub(crate) connection: Connection,
     input: ReadBuffer,
-    /// Whether bytes were written that the stream itself may still hold.
-    unflushed: bool,
-    /// How many bytes it does not hold any more, of all that were ever written.
+    /// How many of all bytes that are ever queued were written and are not held by the stream any
+    /// more.
     flushed: u64,
     end: End,
     /// Events that a half which sends has come across, for the one that receives.
@@ -95,7 +97,7 @@ impl<T: Io> Driver<T> {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         let (input, trace) = (unread, Trace::new(role));
-        Self { io, connection, input, unflushed: false, flushed: 0, end, kept: None, wakers, trace }
+        Self { io, connection, input, flushed: 0, end, kept: None, wakers, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
@@ -105,14 +107,16 @@ impl<T: Io> Driver<T> {
 
     /// What a half that sends has kept of events is lost.
     pub(crate) fn into_pieces(self) -> Pieces<T> {
-        let Self { io, connection, input, unflushed, end, trace, .. } = self;
+        let Self { io, mut connection, input, flushed, end, trace, .. } = self;
+        let unflushed = flushed != connection.outbox().total_written();
         Pieces { io, connection, input, unflushed, end, trace }
     }
 
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
-        let Pieces { io, connection, input, unflushed, end, trace } = pieces;
+        let Pieces { io, mut connection, input, unflushed, end, trace } = pieces;
+        let flushed = if unflushed { 0 } else { connection.outbox().total_written() };
         let wakers = Wakers::default();
-        Self { io, connection, input, unflushed, flushed: 0, end, kept: None, wakers, trace }
+        Self { io, connection, input, flushed, end, kept: None, wakers, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -270,7 +274,12 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn has_output(&mut self) -> bool {
-        self.unflushed || !self.connection.outbox().is_empty()
+        self.flushed != self.connection.outbox().total_queued()
+    }
+
+    /// Whether bytes were written that the stream itself may still hold.
+    fn is_unflushed(&mut self) -> bool {
+        self.flushed != self.connection.outbox().total_written()
     }
 
     /// Hands out what is in the buffer.
@@ -316,9 +325,9 @@ impl<T: Io> Driver<T> {
         if !self.wakers.has_sender() {
             return self.poll_write(cx);
         }
-        let before = (self.unflushed, self.connection.outbox().total_written());
+        let before = self.written();
         let written = self.poll_write(cx);
-        if before != (self.unflushed, self.connection.outbox().total_written()) {
+        if before != self.written() {
             self.wakers.wake_sending();
         }
         written
@@ -341,7 +350,7 @@ impl<T: Io> Driver<T> {
                 self.wakers.wake_all();
                 Ending::Over
             }
-            Transport::ShutDown if !self.unflushed => match self.io.poll_shutdown(cx) {
+            Transport::ShutDown if !self.is_unflushed() => match self.io.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => {
                     self.connection.shutdown_complete();
                     Ending::Again
@@ -354,7 +363,9 @@ impl<T: Io> Driver<T> {
             },
             Transport::WriteOnly => Ending::Wait { reads: false },
             // What the stream still holds is ours to lose once the peer is gone.
-            Transport::AwaitEof | Transport::ShutDown => Ending::Wait { reads: !self.unflushed },
+            Transport::AwaitEof | Transport::ShutDown => {
+                Ending::Wait { reads: !self.is_unflushed() }
+            }
             Transport::Open => Ending::Wait { reads },
         }
     }
@@ -410,7 +421,7 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn try_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { connection, io, unflushed, flushed, .. } = self;
+        let Self { connection, io, flushed, .. } = self;
         while !connection.outbox().is_empty() {
             let deadline = if T::WAITS { connection.poll_timeout() } else { None };
             let outbox = connection.outbox();
@@ -419,15 +430,14 @@ impl<T: Io> Driver<T> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             outbox.advance(written.min(outbox.remaining()));
-            *unflushed = true;
         }
         if let Some(storage) = connection.outbox().reclaim() {
             pool::give_write(storage);
         }
-        if *unflushed {
+        let written = connection.outbox().total_queued();
+        if *flushed != written {
             ready!(io.poll_flush(cx))?;
-            *unflushed = false;
-            *flushed = connection.outbox().total_written();
+            *flushed = written;
         }
         Poll::Ready(Ok(()))
     }
@@ -437,9 +447,9 @@ impl<T: Io> Driver<T> {
         if error.kind() == io::ErrorKind::WouldBlock {
             return Err(error.into());
         }
-        self.unflushed = false;
         self.broken(error);
         self.connection.write_failed();
+        self.flushed = self.connection.outbox().total_queued();
         Ok(Poll::Ready(()))
     }
 

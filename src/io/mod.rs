@@ -13,7 +13,7 @@ mod opening;
 mod parts;
 mod pieces;
 mod pool;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod shared;
 mod trace;
 mod wakers;
@@ -24,11 +24,11 @@ pub(crate) use end::{End, outcome};
 pub use error::Error;
 pub(crate) use opening::{Opening, dial_target};
 pub use parts::{Outgoing, Parts};
-#[cfg(feature = "tokio")]
-pub(crate) use pieces::send_stream;
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(crate) use pieces::{SendFragments, send_stream};
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 pub(crate) use pool::{give_write, take_write};
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
 pub(crate) use trace::Trace;
 

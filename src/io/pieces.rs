@@ -1,7 +1,9 @@
 //! Messages that are sent piece by piece, as a source gives them.
 
 use super::{Driver, Error, Io};
-use crate::{IntoMessage, SendError};
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+use crate::MessageRef;
+use crate::{IntoMessage, SendError, SendErrorReason};
 use alloc::vec;
 use core::{
     future::poll_fn,
@@ -23,9 +25,9 @@ pub(crate) trait SendFragments {
     /// Queues a fragment.
     fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError>;
 
-    /// Ends the message that is under way, if there is one, with an empty fragment.
-    #[cfg(feature = "tokio")]
-    fn feed_last(&mut self) -> Result<(), SendError>;
+    /// The empty fragment that ends the message that is under way, if there is one.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    fn last_fragment(&self) -> Option<MessageRef<'static>>;
 
     /// Whether each fragment is to be written at once.
     fn sends_strictly(&self) -> bool;
@@ -44,10 +46,9 @@ impl<T: Io> SendFragments for Driver<T> {
         self.feed_fragment(fragment, fin)
     }
 
-    #[cfg(feature = "tokio")]
-    fn feed_last(&mut self) -> Result<(), SendError> {
-        let last = self.connection.last_fragment();
-        last.map_or(Ok(()), |last| self.feed_fragment(last, true))
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    fn last_fragment(&self) -> Option<MessageRef<'static>> {
+        self.connection.last_fragment()
     }
 
     fn sends_strictly(&self) -> bool {
@@ -62,8 +63,26 @@ pub(crate) async fn send_fragment(
     fin: bool,
 ) -> Result<(), Error> {
     poll_fn(|cx| to.poll_ready(cx)).await?;
-    to.feed_fragment(fragment, fin)?;
+    feed(to, fragment, fin).await?;
     written(to).await
+}
+
+/// Queues a fragment for which there was room a moment ago: somebody else may have taken it.
+async fn feed(
+    to: &mut impl SendFragments,
+    fragment: impl IntoMessage,
+    fin: bool,
+) -> Result<(), Error> {
+    let mut fed = to.feed_fragment(fragment, fin);
+    loop {
+        match fed {
+            Err(SendError { reason: SendErrorReason::Full, message }) => {
+                poll_fn(|cx| to.poll_ready(cx)).await?;
+                fed = to.feed_fragment(message, fin);
+            }
+            fed => return Ok(fed?),
+        }
+    }
 }
 
 /// Sends the pieces as the fragments of one message.
@@ -79,7 +98,7 @@ pub(crate) async fn send_iter(
 }
 
 /// Sends the pieces as the fragments of one message, each as soon as it is there.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) async fn send_stream<M: IntoMessage, E>(
     to: &mut impl SendFragments,
     pieces: impl futures_core::Stream<Item = Result<M, E>>,
@@ -89,10 +108,12 @@ where
 {
     let mut pieces = core::pin::pin!(pieces);
     while let Some(piece) = given(to, |cx| pieces.as_mut().poll_next(cx)).await? {
-        to.feed_fragment(piece.map_err(Error::other)?, false)?;
+        feed(to, piece.map_err(Error::other)?, false).await?;
         written(to).await?;
     }
-    to.feed_last()?;
+    if let Some(last) = to.last_fragment() {
+        send_fragment(to, last, true).await?;
+    }
     written(to).await
 }
 
@@ -112,7 +133,7 @@ pub(crate) async fn send_reader(
             }
         });
         let len = read.await?.map_err(Error::other)?.min(PIECE);
-        to.feed_fragment(&buffer[..len], len == 0)?;
+        feed(to, &buffer[..len], len == 0).await?;
         sent += len as u64;
         written(to).await?;
         if len == 0 {

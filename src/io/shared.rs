@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, Prepared, SendErrorReason};
+use crate::{CloseFrame, IntoMessage, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -71,7 +71,7 @@ enum Presence {
 /// A change of which others want to know.
 #[derive(PartialEq, Eq)]
 struct Mark {
-    written: (u64, bool),
+    written: (u64, u64),
     open: bool,
     over: bool,
     fragmenting: Option<u64>,
@@ -229,12 +229,6 @@ impl<T: Io> State<T> {
         }
         polled
     }
-
-    fn fed(&mut self, kind: Feed, handle: u64) {
-        if let Feed::Fragment { fin } = kind {
-            self.fragmenting = (!fin).then_some(handle);
-        }
-    }
 }
 
 impl<T> Shared<T> {
@@ -367,19 +361,17 @@ impl<T: Io> Shared<T> {
     }
 
     /// Waits for room, in turn; lets `feed` queue something; and writes it, if that is asked for.
-    /// `feed` is told whether a message in fragments has lost whoever could end it.
     pub(crate) fn poll_send(
         &self,
         cx: &Context<'_>,
         call: &mut Call,
         (kind, flush): (Feed, Flush),
-        feed: &mut impl FnMut(&mut Driver<T>, bool) -> Result<(), Error>,
+        feed: &mut impl FnMut(&mut Driver<T>) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, call| {
             if call.flushes.is_none() {
                 ready!(state.poll_turn(cx, call, kind))?;
-                feed(&mut state.driver, state.orphaned)?;
-                state.fed(kind, call.handle);
+                feed(&mut state.driver)?;
                 call.flushes = Some(state.driver.total_queued());
             }
             match &mut call.flushes {
@@ -391,9 +383,44 @@ impl<T: Io> Shared<T> {
         })
     }
 
-    /// Waits for room, in call.
+    /// Waits for room, in turn.
     pub(crate) fn poll_ready(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, call| state.poll_turn(cx, call, Feed::Message))
+    }
+
+    /// Waits for room for a fragment, in turn: from then on others wait for the end of its message.
+    pub(crate) fn poll_fragment_ready(
+        &self,
+        cx: &Context<'_>,
+        call: &mut Call,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_sender(cx, call, |state, cx, call| {
+            ready!(state.poll_turn(cx, call, Feed::Message))?;
+            (state.fragmenting, call.reserves) = (Some(call.handle), true);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Queues a fragment of a message of `handle` at once, or not at all.
+    pub(crate) fn feed_fragment(
+        &self,
+        handle: u64,
+        fragment: impl IntoMessage,
+        fin: bool,
+    ) -> Result<(), SendError> {
+        let mut state = self.state();
+        if state.orphaned || state.fragmenting.is_some_and(|owner| owner != handle) {
+            let (reason, message) = (SendErrorReason::Unfinished, fragment.into_message());
+            return Err(SendError { reason, message });
+        }
+        state.driver.feed_fragment(fragment, fin)?;
+        state.fragmenting = (!fin).then_some(handle);
+        drop(state);
+        self.hub.wake_receiver(); // it writes it
+        if fin {
+            self.hub.wake_senders(None);
+        }
+        Ok(())
     }
 
     /// Writes and flushes all that is queued when this is polled first.
@@ -485,7 +512,6 @@ impl<T: Io> Shared<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Feed {
     Message,
-    Fragment { fin: bool },
     Control,
 }
 
@@ -501,11 +527,13 @@ pub(crate) enum Flush {
 pub(crate) struct Call {
     id: u64,
     /// Whose call it is.
-    handle: u64,
+    pub(crate) handle: u64,
     /// Whether others wait for its turn.
     queues: bool,
     /// Up to where it flushes, of all bytes that are ever queued, once that is known.
     pub(crate) flushes: Option<Option<u64>>,
+    /// Whether others may be waiting for the end of a message that it has not begun yet.
+    reserves: bool,
     /// Whether it is registered.
     waits: bool,
 }
@@ -513,31 +541,35 @@ pub(crate) struct Call {
 impl Call {
     /// Of a `Sink`, which may stop polling without a word: nobody may wait for its turn.
     pub(crate) fn of_sink(handle: u64, flushes: Option<Option<u64>>) -> Self {
-        Self { id: handle, handle, queues: false, flushes, waits: false }
+        Self { id: handle, handle, queues: false, flushes, reserves: false, waits: false }
     }
 }
 
 /// A call that may be dropped at any time.
-pub(crate) struct Turn<'s, T> {
+pub(crate) struct Turn<'s, T: Io> {
     pub(crate) shared: &'s Shared<T>,
     pub(crate) call: Call,
 }
 
-impl<'s, T> Turn<'s, T> {
+impl<'s, T: Io> Turn<'s, T> {
     pub(crate) fn new(shared: &'s Shared<T>, handle: u64) -> Self {
         let id = shared.new_id();
-        let call = Call { id, handle, queues: true, flushes: None, waits: false };
+        let call = Call { id, handle, queues: true, flushes: None, reserves: false, waits: false };
         Self { shared, call }
     }
 }
 
-impl<T> Drop for Turn<'_, T> {
+impl<T: Io> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        if !self.call.waits {
+        if !self.call.waits && !self.call.reserves {
             return;
         }
         let mut state = self.shared.state();
         state.turns.retain(|other| *other != self.call.id);
+        let begun = state.driver.connection.is_in_fragments();
+        if state.fragmenting == Some(self.call.handle) && !begun {
+            state.fragmenting = None;
+        }
         self.shared.hub.sender_left(self.call.id);
         drop(state);
         // It may have been its turn.

@@ -52,7 +52,7 @@ pub use stream::{ClientStream, TokioIo};
 use crate::{
     Config, Error, Role, Time, TimeoutError, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::{Opening, dial_target, send_reader},
+    io::{Opening, SendFragments, dial_target, send_reader},
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{future::poll_fn, pin::pin, task::Poll};
@@ -110,14 +110,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
     /// same reader goes on.
     pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
-        let mut reader = pin!(reader);
-        send_reader(&mut self.driver, |cx, buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            let read = reader.as_mut().poll_read(cx, &mut buffer);
-            read.map_ok(|()| buffer.filled().len())
-        })
-        .await
+        send_all(&mut self.driver, reader).await
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
+    /// Sends all that a reader gives as one binary message, as [`WebSocket::send_reader`] does it.
+    /// Messages of other clones of this writer wait for its end.
+    ///
+    /// # Errors
+    /// As [`WebSocket::send_reader`].
+    ///
+    /// # Cancel safety
+    /// If it is dropped, all that the reader has given is queued, and calling this again with the
+    /// same reader goes on.
+    pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
+        send_all(&mut self.pieces(), reader).await
+    }
+}
+
+async fn send_all(to: &mut impl SendFragments, reader: impl AsyncRead) -> Result<u64, Error> {
+    let mut reader = pin!(reader);
+    send_reader(to, |cx, buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        let read = reader.as_mut().poll_read(cx, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
+    })
+    .await
 }
 
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.

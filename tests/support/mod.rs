@@ -1,4 +1,4 @@
-//! What the tests of the adapters share: a stream that follows a script, both adapters behind one
+//! What the tests of the adapters share: a stream that follows a script, all adapters behind one
 //! trait, an executor that notices a lost wakeup, and an end to everything that hangs.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
@@ -99,7 +99,7 @@ pub(crate) fn response_to(request: &str, lines: &str) -> String {
 pub(crate) type Handler<'h> =
     &'h mut dyn FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>;
 
-/// Either adapter, driven from outside of any task.
+/// Any adapter, driven from outside of any task.
 pub(crate) trait Ws {
     fn recv(&mut self) -> Result<Option<Message>, Error>;
     fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error>;
@@ -198,11 +198,11 @@ mod on_tokio {
         sync::atomic::{AtomicUsize, Ordering},
         task::{Context, Poll, Waker},
     };
+    #[cfg(feature = "futures-io")]
+    use fullduplex::Time;
+    use fullduplex::asynchronous::{AsyncIo, WebSocket};
     use std::{sync::Arc, task::Wake};
-    use tokio::{
-        io::{AsyncRead, AsyncWrite},
-        runtime::{Builder, Runtime},
-    };
+    use tokio::runtime::{Builder, Runtime};
 
     /// A runtime with timers and sockets, in this thread.
     pub(crate) fn runtime() -> Runtime {
@@ -264,36 +264,29 @@ mod on_tokio {
 
     enum Executor {
         Steps,
-        Runtime(Runtime),
+        Tokio(Runtime),
+        #[cfg(feature = "futures-io")]
+        Smol,
     }
 
-    /// The tokio adapter from outside of any task.
-    pub(crate) struct OnTokio<S> {
-        pub(crate) ws: fullduplex::tokio::WebSocket<S>,
+    /// An async adapter from outside of any task.
+    pub(crate) struct Async<T> {
+        pub(crate) ws: WebSocket<T>,
         executor: Executor,
     }
 
-    impl<S: AsyncRead + AsyncWrite + Unpin> OnTokio<S> {
-        pub(crate) fn stepping(ws: fullduplex::tokio::WebSocket<S>) -> Self {
-            Self { ws, executor: Executor::Steps }
-        }
-
-        pub(crate) fn running(runtime: Runtime, ws: fullduplex::tokio::WebSocket<S>) -> Self {
-            Self { ws, executor: Executor::Runtime(runtime) }
-        }
-
-        fn block<R>(
-            &mut self,
-            work: impl AsyncFnOnce(&mut fullduplex::tokio::WebSocket<S>) -> R,
-        ) -> R {
+    impl<T: AsyncIo> Async<T> {
+        fn block<R>(&mut self, work: impl AsyncFnOnce(&mut WebSocket<T>) -> R) -> R {
             match &self.executor {
                 Executor::Steps => run(work(&mut self.ws)),
-                Executor::Runtime(runtime) => runtime.block_on(work(&mut self.ws)),
+                Executor::Tokio(runtime) => runtime.block_on(work(&mut self.ws)),
+                #[cfg(feature = "futures-io")]
+                Executor::Smol => smol::block_on(work(&mut self.ws)),
             }
         }
     }
 
-    impl<S: AsyncRead + AsyncWrite + Unpin> Ws for OnTokio<S> {
+    impl<T: AsyncIo> Ws for Async<T> {
         fn recv(&mut self) -> Result<Option<Message>, Error> {
             self.block(async |ws| ws.recv().await)
         }
@@ -347,8 +340,57 @@ mod on_tokio {
         }
     }
 
-    /// Runs `test` on both adapters over a script that `script` makes.
-    pub(crate) fn on_both(
+    pub(crate) fn tokio_over(
+        script: &Script,
+        role: Role,
+        config: Config,
+    ) -> fullduplex::tokio::WebSocket<Script> {
+        fullduplex::tokio::WebSocket::from_parts(script.clone(), role, config, [])
+    }
+
+    /// A clock that stands still.
+    #[cfg(feature = "futures-io")]
+    pub(crate) struct Still;
+
+    #[cfg(feature = "futures-io")]
+    impl fullduplex::futures_io::Timer for Still {
+        fn now(&self) -> Time {
+            Time::EPOCH
+        }
+
+        fn poll_until(&mut self, _: &mut Context<'_>, deadline: Time) -> Poll<()> {
+            if deadline == Time::EPOCH { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn futures_io_over(
+        script: &Script,
+        role: Role,
+        config: Config,
+    ) -> fullduplex::futures_io::WebSocket<Script, Still> {
+        let io = fullduplex::futures_io::FuturesIo::with_timer(script.clone(), Still);
+        io.adopt(role, config, [])
+    }
+
+    /// A block with each async adapter in turn, whose constructor over a script has the given name.
+    macro_rules! on_async {
+        ($over:ident => $block:block) => {{
+            {
+                let $over = crate::support::tokio_over;
+                $block
+            }
+            #[cfg(feature = "futures-io")]
+            {
+                let $over = crate::support::futures_io_over;
+                $block
+            }
+        }};
+    }
+    pub(crate) use on_async;
+
+    /// Runs `test` on all adapters over a script that `script` makes.
+    pub(crate) fn on_all(
         role: Role,
         config: &Config,
         script: impl Fn() -> Script,
@@ -360,20 +402,17 @@ mod on_tokio {
         let mut ws =
             blocking::WebSocket::from_parts(stream.clone(), role, config.clone(), Vec::new());
         test(&mut ws, &stream);
-        let stream = script();
-        let ws = fullduplex::tokio::WebSocket::from_parts(
-            stream.clone(),
-            role,
-            config.clone(),
-            Vec::new(),
-        );
         let runtime = paused();
         let _time = runtime.enter();
-        test(&mut OnTokio::stepping(ws), &stream);
+        on_async!(over => {
+            let stream = script();
+            let ws = over(&stream, role, config.clone());
+            test(&mut Async { ws, executor: Executor::Steps }, &stream);
+        });
     }
 
-    /// Runs `test` on both adapters over TCP, with the peer's end of it.
-    pub(crate) fn on_both_over_tcp(
+    /// Runs `test` on all adapters over TCP, with the peer's end of it.
+    pub(crate) fn on_all_over_tcp(
         role: Role,
         config: &Config,
         mut test: impl FnMut(&mut dyn Ws, TcpStream),
@@ -390,6 +429,13 @@ mod on_tokio {
             let ours = tokio::net::TcpStream::from_std(ours).unwrap();
             fullduplex::tokio::WebSocket::from_parts(ours, role, config.clone(), Vec::new())
         };
-        test(&mut OnTokio::running(runtime, ws), theirs);
+        test(&mut Async { ws, executor: Executor::Tokio(runtime) }, theirs);
+        #[cfg(feature = "futures-io")]
+        {
+            let (ours, theirs) = tcp_pair();
+            let ours = smol::net::TcpStream::try_from(ours).unwrap();
+            let ws = fullduplex::futures_io::WebSocket::from_parts(ours, role, config.clone(), []);
+            test(&mut Async { ws, executor: Executor::Smol }, theirs);
+        }
     }
 }

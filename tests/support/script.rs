@@ -3,7 +3,7 @@
 
 use core::{
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 use fullduplex::blocking::Timeouts;
@@ -260,20 +260,47 @@ impl Timeouts for Script {
     }
 }
 
+impl State {
+    fn poll_read(&mut self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = self.read(buffer)?;
+        wait(cx, &mut self.reader, read)
+    }
+
+    fn poll_write(&mut self, cx: &Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = self.write(pieces)?;
+        wait(cx, &mut self.writer, written)
+    }
+
+    fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.flush()?;
+        wait(cx, &mut self.writer, flushed)
+    }
+
+    fn poll_shutdown(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let shut = self.shutdown()?;
+        wait(cx, &mut self.writer, shut)
+    }
+}
+
+/// What came, or pending, and who is to be woken when.
+fn wait<T>(
+    cx: &Context<'_>,
+    slot: &mut Option<Waker>,
+    outcome: Result<T, bool>,
+) -> Poll<io::Result<T>> {
+    match outcome {
+        Ok(outcome) => return Poll::Ready(Ok(outcome)),
+        Err(true) => cx.waker().wake_by_ref(),
+        // A stream keeps one waker: the last one.
+        Err(false) => *slot = Some(cx.waker().clone()),
+    }
+    Poll::Pending
+}
+
 #[cfg(feature = "tokio")]
-mod asynchronous {
+mod on_tokio {
     use super::*;
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    /// Pending, and who is to be woken when.
-    fn wait<T>(cx: &Context<'_>, slot: &mut Option<Waker>, at_once: bool) -> Poll<io::Result<T>> {
-        match at_once {
-            true => cx.waker().wake_by_ref(),
-            // A stream keeps one waker: the last one.
-            false => *slot = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
 
     impl AsyncRead for Script {
         fn poll_read(
@@ -281,14 +308,9 @@ mod asynchronous {
             cx: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            let mut state = self.state();
-            match state.read(buffer.initialize_unfilled())? {
-                Ok(read) => {
-                    buffer.advance(read);
-                    Poll::Ready(Ok(()))
-                }
-                Err(at_once) => wait(cx, &mut state.reader, at_once),
-            }
+            let read = ready!(self.state().poll_read(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(read);
+            Poll::Ready(Ok(()))
         }
     }
 
@@ -298,11 +320,7 @@ mod asynchronous {
             cx: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            let mut state = self.state();
-            match state.write(&[IoSlice::new(bytes)])? {
-                Ok(written) => Poll::Ready(Ok(written)),
-                Err(at_once) => wait(cx, &mut state.writer, at_once),
-            }
+            self.state().poll_write(cx, &[IoSlice::new(bytes)])
         }
 
         fn poll_write_vectored(
@@ -312,10 +330,7 @@ mod asynchronous {
         ) -> Poll<io::Result<usize>> {
             let mut state = self.state();
             state.vectored_calls += 1;
-            match state.write(pieces)? {
-                Ok(written) => Poll::Ready(Ok(written)),
-                Err(at_once) => wait(cx, &mut state.writer, at_once),
-            }
+            state.poll_write(cx, pieces)
         }
 
         fn is_write_vectored(&self) -> bool {
@@ -323,19 +338,57 @@ mod asynchronous {
         }
 
         fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            let mut state = self.state();
-            match state.flush()? {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(at_once) => wait(cx, &mut state.writer, at_once),
-            }
+            self.state().poll_flush(cx)
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.state().poll_shutdown(cx)
+        }
+    }
+}
+
+#[cfg(feature = "futures-io")]
+mod on_futures_io {
+    use super::*;
+    use smol::io::{AsyncRead, AsyncWrite};
+
+    impl AsyncRead for Script {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            self.state().poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Script {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.state().poll_write(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
             let mut state = self.state();
-            match state.shutdown()? {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(at_once) => wait(cx, &mut state.writer, at_once),
-            }
+            state.vectored_calls += 1;
+            // What `AsyncWrite` does by default is to write the first piece.
+            let pieces = if state.vectored { pieces } else { &pieces[..1] };
+            state.poll_write(cx, pieces)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.state().poll_flush(cx)
+        }
+
+        fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.state().poll_shutdown(cx)
         }
     }
 }

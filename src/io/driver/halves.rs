@@ -118,14 +118,13 @@ impl<T: Io> Driver<T> {
     /// All bytes that were ever queued; `None` while frames of the last message are still to be
     /// made.
     pub(crate) fn total_queued(&mut self) -> Option<u64> {
-        let outbox = self.connection.outbox();
-        let total = outbox.total_written() + outbox.len() as u64;
+        let total = self.connection.outbox().total_queued();
         (!self.connection.is_cut()).then_some(total)
     }
 
     /// A number that is another one once something was written that somebody may wait for.
-    pub(crate) fn written(&mut self) -> (u64, bool) {
-        (self.connection.outbox().total_written(), self.unflushed)
+    pub(crate) fn written(&mut self) -> (u64, u64) {
+        (self.connection.outbox().total_written(), self.flushed)
     }
 
     /// Whether something waits to be written.
@@ -153,7 +152,7 @@ impl<T: Io> Driver<T> {
             if written < bytes || !matches!(driver.io.poll_flush(cx), Poll::Ready(Ok(()))) {
                 return false;
             }
-            (driver.flushed, driver.unflushed) = (written, false);
+            driver.flushed = written;
             true
         })
     }

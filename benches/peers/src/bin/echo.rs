@@ -43,6 +43,7 @@ servers! {
     "fullduplex" => fullduplex,
     "fullduplex-feed" => fullduplex_feed,
     "fullduplex-send" => fullduplex_send,
+    "fullduplex-halves" => fullduplex_halves,
     "tokio-tungstenite" => tungstenite,
     "tokio-tungstenite-batch" => tungstenite_batch,
     "fastwebsockets" => |stream| unconstrained(fastwebsockets(stream)),
@@ -127,6 +128,14 @@ async fn fullduplex_send(stream: TcpStream) -> Result {
     let mut ws = fullduplex::tokio::accept(stream).await?;
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
+    }
+    Ok(())
+}
+
+async fn fullduplex_halves(stream: TcpStream) -> Result {
+    let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
+    while let Some(message) = reader.recv().await? {
+        writer.send(message).await?;
     }
     Ok(())
 }

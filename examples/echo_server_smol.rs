@@ -1,0 +1,89 @@
+//! Echoes every message, on smol, in one thread.
+//!
+//! `echo_server_smol [--addr HOST:PORT] [--max-clients N] [--deflate] [--window-bits 9..15]`
+
+use fullduplex::{Config, Error, futures_io::accept_with, handshake::Acceptor};
+use smol::{
+    LocalExecutor, Timer,
+    lock::Semaphore,
+    net::{TcpListener, TcpStream},
+};
+use std::{env, io, sync::Arc, time::Duration};
+
+fn main() -> Result<(), String> {
+    let tasks = LocalExecutor::new();
+    smol::block_on(tasks.run(serve(&tasks)))
+}
+
+async fn serve(tasks: &LocalExecutor<'_>) -> Result<(), String> {
+    let (addr, max_clients, config) = arguments()?;
+    let config = Arc::new(config);
+    let cannot_listen = |error: io::Error| format!("cannot listen on {addr}: {error}");
+    let listener = TcpListener::bind(&addr).await.map_err(cannot_listen)?;
+    println!("listening on ws://{}", listener.local_addr().map_err(cannot_listen)?);
+
+    let clients = Arc::new(Semaphore::new(max_clients));
+    loop {
+        // Over the cap, new clients wait in the listener's backlog.
+        let place = clients.acquire_arc().await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let config = config.clone();
+                let task = tasks.spawn(async move {
+                    if let Err(error) = echo(stream, config).await {
+                        eprintln!("{peer}: {error}");
+                    }
+                    drop(place);
+                });
+                task.detach();
+            }
+            // No descriptors left, or a client that hung up already: serve the others meanwhile.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                Timer::after(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
+    stream.set_nodelay(true)?;
+    let mut ws = accept_with(stream, &Acceptor::new(), config).await?;
+    ws.run(|message, out| out.feed(message)).await
+}
+
+fn arguments() -> Result<(String, usize, Config), String> {
+    let (mut addr, mut max_clients) = ("127.0.0.1:9001".to_string(), 20_000);
+    let (mut deflate, mut window_bits) = (false, None);
+    let mut arguments = env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        if name == "--deflate" {
+            deflate = true;
+            continue;
+        }
+        let value = arguments.next().ok_or(format!("{name} needs a value"))?;
+        let number = || value.parse().map_err(|e| format!("{name}: {e}"));
+        match name.as_str() {
+            "--addr" => addr = value,
+            "--max-clients" => max_clients = number()?,
+            "--window-bits" => window_bits = Some(number()?.clamp(9, 15) as u8),
+            _ => return Err(format!("unknown argument {name}")),
+        }
+    }
+    Ok((addr, max_clients, if deflate { compressing(window_bits)? } else { Config::default() }))
+}
+
+/// Messages are compressed for clients that ask for it (RFC 7692).
+#[cfg(feature = "deflate")]
+fn compressing(window_bits: Option<u8>) -> Result<Config, String> {
+    let mut deflate = fullduplex::deflate::Deflate::default();
+    if let Some(bits) = window_bits {
+        deflate = deflate.send_window_bits(bits).receive_window_bits(bits);
+    }
+    Ok(Config::default().deflate(deflate))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn compressing(_: Option<u8>) -> Result<Config, String> {
+    Err("--deflate needs the feature `deflate`".to_string())
+}

@@ -1,0 +1,127 @@
+//! Timers of any runtime.
+
+use crate::Time;
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use futures_timer::Delay;
+use std::time::Instant;
+
+/// The clock and the timer of one connection.
+///
+/// Implement it to have a runtime's own timers instead of [`DefaultTimer`], or a clock that a test
+/// moves by hand.
+///
+/// ```
+/// use core::{pin::Pin, task::{Context, Poll}};
+/// use fullduplex::{Time, futures_io::Timer};
+/// use std::time::Instant;
+///
+/// struct Smol {
+///     epoch: Instant,
+///     timer: smol::Timer,
+///     /// What `timer` is set to.
+///     deadline: Option<Time>,
+/// }
+///
+/// impl Timer for Smol {
+///     fn now(&self) -> Time {
+///         Time::since_epoch(self.epoch.elapsed())
+///     }
+///
+///     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()> {
+///         if self.deadline != Some(deadline) {
+///             let Some(at) = self.epoch.checked_add(deadline.elapsed()) else {
+///                 return Poll::Pending;
+///             };
+///             self.timer.set_at(at);
+///             self.deadline = Some(deadline);
+///         }
+///         let fired = Pin::new(&mut self.timer).poll(cx).map(|_| ());
+///         if fired.is_ready() {
+///             self.deadline = None;
+///         }
+///         fired
+///     }
+/// }
+/// ```
+pub trait Timer: Unpin {
+    /// The time, since an epoch of this timer's own. It never goes backwards.
+    fn now(&self) -> Time;
+
+    /// Ready once it is `deadline` or later; until then sees to it that the task is woken then.
+    ///
+    /// There is one deadline at a time: the last one replaces those before. This is called
+    /// whenever a connection waits, and mostly with the deadline of the call before, so that is to
+    /// cost little. A deadline may lie beyond what a clock can say, which means never. One that is
+    /// said to be there too early is taken for there.
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()>;
+}
+
+/// A timer that works in every runtime: a thread, shared by the whole process and started by the
+/// first deadline, wakes the tasks. Waiting panics where that thread cannot be started.
+///
+/// ```
+/// use fullduplex::{Time, futures_io::{DefaultTimer, Timer}};
+/// use core::{future::poll_fn, time::Duration};
+///
+/// let mut timer = DefaultTimer::new();
+/// let deadline = timer.now() + Duration::from_millis(1);
+/// smol::block_on(poll_fn(|cx| timer.poll_until(cx, deadline)));
+/// assert!(timer.now() >= deadline);
+/// ```
+pub struct DefaultTimer {
+    epoch: Instant,
+    /// Made at the first wait.
+    delay: Option<Delay>,
+    /// What `delay` is set to, while it has not fired.
+    set: Option<Time>,
+}
+
+impl DefaultTimer {
+    /// A timer whose epoch is now.
+    pub fn new() -> Self {
+        Self { epoch: Instant::now(), delay: None, set: None }
+    }
+}
+
+impl Default for DefaultTimer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Timer for DefaultTimer {
+    fn now(&self) -> Time {
+        Time::since_epoch(self.epoch.elapsed())
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()> {
+        loop {
+            // Most waits are for a deadline that was waited for before: that costs no clock read.
+            if let (Some(delay), Some(set)) = (&mut self.delay, self.set) {
+                if set == deadline {
+                    ready!(Pin::new(delay).poll(cx));
+                    self.set = None;
+                }
+            }
+            let left = deadline.saturating_since(self.now());
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            match &mut self.delay {
+                Some(delay) => delay.reset(left),
+                None => self.delay = Some(Delay::new(left)),
+            }
+            self.set = Some(deadline);
+        }
+    }
+}
+
+impl fmt::Debug for DefaultTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DefaultTimer").field("set", &self.set).finish_non_exhaustive()
+    }
+}

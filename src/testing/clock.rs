@@ -1,0 +1,176 @@
+//! A clock that stands still.
+
+use crate::{Time, futures_io::Timer};
+use alloc::{sync::Arc, task::Wake, vec::Vec};
+use core::{
+    fmt, mem,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// After how many deadlines [`Clock::block_on`] takes it that its future never ends.
+const MAX_JUMPS: u32 = 100_000;
+
+/// A clock that stands still until it is moved, for the futures-io adapter. Clones show the same
+/// time, and each of them is a [`Timer`] of its own: give one to every connection.
+///
+/// ```
+/// use core::time::Duration;
+/// use fullduplex::{Config, Error, TimeoutError, futures_io::client};
+/// use fullduplex::{futures_io::FuturesIo, testing::{Clock, duplex}};
+///
+/// let clock = Clock::new();
+/// let (stream, _silent) = duplex(1024);
+/// let io = FuturesIo::with_timer(stream, clock.clone());
+/// let config = Config::default().handshake_timeout(Duration::from_secs(3));
+/// let error = clock.block_on(io.client("ws://example.com/", config)).unwrap_err();
+/// assert!(error.is_timeout());
+/// assert_eq!(clock.now().elapsed(), Duration::from_secs(3));
+/// ```
+pub struct Clock {
+    shared: Arc<Mutex<Shared>>,
+    /// Which of the clones this is.
+    id: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    now: Duration,
+    clones: u64,
+    waiting: Vec<Waiting>,
+}
+
+/// A clone that waits.
+struct Waiting {
+    id: u64,
+    deadline: Time,
+    waker: Waker,
+}
+
+impl Clock {
+    /// A clock that shows its epoch.
+    pub fn new() -> Self {
+        Self { shared: Arc::default(), id: 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Time {
+        Time::since_epoch(self.lock().now)
+    }
+
+    /// Moves it, and wakes those whose deadlines have passed then. They see only the time behind
+    /// all of it: what is to happen at several deadlines, one after the other, needs a
+    /// [`jump`](Self::jump) to each.
+    pub fn advance(&self, duration: Duration) {
+        let mut shared = self.lock();
+        shared.now = shared.now.saturating_add(duration);
+        let now = Time::since_epoch(shared.now);
+        let (due, later): (Vec<_>, _) =
+            mem::take(&mut shared.waiting).into_iter().partition(|waiting| waiting.deadline <= now);
+        shared.waiting = later;
+        drop(shared);
+        due.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    /// Moves it to the next deadline that is waited for, and wakes who does: the time then, or
+    /// `None` if nobody waits.
+    pub fn jump(&self) -> Option<Time> {
+        let shared = self.lock();
+        let next = shared.waiting.iter().map(|waiting| waiting.deadline).min()?;
+        let left = next.elapsed().saturating_sub(shared.now);
+        drop(shared);
+        self.advance(left);
+        Some(next)
+    }
+
+    /// Runs `future` to its end in this thread, and [jumps](Self::jump) whenever it waits. For
+    /// several tasks give it the `run` of a runtime's executor, or join their futures.
+    ///
+    /// # Panics
+    /// When it waits, is not woken, and nobody waits for a deadline either: it would hang. What
+    /// another thread is to do is therefore nothing to wait for here. Also after 100,000 jumps, for
+    /// two ends that wait for a message ping each other for ever.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        for _ in 0..MAX_JUMPS {
+            loop {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                {
+                    return output;
+                }
+                if !woken.0.swap(false, Ordering::AcqRel) {
+                    break;
+                }
+            }
+            assert!(self.jump().is_some(), "the future waits for nothing that will ever happen");
+        }
+        panic!("the future still waits after {MAX_JUMPS} deadlines");
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for Clock {
+    fn clone(&self) -> Self {
+        let mut shared = self.lock();
+        shared.clones += 1;
+        let id = shared.clones;
+        drop(shared);
+        Self { shared: self.shared.clone(), id }
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.lock().waiting.retain(|waiting| waiting.id != self.id);
+    }
+}
+
+impl Timer for Clock {
+    fn now(&self) -> Time {
+        self.now()
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()> {
+        let mut shared = self.lock();
+        shared.waiting.retain(|waiting| waiting.id != self.id);
+        if shared.now >= deadline.elapsed() {
+            return Poll::Ready(());
+        }
+        // Not a deadline but "never": it is no time to jump to.
+        if deadline.elapsed() < Duration::MAX {
+            let waker = cx.waker().clone();
+            shared.waiting.push(Waiting { id: self.id, deadline, waker });
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a future was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,367 @@
+//! A stream in memory, for every adapter.
+
+use crate::blocking::Timeouts;
+use alloc::{collections::VecDeque, sync::Arc};
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+use core::task::{Context, Poll};
+use core::{fmt, task::Waker, time::Duration};
+use std::{
+    io::{self, ErrorKind, IoSlice, Read, Write},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+/// Two ends of a stream in memory, as of a TCP connection. Each direction holds `capacity` bytes, at
+/// least one, that were written and not read yet; who writes more has to wait.
+///
+/// See [`Pipe`] for what an end can do.
+pub fn duplex(capacity: usize) -> (Pipe, Pipe) {
+    let (there, back) = (Arc::new(Direction::new(capacity)), Arc::new(Direction::new(capacity)));
+    (Pipe { reads: back.clone(), writes: there.clone() }, Pipe { reads: there, writes: back })
+}
+
+/// One end of a stream in memory: a stream for the blocking adapter, with timeouts, and for those on
+/// tokio and `futures-io` where their features are on. The other end may be used through another
+/// adapter.
+///
+/// Dropping it ends the stream for the peer, behind what was written, and the peer's writes fail.
+///
+/// ```
+/// use fullduplex::{Config, Error, testing::{duplex, blocking_pair}};
+/// use std::io::{Read, Write};
+///
+/// let (mut ours, mut theirs) = duplex(1024);
+/// ours.limit(2);
+/// assert_eq!(ours.write(b"hello")?, 2);
+/// drop(ours);
+/// let mut read = String::new();
+/// theirs.read_to_string(&mut read)?;
+/// assert_eq!(read, "he");
+///
+/// // A connection that breaks.
+/// let (mut client, server) = blocking_pair(Config::default());
+/// client.send("lost")?;
+/// server.get_ref().reset();
+/// assert!(matches!(client.recv(), Err(Error::Io(_))));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Pipe {
+    reads: Arc<Direction>,
+    writes: Arc<Direction>,
+}
+
+/// One direction, which both ends share.
+struct Direction {
+    state: Mutex<State>,
+    /// For threads; tasks have left a waker.
+    changed: Condvar,
+}
+
+struct State {
+    bytes: VecDeque<u8>,
+    capacity: usize,
+    /// Whether nothing more will be written.
+    ended: bool,
+    /// Whether nothing more will be read.
+    unread: bool,
+    reset: bool,
+    /// Of the end that reads and of the one that writes.
+    sides: [Side; 2],
+}
+
+const READER: usize = 0;
+const WRITER: usize = 1;
+
+/// What belongs to one of the two ends.
+struct Side {
+    waker: Option<Waker>,
+    /// How long a thread may wait.
+    timeout: Option<Duration>,
+    /// The most that one call moves, in bytes.
+    limit: usize,
+}
+
+impl Side {
+    const NEW: Self = Self { waker: None, timeout: None, limit: usize::MAX };
+}
+
+impl State {
+    /// `None` is not yet.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if self.bytes.is_empty() && !buffer.is_empty() {
+            return Ok(self.ended.then_some(0));
+        }
+        let most = buffer.len().min(self.sides[READER].limit);
+        self.bytes.read(&mut buffer[..most]).map(Some)
+    }
+
+    /// As `read`.
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        if self.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if self.ended || self.unread {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let most = (self.capacity - self.bytes.len()).min(self.sides[WRITER].limit);
+        let mut left = most;
+        for piece in pieces {
+            let taken = piece.len().min(left);
+            self.bytes.extend(&piece[..taken]);
+            left -= taken;
+        }
+        let waits = most == 0 && pieces.iter().any(|piece| !piece.is_empty());
+        Ok((!waits).then_some(most - left))
+    }
+}
+
+impl Direction {
+    fn new(capacity: usize) -> Self {
+        let state = State {
+            bytes: VecDeque::new(),
+            capacity: capacity.max(1),
+            ended: false,
+            unread: false,
+            reset: false,
+            sides: [Side::NEW; 2],
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, for both sides.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let reader = state.sides[READER].waker.take();
+        self.wake(WRITER, state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// There is something new for `side`.
+    fn wake(&self, side: usize, mut state: MutexGuard<'_, State>) {
+        let waker = state.sides[side].waker.take();
+        drop(state);
+        self.changed.notify_all();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Does `work` once it can be done, or fails when the time of `side` is up.
+    fn block<R>(
+        &self,
+        side: usize,
+        mut work: impl FnMut(&mut State) -> io::Result<Option<R>>,
+    ) -> io::Result<R> {
+        let start = Instant::now();
+        let mut state = self.lock();
+        loop {
+            if let Some(done) = work(&mut state)? {
+                self.wake(1 - side, state);
+                return Ok(done);
+            }
+            let unpoisoned = PoisonError::into_inner;
+            state = match state.sides[side].timeout {
+                None => self.changed.wait(state).unwrap_or_else(unpoisoned),
+                Some(timeout) => match timeout.checked_sub(start.elapsed()) {
+                    None | Some(Duration::ZERO) => return Err(ErrorKind::WouldBlock.into()),
+                    Some(left) => {
+                        self.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0
+                    }
+                },
+            };
+        }
+    }
+
+    /// Does `work` if it can be done; otherwise `side` is woken when to try again.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    fn poll<R>(
+        &self,
+        cx: &Context<'_>,
+        side: usize,
+        work: impl FnOnce(&mut State) -> io::Result<Option<R>>,
+    ) -> Poll<io::Result<R>> {
+        let mut state = self.lock();
+        match work(&mut state)? {
+            Some(done) => {
+                self.wake(1 - side, state);
+                Poll::Ready(Ok(done))
+            }
+            None => {
+                state.sides[side].waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Pipe {
+    /// Lets each read and each write of this end move at most so many bytes, at least one: for
+    /// messages in many pieces. Without limit at first.
+    pub fn limit(&self, bytes: usize) {
+        self.reads.lock().sides[READER].limit = bytes.max(1);
+        self.writes.lock().sides[WRITER].limit = bytes.max(1);
+    }
+
+    /// Breaks the connection, as a reset does: what is under way is lost, and every call at either
+    /// end fails with [`ConnectionReset`](ErrorKind::ConnectionReset).
+    pub fn reset(&self) {
+        for direction in [&self.reads, &self.writes] {
+            direction.change(|state| {
+                state.reset = true;
+                state.bytes.clear();
+            });
+        }
+    }
+
+    /// Ends the stream for the peer, behind what was written. A second time it does nothing.
+    fn end(&self) {
+        self.writes.change(|state| state.ended = true);
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.end();
+        self.reads.change(|state| state.unread = true);
+    }
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to_read = self.reads.lock().bytes.len();
+        f.debug_struct("Pipe").field("to_read", &to_read).finish_non_exhaustive()
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads.block(READER, |state| state.read(buffer))
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writes.block(WRITER, |state| state.write(pieces))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Timeouts for Pipe {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.reads.lock().sides[READER].timeout = timeout;
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.writes.lock().sides[WRITER].timeout = timeout;
+        Ok(())
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.end();
+        Ok(())
+    }
+}
+
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+impl Pipe {
+    fn poll_read_into(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.reads.poll(cx, READER, |state| state.read(buffer))
+    }
+
+    fn poll_write_from(&self, cx: &Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.writes.poll(cx, WRITER, |state| state.write(pieces))
+    }
+}
+
+/// The writing half of an async trait, whose last method has one of two names.
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+macro_rules! async_write {
+    ($shutdown:ident) => {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_from(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_from(cx, pieces)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn $shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.end();
+            Poll::Ready(Ok(()))
+        }
+    };
+}
+
+#[cfg(feature = "tokio")]
+mod on_tokio {
+    use super::*;
+    use core::{pin::Pin, task::ready};
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    impl AsyncRead for Pipe {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let read = ready!(self.poll_read_into(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(read);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Pipe {
+        async_write!(poll_shutdown);
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+    }
+}
+
+#[cfg(feature = "futures-io")]
+mod on_futures_io {
+    use super::*;
+    use core::pin::Pin;
+    use futures_io::{AsyncRead, AsyncWrite};
+
+    impl AsyncRead for Pipe {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_read_into(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Pipe {
+        async_write!(poll_close);
+    }
+}
