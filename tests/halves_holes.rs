@@ -11,7 +11,7 @@ use core::{
     task::{Context, Poll},
 };
 use fullduplex::{
-    CloseCode, Config, Error, Message, Role,
+    CloseCode, Config, Error, FlushPolicy, Message, Role,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket, Writer},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -220,6 +220,95 @@ fn a_close_goes_on_when_a_reader_that_was_woken_leaves() {
         got += 1;
     }
     assert_eq!(got, 2, "as much as it may keep, and the one that was more");
+}
+
+/// A stream that has given an item does not wait any more.
+#[test]
+fn a_close_keeps_no_more_for_a_stream_that_is_between_two_items() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet().max_message_size(1_000));
+    let cx = &mut Context::from_waker(core::task::Waker::noop());
+    assert!(reader.poll_next_unpin(cx).is_pending());
+    script.arrive(frame(Role::Server, 0x82, &[0; 900]));
+    assert!(reader.poll_next_unpin(cx).is_ready());
+    for _ in 0..10 {
+        script.arrive(frame(Role::Server, 0x82, &[0; 900]));
+    }
+    script.arrive(frame(Role::Server, 0x88, &close_body(1000, "")));
+    script.end();
+    run(writer.close(CloseCode::NORMAL, "")).unwrap();
+    let mut got = 0;
+    while run(reader.next()).transpose().unwrap().is_some() {
+        got += 1;
+    }
+    assert_eq!(got, 1);
+}
+
+/// A reader that writes for a writer tells it.
+#[test]
+fn a_writer_goes_on_behind_what_the_reader_has_written() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet());
+    script.state().writes.push_back(Step::Stall);
+    let (sending, woken) = waiting(async move { writer.send("x").await });
+    // The stream is ready before it says so.
+    script.state().writes.clear();
+    woken.take();
+    let cx = &mut Context::from_waker(core::task::Waker::noop());
+    assert!(pin!(reader.recv()).poll(cx).is_pending());
+    assert!(woken.take() > 0);
+    run(sending).unwrap();
+}
+
+/// A writer that comes across the end while it waits for room knows of it.
+#[test]
+fn a_writer_is_told_what_it_has_read_itself() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet());
+    script.state().writes.push_back(Step::Stall);
+    script.end();
+    let (sending, woken) = waiting(async move { writer.send("x").await });
+    assert!(woken.take() > 0);
+    assert!(run(sending).is_err());
+}
+
+#[test]
+fn a_waiting_reader_writes_what_is_sent_without_a_flush() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let config = quiet().flush_policy(FlushPolicy::BeforeWait);
+    let (mut reader, writer) = halves(&script, Role::Server, config);
+    let (receiving, woken) = waiting(async move { reader.recv().await });
+    run(writer.send("x")).unwrap();
+    assert!(woken.take() > 0 && script.written().is_empty());
+    drop(receiving);
+}
+
+/// A group that writes for a member's other writers tells them.
+#[test]
+fn a_writer_goes_on_behind_what_a_group_has_written() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet());
+    let room = Broadcast::new(SlowConsumer::DropMessage);
+    room.join(writer.clone());
+    script.state().writes.push_back(Step::Stall);
+    let (sending, woken) = waiting(async move { writer.send("x").await });
+    // The stream is ready before it says so.
+    script.state().writes.clear();
+    woken.take();
+    assert_eq!(run(room.send("y")).sent, 1);
+    assert!(woken.take() > 0);
+    run(sending).unwrap();
+    assert_eq!(split(Role::Server, &script.written()).len(), 2);
 }
 
 /// Calls that are dropped leave no waker behind, and wake nobody who does not wait any more.
