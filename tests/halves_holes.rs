@@ -311,6 +311,59 @@ fn a_writer_goes_on_behind_what_a_group_has_written() {
     assert_eq!(split(Role::Server, &script.written()).len(), 2);
 }
 
+/// A group that disconnects a member tells its reader, which has the deadline to wait for.
+#[test]
+fn a_reader_is_told_that_its_group_disconnects() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    script.state().writes.push_back(Step::Stall);
+    writer.feed("stuck").unwrap();
+    let (_receiving, woken) = waiting(async move { reader.recv().await });
+    let room = Broadcast::new(SlowConsumer::Disconnect(CloseCode::POLICY_VIOLATION));
+    room.join(writer);
+    assert_eq!(run(room.send("x")).disconnected, 1);
+    assert!(woken.take() > 0);
+}
+
+/// Whoever gives up when it is its turn tells the next one.
+#[test]
+fn a_turn_that_is_given_up_goes_to_the_next() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    script.state().writes.push_back(Step::Stall);
+    writer.feed("stuck").unwrap();
+    let other = writer.clone();
+    let (first, _) = waiting(async move { other.send("first").await });
+    let (mut second, woken) = waiting(async move { writer.send("second").await });
+    script.go_on(|state| state.writes.clear());
+    let (again, waker) = Woken::new();
+    assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    while again.take() > 0 {
+        assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    woken.take();
+    drop(first);
+    assert!(again.take() > 0);
+    run(second).unwrap();
+}
+
+/// A writer does not ask the stream for what a waiting reader has asked for.
+#[test]
+fn a_writer_reads_nothing_while_a_reader_waits() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet());
+    let (_receiving, _) = waiting(async move { reader.recv().await });
+    let before = script.state().read_waits;
+    run(writer.send("x")).unwrap();
+    assert_eq!(script.state().read_waits, before);
+}
+
 /// Calls that are dropped leave no waker behind, and wake nobody who does not wait any more.
 #[test]
 fn a_call_that_is_dropped_leaves_nothing_behind() {
