@@ -9,9 +9,10 @@ use common::{close_body, close_codes, frame, split};
 use core::{
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 use fullduplex::{
-    CloseCode, Config, Error, FlushPolicy, Message, Role,
+    CloseCode, Config, Error, FlushPolicy, Keepalive, Message, Role, TimeoutError,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket, Writer},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -364,6 +365,87 @@ fn a_writer_reads_nothing_while_a_reader_waits() {
     assert_eq!(script.state().read_waits, before);
 }
 
+/// A reader that was woken and is not polled is one that does nothing.
+#[test]
+fn a_writer_answers_for_a_stream_that_is_not_polled_any_more() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (mut reader, writer) = halves(&script, Role::Server, quiet());
+    let cx = &mut Context::from_waker(core::task::Waker::noop());
+    assert!(reader.poll_next_unpin(cx).is_pending());
+    script.arrive(frame(Role::Server, 0x89, b"ping"));
+    run(writer.send("x")).unwrap();
+    let kinds: Vec<_> =
+        split(Role::Server, &script.written()).iter().map(|frame| frame.0 & 0x0f).collect();
+    assert_eq!(kinds, [0x1, 0xa]);
+}
+
+/// The time of a keepalive ping runs from when it is written, whoever writes it.
+#[test]
+fn a_writer_notes_when_a_ping_is_written() {
+    let runtime = paused();
+    runtime.block_on(async {
+        let second = Duration::from_secs(1);
+        let keepalive = Keepalive::every(second * 10).pong_timeout(second * 60);
+        let script = Script::new();
+        let config = Config::default().keepalive(keepalive);
+        let (mut reader, writer) = halves(&script, Role::Server, config);
+        let cx = &mut Context::from_waker(core::task::Waker::noop());
+        script.state().writes.push_back(Step::Stall);
+        while script.state().write_waits == 0 {
+            assert!(reader.poll_next_unpin(cx).is_pending());
+            tokio::time::advance(second).await;
+        }
+        // The stream is ready before it says so.
+        script.state().writes.clear();
+        assert!(reader.round_trip().is_none());
+        writer.flush().await.unwrap();
+        let ping = script.written();
+        assert_eq!(split(Role::Server, &ping).len(), 1);
+        tokio::time::advance(second * 3).await;
+        script.arrive(frame(Role::Server, 0x8a, &ping[2..]));
+        assert!(reader.poll_next_unpin(cx).is_pending());
+        assert_eq!(reader.round_trip().unwrap().as_secs(), 3);
+    });
+}
+
+/// Nor does a close rely on it for its frame and its deadline.
+#[test]
+fn a_close_ends_in_time_behind_a_stream_that_is_not_polled_any_more() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    runtime.block_on(async {
+        let script = Script::new();
+        let (mut reader, writer) = halves(&script, Role::Server, quiet());
+        let cx = &mut Context::from_waker(core::task::Waker::noop());
+        assert!(reader.poll_next_unpin(cx).is_pending());
+        match writer.close(CloseCode::NORMAL, "").await {
+            Err(Error::Timeout(TimeoutError::Close)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(close_codes(&split(Role::Server, &script.written())), [1000]);
+    });
+}
+
+/// A group does for a member without a reader what a writer does.
+#[test]
+fn a_group_answers_pings_of_members_without_readers() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (reader, writer) = halves(&script, Role::Server, quiet());
+    drop(reader);
+    let room = Broadcast::new(SlowConsumer::Wait);
+    room.join(writer);
+    script.arrive(frame(Role::Server, 0x82, b"data"));
+    script.arrive(frame(Role::Server, 0x89, b"ping"));
+    run(room.send("x"));
+    run(room.send("x"));
+    let frames = split(Role::Server, &script.written());
+    assert!(frames.iter().any(|frame| frame.0 == 0x8a));
+}
+
 /// Calls that are dropped leave no waker behind, and wake nobody who does not wait any more.
 #[test]
 fn a_call_that_is_dropped_leaves_nothing_behind() {
@@ -578,7 +660,7 @@ fn a_group_without_readers_is_closed_in_one_deadline() {
             }
             let start = tokio::time::Instant::now();
             assert_eq!(room.close(CloseCode::GOING_AWAY, "restart").await.unwrap(), 0);
-            assert_eq!(start.elapsed(), core::time::Duration::from_secs(5));
+            assert_eq!(start.elapsed(), Duration::from_secs(5));
         });
     }
 }
