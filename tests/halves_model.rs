@@ -1,5 +1,5 @@
 //! Owned halves under an executor that polls only what was woken, in any order, and drops futures at
-//! any poll: whatever the order, nothing is lost, doubled or left asleep (KNOWN-FAILURES 48).
+//! any poll, on streams that wake in the middle of a poll: whatever the order, nothing is lost, doubled or left asleep (KNOWN-FAILURES 48).
 #![cfg(feature = "tokio")]
 
 mod common;
@@ -15,10 +15,11 @@ use fullduplex::{
     CloseCode, Closed, FlushPolicy, Role, Side,
     tokio::{Reader, WebSocket, Writer},
 };
+use futures_util::StreamExt;
 use proptest::prelude::*;
-use std::{rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 use support::{Woken, paused, quiet, watchdog};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 /// A generator that a seed determines.
 #[derive(Clone)]
@@ -43,13 +44,86 @@ impl Dice {
     }
 }
 
+/// Who is to be woken for what a stream has withheld.
+type Owed = Rc<RefCell<Vec<Waker>>>;
+
+/// A stream that is not ready now and then although it might be, as if what makes it ready came a
+/// little later, from another thread: it wakes at once, in the middle of a later poll, or between
+/// two polls. Nobody else tells of that, so this is a wakeup that must not be lost.
+struct Late {
+    stream: DuplexStream,
+    dice: Dice,
+    owed: Owed,
+}
+
+impl Late {
+    fn withholds(&self, cx: &Context<'_>) -> bool {
+        if self.dice.one_in(3) {
+            wake_owed(&self.owed);
+        }
+        let withholds = self.dice.one_in(8);
+        if withholds {
+            self.owed.borrow_mut().push(cx.waker().clone());
+            if self.dice.one_in(3) {
+                wake_owed(&self.owed);
+            }
+        }
+        withholds
+    }
+}
+
+fn wake_owed(owed: &Owed) {
+    let all = owed.take();
+    all.into_iter().for_each(Waker::wake);
+}
+
+impl AsyncRead for Late {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.withholds(cx) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.withholds(cx) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.withholds(cx) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.withholds(cx) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.stream).poll_shutdown(cx),
+        }
+    }
+}
+
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Polls tasks that were woken, one at a time, in an order that the dice say.
 ///
 /// # Panics
 /// When none is woken and not all are done.
-fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice) {
+fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice, owed: &Owed) {
     let mut tasks: Vec<(&str, Task, Arc<Woken>, Waker, bool)> = tasks
         .into_iter()
         .map(|(name, task)| {
@@ -61,10 +135,17 @@ fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice) {
         if tasks.is_empty() {
             return;
         }
+        if dice.one_in(4) {
+            wake_owed(owed);
+        }
         for task in &mut tasks {
             task.4 |= task.2.take() > 0;
         }
         let ready: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].4).collect();
+        if ready.is_empty() && !owed.borrow().is_empty() {
+            wake_owed(owed);
+            continue;
+        }
         if ready.is_empty() {
             let names: Vec<_> = tasks.iter().map(|task| task.0).collect();
             panic!("nobody will ever wake {names:?}");
@@ -127,7 +208,7 @@ async fn pause() {
 type Sent = Rc<RefCell<Vec<(String, bool)>>>;
 
 /// Sends some messages in every way there is.
-async fn write(writer: Writer<DuplexStream>, name: String, count: u64, dice: Dice, sent: Sent) {
+async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent: Sent) {
     let mut number = 0;
     let mut next = || {
         number += 1;
@@ -182,7 +263,7 @@ async fn write(writer: Writer<DuplexStream>, name: String, count: u64, dice: Dic
 
 /// Receives until the end, by futures that are dropped now and then.
 async fn read(
-    mut reader: Reader<DuplexStream>,
+    mut reader: Reader<Late>,
     dice: Dice,
     got: Rc<RefCell<Vec<String>>>,
     ended: Rc<RefCell<Option<Closed>>>,
@@ -191,9 +272,11 @@ async fn read(
         if dice.one_in(4) {
             pause().await;
         }
-        let received = match dice.one_in(3) {
-            true => dropped(reader.recv(), 1 + dice.below(4)).await,
-            false => Some(reader.recv().await),
+        let received = match dice.below(6) {
+            0 | 1 => dropped(reader.recv(), 1 + dice.below(4)).await,
+            // The stream is not told when it is not polled any more.
+            2 => dropped(reader.next(), 1 + dice.below(4)).await.map(Option::transpose),
+            _ => Some(reader.recv().await),
         };
         match received {
             None => pause().await,
@@ -247,7 +330,9 @@ fn one_case(seed: u64) {
     let mut ends = Vec::new();
     let writing = Rc::new(Cell::new(0));
     let ways = [(a, role, "a"), (b, other(role), "b")];
+    let owed = Owed::default();
     for (stream, role, side) in ways {
+        let stream = Late { stream, dice: dice.clone(), owed: Rc::clone(&owed) };
         let (reader, writer) = WebSocket::from_parts(stream, role, config(), []).split();
         let mut end = End { sent: Vec::new(), got: Rc::default(), ended: Rc::default() };
         for number in 0..1 + dice.below(3) {
@@ -287,7 +372,7 @@ fn one_case(seed: u64) {
         }
         ends.push(end);
     }
-    run_all(tasks, &dice);
+    run_all(tasks, &dice, &owed);
     check(&ends[0].sent, &ends[1].got.borrow());
     check(&ends[1].sent, &ends[0].got.borrow());
     for (end, first) in ends.iter().zip([Side::Local, Side::Remote]) {

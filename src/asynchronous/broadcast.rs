@@ -43,7 +43,8 @@ const AT_ONCE: usize = 32;
 /// # }
 /// ```
 ///
-/// A member whose connection is closing or over leaves the group with the next message.
+/// A member whose connection is closing or over leaves the group with the next message; so does one
+/// in the middle of a message in fragments that nobody can end.
 pub struct Broadcast<T> {
     slow: SlowConsumer,
     group: Mutex<Group<T>>,
@@ -84,7 +85,7 @@ pub struct Delivery {
     pub dropped: usize,
     /// How many were disconnected because they are slow.
     pub disconnected: usize,
-    /// How many had left, or were closing, by themselves.
+    /// How many had left by themselves, or could be sent nothing any more.
     pub gone: usize,
 }
 
@@ -198,17 +199,18 @@ impl<T: AsyncIo> Broadcast<T> {
         turn.ours().await;
         let mut delivery = Delivery::default();
         let mut waiting = Vec::new();
-        let mut from = 0;
-        loop {
-            let to = self.group().offer(&message, self.slow, from, &mut delivery, &mut waiting);
-            // Whom the group waits for goes on taking what it has; the others have theirs by now.
-            if let Some(next) = to {
-                from = next;
-                turn.others_first().await;
-                continue;
-            }
-            break;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            // What tokio lets a task do in one go is enough for all of these, if nothing of it is
+            // used up: who could be written to must not seem slow.
+            turn.others_first().await;
+            let offered =
+                self.group().offer(&message, self.slow, from, &mut delivery, &mut waiting);
+            let left;
+            (next, left) = offered;
+            drop(left); // their streams may do anything, so not under the lock
         }
+        // Whom the group waits for goes on taking what it has; the others have theirs by now.
         for (id, writer) in waiting {
             match wait(&writer, &message).await {
                 Ok(()) => delivery.sent += 1,
@@ -267,14 +269,14 @@ async fn wait<T: AsyncIo>(writer: &Writer<T>, message: &Prepared) -> Result<(), 
         writer.ready().await?;
         match writer.offer(message) {
             Ok(()) => return Ok(()),
-            Err(SendErrorReason::Closed) => return Err(Error::Closed),
-            Err(_) => {} // somebody else was faster
+            Err(SendErrorReason::Full) => {} // somebody else was faster
+            Err(_) => return Err(Error::Closed),
         }
     }
 }
 
 impl<T: AsyncIo> Group<T> {
-    /// Offers a message to some members from slot `from` on: where to go on.
+    /// Offers a message to some members from slot `from` on: where to go on, and who has left.
     fn offer(
         &mut self,
         message: &Prepared,
@@ -282,7 +284,8 @@ impl<T: AsyncIo> Group<T> {
         from: usize,
         delivery: &mut Delivery,
         waiting: &mut Vec<(MemberId, Writer<T>)>,
-    ) -> Option<usize> {
+    ) -> (Option<usize>, Vec<Member<T>>) {
+        let mut left = Vec::new();
         let end = self.slots.len().min(from + AT_ONCE);
         for slot in from..end {
             let Some(member) = &mut self.slots[slot] else { continue };
@@ -291,11 +294,11 @@ impl<T: AsyncIo> Group<T> {
                     delivery.sent += 1;
                     true
                 }
-                Err(SendErrorReason::Closed) => {
+                Err(SendErrorReason::Closed | SendErrorReason::Unfinished) => {
                     delivery.gone += 1;
                     false
                 }
-                Err(_) => match slow {
+                Err(SendErrorReason::Full) => match slow {
                     SlowConsumer::Wait => {
                         let id = MemberId { slot, joined: member.joined };
                         waiting.push((id, member.writer.clone()));
@@ -314,11 +317,11 @@ impl<T: AsyncIo> Group<T> {
                 },
             };
             if !stays {
-                self.slots[slot] = None;
+                left.extend(self.slots[slot].take());
                 self.free.push(slot);
             }
         }
-        (end < self.slots.len()).then_some(end)
+        ((end < self.slots.len()).then_some(end), left)
     }
 }
 

@@ -375,7 +375,7 @@ macro_rules! both {
             }
 
             /// Lets `look` look at the stream, for its addresses and options. Nothing is received
-            /// or sent in the meantime.
+            /// or sent in the meantime: `look` must not use the halves, which would wait for it.
             pub fn with_ref<R>(&self, look: impl FnOnce(&T::Stream) -> R) -> R {
                 self.half.shared.look(|driver| look(driver.io.stream()))
             }
@@ -412,8 +412,9 @@ impl<T> Clone for Writer<T> {
     }
 }
 
-/// Messages until a clean close; an error is the last item. Whoever stops polling this in the
-/// middle drops it, or others rely on it.
+/// Messages until a clean close; an error is the last item. One that waits counts as waiting until
+/// something comes, although it is not polled any more: a writer's close then leaves in the stream
+/// what is more than it may keep, until this is polled or dropped, or the closing deadline passes.
 impl<T: AsyncIo> Stream for Reader<T> {
     type Item = Result<Message, Error>;
 
@@ -430,7 +431,8 @@ impl<T: AsyncIo> Sink<Message> for Writer<T> {
         self.half.shared.poll_ready(cx, &mut Call::of_sink(self.id, None))
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        self.flushes = None; // of a flush that was given up
         Ok(self.feed(message)?)
     }
 

@@ -6,6 +6,9 @@
 )]
 mod halves;
 
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(super) use halves::Rest;
+
 use super::{
     End, Error, Io, Outgoing, Parts, ReadBuffer, pool,
     trace::Trace,

@@ -4,7 +4,7 @@
 //! with the stream and with the timer is always the same waker, the [`Hub`]: it wakes all who wait.
 //! So it does not matter which of them polled last, or stops polling.
 
-use super::{Driver, Error, Io};
+use super::{Driver, Error, Io, driver::Rest};
 use crate::{CloseFrame, IntoMessage, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
@@ -41,7 +41,7 @@ struct Hub(Mutex<Tasks>);
 struct Tasks {
     receiver: Receiver,
     senders: Vec<(u64, Waker)>,
-    /// How often all were woken.
+    /// How often something happened that whoever is in the middle of a poll may have missed.
     wakes: u64,
 }
 
@@ -76,6 +76,14 @@ struct Mark {
     over: bool,
     fragmenting: Option<u64>,
     turns: usize,
+}
+
+impl Mark {
+    /// Whether one who receives has something to do or to know that was not there `before`: the
+    /// deadline of an end that has begun, what comes behind the last byte that was written, the end.
+    fn is_news(&self, before: &Self) -> bool {
+        !self.open && self != before
+    }
 }
 
 impl Wake for Hub {
@@ -130,7 +138,7 @@ impl Hub {
         }
     }
 
-    /// The half that receives waits; unless all were woken since `wakes`, for it does not know.
+    /// The half that receives waits; unless something happened since `wakes`, for it does not know.
     fn receiver_waits(&self, waker: &Waker, wakes: u64) {
         let mut tasks = self.tasks();
         match tasks.wakes == wakes {
@@ -148,7 +156,8 @@ impl Hub {
         let mut tasks = self.tasks();
         if !matches!((&tasks.receiver, &to), (Receiver::Idle, Receiver::Idle)) {
             tasks.receiver = to;
-            // Who left the receiving to it may have to go on by itself.
+            // Who left the receiving to it, or is about to, may have to go on by itself.
+            tasks.wakes += 1;
             let senders = mem::take(&mut tasks.senders);
             drop(tasks);
             senders.into_iter().for_each(|(_, waker)| waker.wake());
@@ -209,15 +218,16 @@ impl<T: Io> State<T> {
             Some(owner) => owner != call.handle,
             None => call.queues && self.turns.front().is_some_and(|first| *first != call.id),
         };
-        let open = self.driver.connection.is_open();
-        if open && (waits || self.driver.poll_ready(cx)?.is_pending()) {
-            if call.queues && !self.turns.contains(&call.id) {
-                self.turns.push_back(call.id);
-            }
-            return Poll::Pending;
+        let polled = match waits && self.driver.connection.is_open() {
+            true => Poll::Pending,
+            false => self.driver.poll_ready(cx),
+        };
+        if polled.is_ready() {
+            self.turns.retain(|other| *other != call.id);
+        } else if call.queues && !self.turns.contains(&call.id) {
+            self.turns.push_back(call.id);
         }
-        self.turns.retain(|other| *other != call.id);
-        Poll::Ready(if open { Ok(()) } else { Err(Error::Closed) })
+        polled
     }
 }
 
@@ -258,7 +268,9 @@ impl<T: Io> Shared<T> {
     pub(crate) fn new(mut driver: Driver<T>) -> Self {
         driver.share();
         let hub = Arc::new(Hub::default());
-        let state = State { driver, fragmenting: None, orphaned: false, turns: VecDeque::new() };
+        // A message that is under way is gone on with by the first who sends.
+        let fragmenting = driver.connection.is_in_fragments().then_some(0);
+        let state = State { driver, fragmenting, orphaned: false, turns: VecDeque::new() };
         let waker = Arc::clone(&hub).into();
         Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(0) }
     }
@@ -312,7 +324,6 @@ impl<T: Io> Shared<T> {
         let between = state.mark();
         let served = self.serve(&mut state.driver, hub_cx);
         let after = state.mark();
-        let ended = before.open != after.open || before.over != after.over;
         let leaves = polled.is_ready() && state.driver.waits_to_write();
         call.waits = polled.is_pending();
         if call.waits {
@@ -324,9 +335,8 @@ impl<T: Io> Shared<T> {
         } else if before != after {
             self.hub.wake_senders(Some(call.id));
         }
-        if leaves || ended {
-            // It writes what was only queued, and knows of the deadline that has begun.
-            self.hub.wake_receiver();
+        if leaves || after.is_news(&before) {
+            self.hub.wake_receiver(); // it writes what was only queued
         }
         match (polled, served) {
             (Poll::Pending, Err(error)) => Poll::Ready(Err(error)),
@@ -337,7 +347,7 @@ impl<T: Io> Shared<T> {
     /// Reads for a half that does not receive at the moment, as far as that is no loss to it.
     fn serve(&self, driver: &mut Driver<T>, cx: &mut Context<'_>) -> Result<(), Error> {
         match self.hub.presence() {
-            Presence::Gone => match driver.poll_over(cx, false) {
+            Presence::Gone => match driver.poll_over(cx, Rest::Discarded) {
                 Poll::Ready(result) => return result,
                 Poll::Pending => return Ok(()),
             },
@@ -433,9 +443,11 @@ impl<T: Io> Shared<T> {
             if driver.end().is_none() {
                 match self.hub.presence() {
                     // It sees the connection to its end.
-                    Presence::Waiting | Presence::Woken => {}
-                    Presence::Idle => ready!(driver.poll_over(cx, true))?,
-                    Presence::Gone => ready!(driver.poll_over(cx, false))?,
+                    Presence::Waiting => {}
+                    // It will, unless it stopped polling without a word.
+                    Presence::Woken => ready!(driver.poll_over(cx, Rest::Left))?,
+                    Presence::Idle => ready!(driver.poll_over(cx, Rest::Kept))?,
+                    Presence::Gone => ready!(driver.poll_over(cx, Rest::Discarded))?,
                 }
             }
             if driver.end().is_none() {
@@ -468,7 +480,8 @@ impl<T: Io> Shared<T> {
         let before = state.mark();
         state.driver.start_close(frame);
         let cx = &mut Context::from_waker(&self.waker);
-        let _ = state.driver.poll_write_some(cx);
+        // The deadline begins now, whoever is the first to wait for it.
+        let _ = state.driver.poll_write_some(cx).and_then(|()| state.driver.poll_stamp(cx));
         self.tell(state, &before);
     }
 
@@ -479,7 +492,7 @@ impl<T: Io> Shared<T> {
         if *before != after {
             self.hub.wake_senders(None);
         }
-        if before.open != after.open || before.over != after.over {
+        if after.is_news(before) {
             self.hub.wake_receiver();
         }
     }

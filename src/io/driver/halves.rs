@@ -17,6 +17,18 @@ const MAX_CONTROL: usize = 16;
 /// How often a call that sends reads at most.
 const MAX_READS: usize = 16;
 
+/// What becomes of messages that still come while a half that sends drives the connection to its
+/// end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// They are kept for the half that receives, as many as make a message of the largest size, and
+    /// those behind them discarded.
+    Kept,
+    /// As many are kept, and those behind them left in the stream.
+    Left,
+    Discarded,
+}
+
 /// Events for the half that receives.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -212,25 +224,32 @@ impl<T: Io> Driver<T> {
         }
     }
 
-    /// Drives the connection to its end. What still comes is kept for the half that receives, as
-    /// much as a message may be, or else discarded.
+    /// Drives the connection to its end, or to where `rest` is left.
     pub(crate) fn poll_over(
         &mut self,
         cx: &mut Context<'_>,
-        keep: bool,
+        rest: Rest,
     ) -> Poll<Result<(), Error>> {
         let most = self.connection.config().max_message_size;
+        let keep = rest != Rest::Discarded;
         let mut kept = self.kept.take().filter(|_| keep);
         let result = loop {
+            if rest == Rest::Left && kept.as_ref().is_some_and(|kept| kept.bytes >= most) {
+                break Poll::Pending;
+            }
             // Nothing is held of what is discarded.
             let chunks = !keep || self.connection.is_in_chunks();
             let pace = if chunks { Pace::Chunks } else { Pace::Any };
             let polled = self.poll_to_end(cx, (Caller::Sending, pace), |event, _| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
                 if keep {
+                    let most = if rest == Rest::Left { usize::MAX } else { most };
                     kept.get_or_insert_with(Box::default).push(event, most);
                 }
-                if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                match ends || rest == Rest::Left {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             });
             match polled {
                 Poll::Ready(Ok(Some(()))) => {}
