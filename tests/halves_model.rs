@@ -6,122 +6,19 @@ mod common;
 mod support;
 
 use common::other;
-use core::{
-    cell::{Cell, RefCell},
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use core::cell::{Cell, RefCell};
 use fullduplex::{
     CloseCode, Closed, FlushPolicy, Role, Side,
     tokio::{Reader, WebSocket, Writer},
 };
 use proptest::prelude::*;
-use std::{rc::Rc, sync::Arc};
-use support::{Woken, paused, quiet, watchdog};
+use std::rc::Rc;
+use support::{
+    paused, quiet,
+    tasks::{Dice, Task, dropped, pause, run_all},
+    watchdog,
+};
 use tokio::io::{DuplexStream, duplex};
-
-/// A generator that a seed determines.
-#[derive(Clone)]
-struct Dice(Rc<Cell<u64>>);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(Rc::new(Cell::new(seed | 1)))
-    }
-
-    fn below(&self, end: u64) -> u64 {
-        let mut x = self.0.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.0.set(x);
-        (x >> 11) % end
-    }
-
-    fn one_in(&self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
-type Task = Pin<Box<dyn Future<Output = ()>>>;
-
-/// Polls tasks that were woken, one at a time, in an order that the dice say.
-///
-/// # Panics
-/// When none is woken and not all are done.
-fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice) {
-    let mut tasks: Vec<(&str, Task, Arc<Woken>, Waker, bool)> = tasks
-        .into_iter()
-        .map(|(name, task)| {
-            let (woken, waker) = Woken::new();
-            (name, task, woken, waker, true)
-        })
-        .collect();
-    for _ in 0..1_000_000 {
-        if tasks.is_empty() {
-            return;
-        }
-        for task in &mut tasks {
-            task.4 |= task.2.take() > 0;
-        }
-        let ready: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].4).collect();
-        if ready.is_empty() {
-            let names: Vec<_> = tasks.iter().map(|task| task.0).collect();
-            panic!("nobody will ever wake {names:?}");
-        }
-        let pick = ready[dice.below(ready.len() as u64) as usize];
-        let (_, task, _, waker, woken) = &mut tasks[pick];
-        *woken = false;
-        if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
-            drop(tasks.swap_remove(pick));
-        }
-    }
-    panic!("it goes on for ever");
-}
-
-/// A future that is dropped after some polls: then `None`.
-struct Dropped<F> {
-    future: Option<Pin<Box<F>>>,
-    polls: u64,
-}
-
-fn dropped<F: Future>(future: F, polls: u64) -> Dropped<F> {
-    Dropped { future: Some(Box::pin(future)), polls }
-}
-
-impl<F: Future> Future for Dropped<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            self.future = None;
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        let Some(future) = &mut self.future else { return Poll::Ready(None) };
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.polls == 0 => {
-                self.future = None;
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-/// Lets the others go first.
-async fn pause() {
-    let mut paused = false;
-    core::future::poll_fn(|cx| {
-        if core::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// What a writer has sent: each message, and whether it certainly was.
 type Sent = Rc<RefCell<Vec<(String, bool)>>>;
@@ -238,7 +135,7 @@ fn one_case(seed: u64) {
         }
     };
     let role = if dice.one_in(2) { Role::Client } else { Role::Server };
-    let mut tasks: Vec<(&'static str, Task)> = Vec::new();
+    let mut tasks: Vec<(&'static str, Task<'_>)> = Vec::new();
     let mut ends = Vec::new();
     let writing = Rc::new(Cell::new(0));
     let ways = [(a, role, "a"), (b, other(role), "b")];
@@ -282,7 +179,7 @@ fn one_case(seed: u64) {
         }
         ends.push(end);
     }
-    run_all(tasks, &dice);
+    run_all(tasks, &dice, || false);
     check(&ends[0].sent, &ends[1].got.borrow());
     check(&ends[1].sent, &ends[0].got.borrow());
     for (end, first) in ends.iter().zip([Side::Local, Side::Remote]) {
