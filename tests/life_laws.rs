@@ -73,6 +73,8 @@ struct Author {
     said: Vec<(Seen, Option<bool>)>,
     /// A message in fragments that is not finished: whether it is text, and what it says so far.
     begun: Option<(bool, String)>,
+    /// Whether it may also be that a message was not finished.
+    torn: bool,
 }
 
 struct Case {
@@ -302,7 +304,7 @@ impl Case {
     }
 
     fn author(&self, name: &str) -> Author {
-        Author { name: name.into(), number: 0, said: Vec::new(), begun: None }
+        Author { name: name.into(), number: 0, said: Vec::new(), begun: None, torn: false }
     }
 
     /// A call that failed, but for one that the caller may not make now, says that the connection is
@@ -498,6 +500,8 @@ impl Case {
             }
             *so_far += &piece;
             if fin {
+                // All of it was taken, or only what came before.
+                author.torn |= sure.is_none();
                 let (text, content) = (*text, so_far.clone());
                 return author.said.push((seen(text, content), sure));
             }
@@ -621,6 +625,10 @@ impl Case {
                     }
                     self.send(&mut writer, mine, false).await;
                 }
+                // Others may wait for that.
+                while mine.begun.is_some() && writer.is_open() {
+                    self.send_fragments(&mut writer, mine, false).await;
+                }
                 if closes {
                     while W::BLOCKS && !gone.get() {
                         pause().await;
@@ -672,7 +680,8 @@ impl Case {
 
         let messages: Vec<_> = got.iter().filter(|seen| is_message(seen)).collect();
         let authors = self.authors.borrow();
-        let unfinished = authors.iter().filter(|author| author.begun.is_some()).count() as u64;
+        let unfinished = |author: &&Author| author.begun.is_some() || author.torn;
+        let unfinished = authors.iter().filter(unfinished).count() as u64;
         let count = messages.len() as u64 + unsent.messages;
         let said = || authors.iter().flat_map(|author| &author.said);
         let least = said().filter(|(_, sure)| *sure == Some(true)).count() as u64;
@@ -688,7 +697,7 @@ impl Case {
         for author in authors.iter() {
             let mut arrived = messages.iter().filter(|seen| is_by(seen, &author.name)).peekable();
             let mut lost = None;
-            for (message, sure) in &author.said {
+            for (message, sure) in said().filter(|(message, _)| is_by(message, &author.name)) {
                 if arrived.next_if(|next| **next == message).is_some() {
                     assert_eq!(lost, None, "it was lost, and not what came behind it");
                     assert!(*sure != Some(false), "{message:?} was not accepted");
@@ -787,6 +796,9 @@ fn live<W: Whole>(seed: u64, splits: bool, time: &Runtime) {
                 return case.check(&halves.1);
             };
             ws = W::reunite(reader, writer);
+            // What a writer has left unfinished can be gone on with.
+            let mut authors = case.authors.borrow_mut();
+            mine.begun = authors.iter_mut().find_map(|left| left.begun.take()).or(mine.begun);
         } else {
             let whole: Task<'_> = Box::pin(case.whole(&mut ws, &mut mine, last));
             run_all(vec![("whole", whole)], dice, &mut idle);
@@ -812,7 +824,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn live_often<W: Whole>(splits: bool) {
-    let (cases, first) = (number("LIFE_CASES", 1_500), number("LIFE_SEED", 1));
+    let (cases, first) = (number("LIFE_CASES", 2_000), number("LIFE_SEED", 1));
     println!("LIFE_CASES={cases} LIFE_SEED={first}");
     let runtime = paused();
     let mut dog = watchdog();
