@@ -970,3 +970,21 @@ fn fragments_are_written_one_by_one() {
         });
     }
 }
+
+/// A message that ends with the connection keeps nobody from learning of that.
+#[test]
+fn an_end_in_the_middle_of_chunks_is_the_end_for_all_that_receive() {
+    let begun = || frame(Role::Server, 0x02, b"begun");
+    let script = || Script::reading([Step::Bytes(begun()), Step::Eof]);
+    for events in [false, true] {
+        on_all(Role::Server, &quiet(), script, |ws, _| {
+            assert_eq!(ws.recv_chunk().unwrap().unwrap().as_bytes(), b"begun");
+            assert!(matches!(ws.recv_chunk(), Err(Error::Abnormal)));
+            match events {
+                false => assert!(matches!(ws.recv(), Ok(None))),
+                true => assert!(matches!(ws.recv_event(), Ok(None))),
+            }
+            assert_eq!(ws.closed(), Some(&Closed::Abnormal));
+        });
+    }
+}

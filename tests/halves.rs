@@ -239,6 +239,21 @@ fn tokio_test_spawn(writer: Writer<Script>, text: &str) -> Sending {
 }
 
 #[test]
+fn a_message_that_was_begun_before_the_split_is_the_first_writers() {
+    let script = Script::new();
+    let mut ws = WebSocket::from_parts(script.clone(), Role::Server, quiet(), []);
+    run(ws.send_fragment("a", false)).unwrap();
+    let (_reader, writer) = ws.split();
+    let second = writer.clone();
+    assert!(!is_ready(second.send_fragment("b", true)), "it waits");
+    run(writer.send_fragment("c", true)).unwrap();
+    run(second.send_fragment("d", true)).unwrap();
+    let frames = split(Role::Server, &script.written());
+    let seen: Vec<(u8, &[u8])> = frames.iter().map(|frame| (frame.0, &frame.1[..])).collect();
+    assert_eq!(seen, [(0x01, &b"a"[..]), (0x80, b"c"), (0x81, b"d")]);
+}
+
+#[test]
 fn nothing_goes_inside_a_message_in_fragments() {
     let runtime = paused();
     let _time = runtime.enter();

@@ -1,5 +1,6 @@
 //! Owned halves under an executor that polls only what was woken, in any order, and drops futures at
-//! any poll, on streams that wake in the middle of a poll: whatever the order, nothing is lost, doubled or left asleep (KNOWN-FAILURES 48).
+//! any poll, on streams that wake in the middle of a poll: whatever the order, nothing is lost, doubled
+//! or left asleep (KNOWN-FAILURES 48).
 #![cfg(feature = "tokio")]
 
 mod common;
@@ -17,32 +18,13 @@ use fullduplex::{
 };
 use futures_util::StreamExt;
 use proptest::prelude::*;
-use std::{io, rc::Rc, sync::Arc};
-use support::{Woken, paused, quiet, watchdog};
+use std::{io, rc::Rc};
+use support::{
+    paused, quiet,
+    tasks::{Dice, Task, dropped, pause, run_all},
+    watchdog,
+};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
-
-/// A generator that a seed determines.
-#[derive(Clone)]
-struct Dice(Rc<Cell<u64>>);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(Rc::new(Cell::new(seed | 1)))
-    }
-
-    fn below(&self, end: u64) -> u64 {
-        let mut x = self.0.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.0.set(x);
-        (x >> 11) % end
-    }
-
-    fn one_in(&self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// Who is to be woken for what a stream has withheld.
 type Owed = Rc<RefCell<Vec<Waker>>>;
@@ -115,93 +97,6 @@ impl AsyncWrite for Late {
             false => Pin::new(&mut self.stream).poll_shutdown(cx),
         }
     }
-}
-
-type Task = Pin<Box<dyn Future<Output = ()>>>;
-
-/// Polls tasks that were woken, one at a time, in an order that the dice say.
-///
-/// # Panics
-/// When none is woken and not all are done.
-fn run_all(tasks: Vec<(&'static str, Task)>, dice: &Dice, owed: &Owed) {
-    let mut tasks: Vec<(&str, Task, Arc<Woken>, Waker, bool)> = tasks
-        .into_iter()
-        .map(|(name, task)| {
-            let (woken, waker) = Woken::new();
-            (name, task, woken, waker, true)
-        })
-        .collect();
-    for _ in 0..1_000_000 {
-        if tasks.is_empty() {
-            return;
-        }
-        if dice.one_in(4) {
-            wake_owed(owed);
-        }
-        for task in &mut tasks {
-            task.4 |= task.2.take() > 0;
-        }
-        let ready: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].4).collect();
-        if ready.is_empty() && !owed.borrow().is_empty() {
-            wake_owed(owed);
-            continue;
-        }
-        if ready.is_empty() {
-            let names: Vec<_> = tasks.iter().map(|task| task.0).collect();
-            panic!("nobody will ever wake {names:?}");
-        }
-        let pick = ready[dice.below(ready.len() as u64) as usize];
-        let (_, task, _, waker, woken) = &mut tasks[pick];
-        *woken = false;
-        if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
-            drop(tasks.swap_remove(pick));
-        }
-    }
-    panic!("it goes on for ever");
-}
-
-/// A future that is dropped after some polls: then `None`.
-struct Dropped<F> {
-    future: Option<Pin<Box<F>>>,
-    polls: u64,
-}
-
-fn dropped<F: Future>(future: F, polls: u64) -> Dropped<F> {
-    Dropped { future: Some(Box::pin(future)), polls }
-}
-
-impl<F: Future> Future for Dropped<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            self.future = None;
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        let Some(future) = &mut self.future else { return Poll::Ready(None) };
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.polls == 0 => {
-                self.future = None;
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-/// Lets the others go first.
-async fn pause() {
-    let mut paused = false;
-    core::future::poll_fn(|cx| {
-        if core::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// What a writer has sent: each message, and whether it certainly was.
@@ -326,7 +221,7 @@ fn one_case(seed: u64) {
         }
     };
     let role = if dice.one_in(2) { Role::Client } else { Role::Server };
-    let mut tasks: Vec<(&'static str, Task)> = Vec::new();
+    let mut tasks: Vec<(&'static str, Task<'_>)> = Vec::new();
     let mut ends = Vec::new();
     let writing = Rc::new(Cell::new(0));
     let ways = [(a, role, "a"), (b, other(role), "b")];
@@ -352,11 +247,12 @@ fn one_case(seed: u64) {
         let (got, ended) = (Rc::clone(&end.got), Rc::clone(&end.ended));
         tasks.push(("reader", Box::pin(read(reader, dice.clone(), got, ended))));
         if side == "a" {
-            let (writing, dice) = (Rc::clone(&writing), dice.clone());
+            let (writing, dice, owed) = (Rc::clone(&writing), dice.clone(), Rc::clone(&owed));
             tasks.push((
                 "closer",
                 Box::pin(async move {
                     while writing.get() > 0 {
+                        wake_owed(&owed); // somebody is always ready as long as this waits
                         pause().await;
                     }
                     let close = || writer.close(CloseCode::NORMAL, "bye");
@@ -372,7 +268,11 @@ fn one_case(seed: u64) {
         }
         ends.push(end);
     }
-    run_all(tasks, &dice, &owed);
+    run_all(tasks, &dice, || {
+        let late = !owed.borrow().is_empty();
+        wake_owed(&owed);
+        late
+    });
     check(&ends[0].sent, &ends[1].got.borrow());
     check(&ends[1].sent, &ends[0].got.borrow());
     for (end, first) in ends.iter().zip([Side::Local, Side::Remote]) {

@@ -182,9 +182,10 @@ impl Connection {
     }
 
     /// Whether a message is under way of which [`receive_chunk`](Self::receive_chunk) hands on
-    /// parts: then [`receive`](Self::receive) may not be called.
+    /// parts: then [`receive`](Self::receive) may not be called. Of one that the end of the connection
+    /// has cut off, nothing more comes.
     pub fn is_in_chunks(&self) -> bool {
-        self.receiver.is_passing()
+        self.receiver.is_passing() && !self.state.is_over()
     }
 
     /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.

@@ -14,6 +14,9 @@ use core::{
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The id of the first writer.
+const FIRST: u64 = 0;
+
 /// A connection in two halves.
 pub(crate) struct Shared<T> {
     state: Mutex<State<T>>,
@@ -268,11 +271,11 @@ impl<T: Io> Shared<T> {
     pub(crate) fn new(mut driver: Driver<T>) -> Self {
         driver.share();
         let hub = Arc::new(Hub::default());
-        // A message that is under way is gone on with by the first who sends.
-        let fragmenting = driver.connection.is_in_fragments().then_some(0);
+        // The first writer goes on with what was begun before there were halves.
+        let fragmenting = driver.connection.is_in_fragments().then_some(FIRST);
         let state = State { driver, fragmenting, orphaned: false, turns: VecDeque::new() };
         let waker = Arc::clone(&hub).into();
-        Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(0) }
+        Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(FIRST) }
     }
 
     /// The connection, which nobody shares any more.

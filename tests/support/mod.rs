@@ -2,7 +2,11 @@
 //! trait, an executor that notices a lost wakeup, and an end to everything that hangs.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
+#[cfg(feature = "tokio")]
+pub(crate) mod life;
 pub(crate) mod script;
+#[cfg(feature = "tokio")]
+pub(crate) mod tasks;
 
 pub(crate) use script::{Script, Step};
 

@@ -6,7 +6,7 @@ use core::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use fullduplex::blocking::Timeouts;
+use fullduplex::blocking::{Duplex, Timeouts};
 use std::{
     collections::VecDeque,
     io::{self, ErrorKind, IoSlice, Read, Write},
@@ -103,6 +103,24 @@ impl Script {
         let wakers = [state.reader.take(), state.writer.take()];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Lets one direction go on that somebody waits for, and wakes who waits: whether anybody did.
+    pub(crate) fn go_on_one_way(&self, reads_first: bool) -> bool {
+        let mut state = self.state();
+        let reads = state.reader.is_some() && (reads_first || state.writer.is_none());
+        let State { reader, writer, writes, flushes, shutdowns, .. } = &mut *state;
+        if !reads {
+            // A read has taken its `Stall` out already.
+            for script in [writes, flushes, shutdowns] {
+                if let Some(Step::Stall) = script.front() {
+                    script.pop_front();
+                }
+            }
+        }
+        let waker = if reads { reader.take() } else { writer.take() };
+        drop(state);
+        waker.map(Waker::wake).is_some()
     }
 
     pub(crate) fn written(&self) -> Vec<u8> {
@@ -257,6 +275,24 @@ impl Timeouts for Script {
 
     fn has_timeouts(&self) -> bool {
         false
+    }
+}
+
+impl Duplex for Script {
+    fn half(&self) -> impl Read + Write {
+        self.clone()
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.state().blocking = !nonblocking;
+        Ok(())
+    }
+
+    fn shutdown_both(&self) -> io::Result<()> {
+        let mut state = self.state();
+        (state.reads, state.writes) =
+            ([Step::Eof].into(), [Step::Error(ErrorKind::BrokenPipe)].into());
+        Ok(())
     }
 }
 
