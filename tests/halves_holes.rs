@@ -259,8 +259,7 @@ fn a_writer_goes_on_behind_what_the_reader_has_written() {
     // The stream is ready before it says so.
     script.state().writes.clear();
     woken.take();
-    let cx = &mut Context::from_waker(core::task::Waker::noop());
-    assert!(pin!(reader.recv()).poll(cx).is_pending());
+    let (_receiving, _) = waiting(async move { reader.recv().await });
     assert!(woken.take() > 0);
     run(sending).unwrap();
 }
@@ -444,6 +443,21 @@ fn a_group_answers_pings_of_members_without_readers() {
     run(room.send("x"));
     let frames = split(Role::Server, &script.written());
     assert!(frames.iter().any(|frame| frame.0 == 0x8a));
+}
+
+/// A member whose message in fragments goes on is one that is slow, for now.
+#[test]
+fn a_member_in_the_middle_of_a_message_stays() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let script = Script::new();
+    let (_reader, writer) = halves(&script, Role::Server, quiet());
+    let room = Broadcast::new(SlowConsumer::DropMessage);
+    room.join(writer.clone());
+    run(writer.send_fragment("a", false)).unwrap();
+    assert_eq!(run(room.send("x")).dropped, 1);
+    run(writer.send_fragment("b", true)).unwrap();
+    assert_eq!(run(room.send("y")).sent, 1);
 }
 
 /// Calls that are dropped leave no waker behind, and wake nobody who does not wait any more.
