@@ -22,6 +22,9 @@
 //! - On anything else, or to own every byte: [`Connection`], behind a [`handshake`].
 //! - Only frames: [`frame`].
 //!
+//! What each call does on a peer that takes nothing, and what each side sees of the end, are tables of
+//! the [guide].
+//!
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
@@ -88,6 +91,8 @@ mod connection;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 pub mod frame;
+#[cfg(doc)]
+pub mod guide;
 pub mod handshake;
 mod input;
 #[cfg(feature = "std")]

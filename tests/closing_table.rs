@@ -33,10 +33,19 @@ struct Peer {
 enum Ends {
     /// It shuts its side of the stream down.
     Eof,
+    /// It does so when we have.
+    Behind,
     /// It drops the stream with unread input, which resets it.
     Reset,
     /// It keeps the stream, and says no more.
     Never,
+}
+
+impl Ends {
+    /// §7.1.1: the server ends TCP first.
+    fn in_order(role: Role) -> Self {
+        if role == Role::Server { Self::Behind } else { Self::Eof }
+    }
 }
 
 /// What is seen of it.
@@ -54,7 +63,8 @@ struct Seen {
 
 /// A connection in some adapter.
 trait Conn {
-    fn feed(&mut self, message: Message);
+    /// Queues a message, and writes it if that can be done.
+    fn give(&mut self, message: Message, writes: bool);
     /// Receives, or closes, to the end: what each half was told. And the messages that were given.
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>);
     /// How it ended, if it has, after one more receive.
@@ -101,8 +111,11 @@ macro_rules! drain {
 const CODE: CloseCode = CloseCode::GOING_AWAY;
 
 impl Conn for blocking::WebSocket<TcpStream> {
-    fn feed(&mut self, message: Message) {
+    fn give(&mut self, message: Message, writes: bool) {
         self.feed(message).unwrap();
+        if writes {
+            self.flush().unwrap();
+        }
     }
 
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>) {
@@ -125,8 +138,11 @@ impl Conn for blocking::WebSocket<TcpStream> {
 }
 
 impl Conn for (blocking::Reader<TcpStream>, blocking::Writer<TcpStream>) {
-    fn feed(&mut self, message: Message) {
+    fn give(&mut self, message: Message, writes: bool) {
         self.1.feed(message).unwrap();
+        if writes {
+            self.1.flush().unwrap();
+        }
     }
 
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>) {
@@ -159,8 +175,11 @@ impl Conn for (blocking::Reader<TcpStream>, blocking::Writer<TcpStream>) {
 struct OnTokio<C>(C, tokio::runtime::Runtime);
 
 impl Conn for OnTokio<fullduplex::tokio::WebSocket<Script>> {
-    fn feed(&mut self, message: Message) {
+    fn give(&mut self, message: Message, writes: bool) {
         self.0.feed(message).unwrap();
+        if writes {
+            self.1.block_on(self.0.flush()).unwrap();
+        }
     }
 
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>) {
@@ -191,8 +210,11 @@ impl Conn for OnTokio<fullduplex::tokio::WebSocket<Script>> {
 type TokioHalves = (fullduplex::tokio::Reader<Script>, fullduplex::tokio::Writer<Script>);
 
 impl Conn for OnTokio<TokioHalves> {
-    fn feed(&mut self, message: Message) {
+    fn give(&mut self, message: Message, writes: bool) {
         self.0.1.feed(message).unwrap();
+        if writes {
+            self.1.block_on(self.0.1.flush()).unwrap();
+        }
     }
 
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>) {
@@ -240,7 +262,7 @@ fn on_all(
             script.state().reads.clear();
         }
         script.state().reads.extend(match peer.ends {
-            Ends::Eof => Some(Step::Eof),
+            Ends::Eof | Ends::Behind => Some(Step::Eof),
             Ends::Reset => Some(Step::Error(ErrorKind::ConnectionReset)),
             Ends::Never => None,
         });
@@ -298,7 +320,7 @@ fn play(peer: &Peer, mut stream: TcpStream, over: &mpsc::Receiver<()>) -> Vec<u8
             return bytes;
         }
         Ends::Eof => stream.shutdown(Shutdown::Write).unwrap(),
-        Ends::Never => {}
+        Ends::Behind | Ends::Never => {}
     }
     if !peer.takes {
         let _ = over.recv();
@@ -334,7 +356,7 @@ fn row(
         on_all(role, config, &peer, |adapter, conn, written| {
             let what = format!("{adapter}, {role:?}");
             if let Some(message) = &backlog {
-                conn.feed(message.clone());
+                conn.give(message.clone(), peer.takes);
             }
             let (results, messages) = conn.end(peer.we_close);
             for result in &results {
@@ -385,24 +407,30 @@ fn it_answers_our_close() {
     row(
         &quiet(),
         None,
-        |role| Peer { we_close: true, sends: close(role, 1001), ends: Ends::Eof, takes: true },
+        |role| Peer {
+            we_close: true,
+            sends: close(role, 1001),
+            ends: Ends::in_order(role),
+            takes: true,
+        },
         |_| Seen { closed: "Clean Local 1001", ..CLEAN },
     );
 }
 
 #[test]
 fn it_closes_first() {
-    let peer = |sends| Peer { we_close: false, sends, ends: Ends::Eof, takes: true };
+    let peer =
+        |role, sends| Peer { we_close: false, sends, ends: Ends::in_order(role), takes: true };
     row(
         &quiet(),
         None,
-        |role| peer(close(role, 4000)),
+        |role| peer(role, close(role, 4000)),
         |_| Seen { closed: "Clean Remote 4000", codes: &[4000], ..CLEAN },
     );
     row(
         &quiet(),
         None,
-        |role| peer(frame(role, 0x88, b"")),
+        |role| peer(role, frame(role, 0x88, b"")),
         |_| Seen { closed: "Clean Remote 1005", codes: &[1005], ..CLEAN },
     );
 }
@@ -415,7 +443,7 @@ fn it_closes_with_a_code_that_is_not_allowed() {
             row(
                 &quiet(),
                 None,
-                |role| Peer { we_close, sends: close(role, code), ends: Ends::Eof, takes: true },
+                |role| Peer { we_close, sends: close(role, code), ends: Ends::Behind, takes: true },
                 |_| Seen { told: "Protocol", closed: "Failed 1002", codes, ..CLEAN },
             );
         }
@@ -446,7 +474,7 @@ fn it_sends_data_after_its_close() {
             |role| {
                 let mut sends = close(role, 1001);
                 sends.extend(frames(role, &[(0x81, b"late"), (0x88, b""), (0xff, b"wrong")]));
-                Peer { we_close, sends, ends: Ends::Eof, takes: true }
+                Peer { we_close, sends, ends: Ends::in_order(role), takes: true }
             },
             |_| Seen { closed, ..CLEAN },
         );
@@ -461,7 +489,7 @@ fn it_keeps_sending_while_we_close() {
         None,
         |role| {
             let sends = [texts(role), close(role, 1001)].concat();
-            Peer { we_close: true, sends, ends: Ends::Eof, takes: true }
+            Peer { we_close: true, sends, ends: Ends::in_order(role), takes: true }
         },
         |_| Seen { closed: "Clean Local 1001", messages: 100, ..CLEAN },
     );
@@ -484,7 +512,7 @@ fn it_resets_before_its_close() {
     for (we_close, codes) in [(false, &[][..]), (true, &[1001])] {
         row(
             &quiet(),
-            Some("never read".into()),
+            (!we_close).then(|| "never read".into()),
             |_| Peer { we_close, sends: vec![], ends: Ends::Reset, takes: true },
             |role| Seen {
                 told: "Io(ConnectionReset)",
@@ -570,7 +598,7 @@ fn it_breaks_the_protocol() {
                 None,
                 |role| {
                     let sends = [frame(role, 0x81, b"text"), wrong(role), close(role, 1000)];
-                    Peer { we_close, sends: sends.concat(), ends: Ends::Eof, takes: true }
+                    Peer { we_close, sends: sends.concat(), ends: Ends::Behind, takes: true }
                 },
                 |_| Seen {
                     told: "Protocol",
