@@ -53,9 +53,9 @@
 //! # Blocking
 //! As above, where "waits" is a call that blocks, with one difference: on an unsplit
 //! [`WebSocket`](crate::blocking::WebSocket) `recv` and `run` write what waits before they read, and
-//! block there, since the standard library cannot wait for both directions. A
-//! [`Reader`](crate::blocking::Reader) gives a write 10 ms, then reads, and tries again every
-//! 100 ms.
+//! block there until some deadline has them look up, keepalive's every quarter of its interval: the
+//! standard library cannot wait for both directions. A [`Reader`](crate::blocking::Reader) gives a
+//! write 10 ms, then reads, and tries again every 100 ms.
 //!
 //! # What ends the wait
 //! Deadlines run while a call waits, each with an error; then the connection is over, and
@@ -66,6 +66,9 @@
 //! | [`keepalive`](crate::Config::keepalive): nothing was received for the interval, and no byte of the backlog taken for `pong_timeout` after; then `close_timeout` for the Close, which is not taken either | on; 50 to 57 s in all | `Timeout(Pong)` |
 //! | [`idle_timeout`](crate::Config::idle_timeout): no part of a message was sent or received; then `close_timeout` | off | `Timeout(Idle)` |
 //! | [`close_timeout`](crate::Config::close_timeout), from the first Close on | 5 s | `Timeout(Close)`; `Unsent` if the peer's Close has come |
+//!
+//! Who waits for room may be told `Closed` instead, as soon as the peer is given up; `recv` and
+//! `closed` say why.
 //!
 //! A peer that takes a byte now and then is slow, not dead. Nor is one dead that takes nothing and
 //! goes on sending: while somebody receives from it none of these deadlines passes. Where that must not
