@@ -10,13 +10,13 @@ mod support;
 use common::{BOTH, close_body, frame, head, other, split};
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, Config, Error, FlushPolicy, Keepalive, Message, Role, SendErrorReason, TimeoutError,
-    blocking,
+    CloseCode, Config, Error, FlushPolicy, IntoMessage, Keepalive, Message, Role, SendError,
+    SendErrorReason, TimeoutError, blocking,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket, Writer},
 };
 use heap::measure;
 use std::io::{ErrorKind, Write};
-use support::{Script, Step, paused, poll_times, quiet, run, tcp_pair, watchdog};
+use support::{Script, Step, paused, poll_times, quiet, tcp_pair, watchdog};
 use tokio::{
     io::{DuplexStream, duplex},
     time::timeout,
@@ -91,6 +91,7 @@ fn blocked<T>(result: Result<T, Error>) -> Outcome {
     }
 }
 
+/// A call that may wait; with `await`, of an async adapter.
 macro_rules! waits {
     ($call:expr, $conn:expr $(, $wait:tt)?) => {
         match $call {
@@ -101,27 +102,6 @@ macro_rules! waits {
             Call::Flush => $conn.flush()$(.$wait)?,
             Call::Close => $conn.close(CloseCode::NORMAL, "more")$(.$wait)?,
             Call::Feed => unreachable!("it never waits"),
-        }
-    };
-}
-
-macro_rules! call {
-    ($call:expr, $conn:expr, $outcome:ident) => {
-        match $call {
-            Call::Ready => $outcome($conn.ready()),
-            Call::Send => $outcome($conn.send("more")),
-            Call::Fragment => $outcome($conn.send_fragment("more", false)),
-            Call::Ping => $outcome($conn.ping("more")),
-            Call::Flush => $outcome($conn.flush()),
-            Call::Close => $outcome($conn.close(CloseCode::NORMAL, "more")),
-            Call::Feed => match $conn.feed("more") {
-                Ok(()) => Returns,
-                Err(error) => {
-                    assert_eq!(error.reason, SendErrorReason::Full);
-                    assert_eq!(error.message, "more", "it is handed back");
-                    Refused
-                }
-            },
         }
     };
 }
@@ -161,17 +141,25 @@ impl Conn {
 
     fn call(&mut self, call: Call) -> Outcome {
         match self {
-            Self::Tokio(ws) => call!(call, ws, polled),
-            Self::Halves(_, writer) => call!(call, writer, polled),
-            Self::Blocking(ws) => call!(call, ws, blocked),
+            _ if call == Call::Feed => match self.feed("more") {
+                Ok(()) => Returns,
+                Err(error) => {
+                    assert_eq!(error.reason, SendErrorReason::Full);
+                    assert_eq!(error.message, "more", "it is handed back");
+                    Refused
+                }
+            },
+            Self::Tokio(ws) => polled(async { waits!(call, ws, await) }),
+            Self::Halves(_, writer) => polled(async { waits!(call, writer, await) }),
+            Self::Blocking(ws) => blocked(waits!(call, ws)),
         }
     }
 
-    fn feed(&mut self, message: Message) {
+    fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         match self {
-            Self::Tokio(ws) => ws.feed(message).unwrap(),
-            Self::Halves(_, writer) => writer.feed(message).unwrap(),
-            Self::Blocking(ws) => ws.feed(message).unwrap(),
+            Self::Tokio(ws) => ws.feed(message),
+            Self::Halves(_, writer) => writer.feed(message),
+            Self::Blocking(ws) => ws.feed(message),
         }
     }
 
@@ -221,7 +209,7 @@ fn row(call: Call, config: &Config, expected: [(Outcome, bool); 3]) {
                 for (mut conn, script) in Conn::all(role, config) {
                     let what = format!("{}, {role:?}, {column}: {backlog}", conn.name());
                     let filling = filling(role, *backlog);
-                    filling.iter().for_each(|message| conn.feed(message.clone()));
+                    filling.iter().for_each(|message| conn.feed(message.clone()).unwrap());
                     assert_eq!(conn.unsent(), *backlog as u64, "{what}");
                     assert_eq!(conn.is_ready(), column == "under", "{what}");
                     let outcome = match call {
@@ -302,7 +290,7 @@ fn recv() {
             for (mut conn, script) in Conn::all(role, &config()) {
                 let what = format!("{}, {role:?}, {backlog}", conn.name());
                 let filling = filling(role, *backlog);
-                filling.iter().for_each(|message| conn.feed(message.clone()));
+                filling.iter().for_each(|message| conn.feed(message.clone()).unwrap());
                 for i in 0..1_000_u32 {
                     script.arrive(frame(role, 0x89, &i.to_be_bytes()));
                     script.arrive(frame(role, 0x81, i.to_string().as_bytes()));
@@ -326,7 +314,7 @@ fn recv() {
 
 /// From the mark on the handler is not called, and nothing is read.
 #[test]
-fn run_() {
+fn run() {
     let _watchdog = watchdog();
     let runtime = paused();
     let _time = runtime.enter();
@@ -336,7 +324,7 @@ fn run_() {
                 for (mut conn, script) in Conn::all(role, &config()) {
                     let what = format!("{}, {role:?}, {backlog}", conn.name());
                     let filling = filling(role, *backlog);
-                    filling.iter().for_each(|message| conn.feed(message.clone()));
+                    filling.iter().for_each(|message| conn.feed(message.clone()).unwrap());
                     script.arrive(frame(role, 0x81, b"text"));
                     let mut handled = 0;
                     let handle = |_: fullduplex::Incoming<'_>, _: &mut fullduplex::Outgoing<'_>| {
@@ -390,7 +378,7 @@ fn broadcast_send() {
                     assert_eq!(counts, expected, "{what}");
                     assert_eq!(room.missed(member).is_some(), stays, "{what}");
                     script.go_on(|state| state.writes.clear());
-                    assert!(run(other.flush()).is_ok(), "{what}");
+                    assert!(support::run(other.flush()).is_ok(), "{what}");
                     let last = split(role, &script.written()).pop();
                     match expected {
                         Some((1, ..)) => assert_eq!(last, Some((0x81, b"more".to_vec())), "{what}"),
