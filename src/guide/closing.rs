@@ -8,23 +8,24 @@
 //! | the peer | told | [`Closed`](crate::Closed), [code](crate::Closed::code) | Close that we send | TCP is shut down by us |
 //! |---|---|---|---|---|
 //! | answers our Close | `Ok`, `None` | `Clean`, `Local`, its code | ours | a server: at once; a client: when the server has |
-//! | closes first | `None`, `Ok` | `Clean`, `Remote`, its code; 1005 if it has none | its code; none if it has none | the same |
-//! | sends anything after its Close | as if it had not | as if it had not | | the same |
+//! | closes first | `None`, `Ok` | `Clean`, `Remote`, its code; 1005 if it has none | its code; none if it has none | a server: at once; a client: when the server has |
+//! | sends anything after its Close | as if it had not; nobody looks at it | as if it had not | as if it had not | as if it had not |
 //! | closes with a code that is not allowed | `Protocol` | `Failed`, 1006 | 1002 | at once, in both roles |
 //! | breaks the protocol or a limit | what came before it, then `Protocol` | `Failed`, 1006 | 1002, 1007, 1008, 1009 | at once, in both roles |
 //! | answers, or closes, and never ends TCP | after `close_timeout`, as if it had | as if it had | as if it had | as if it had; a client: after `close_timeout` |
 //! | never answers our Close | after `close_timeout`, `Timeout(Close)` | `TimedOut`, 1006 | ours | a server: when dropped; a client: then |
-//! | keeps sending while we close | `recv` gives it, `close` discards it; as above and at the end if it answers or not | | ours | |
-//! | takes nothing while we close | after `close_timeout`, `Timeout(Close)` | `TimedOut`, 1006 | ours waits behind the backlog | as above |
+//! | keeps sending while we close | a reader is given it, `close` of a `WebSocket` discards it; then as if it answers, or not | as if it answers, or not | ours | as if it answers, or not |
+//! | takes nothing while we close | after `close_timeout`, `Timeout(Close)` | `TimedOut`, 1006 | ours waits behind the backlog | a server: when dropped; a client: then |
 //! | the same, and its Close comes | after `close_timeout`, `Unsent` | `Unsent`, its code | ours waits | a server: when dropped; a client: then |
 //! | resets before its Close | `Io` | `Abnormal`, 1006 | none | it is gone |
 //! | resets behind its Close | `None`, `Ok` | `Clean`; `Unsent` if messages were not written | the answer, if it is still taken | it is gone |
 //! | ends TCP without a Close, inside a frame too | what came before it, then `Abnormal` | `Abnormal`, 1006 | none | a server: when dropped; a client: then |
 //! | does not answer keepalive | `Timeout(Pong)` | `TimedOut`, 1006 | 1011 | at once, without waiting for its end |
-//! | sends and takes no message for the `idle_timeout` | `Timeout(Idle)` | `TimedOut`, 1006 | 1001 | at once, in both roles |
+//! | neither sends nor takes a part of a message for the `idle_timeout` | `Timeout(Idle)` | `TimedOut`, 1006 | 1001 | at once, in both roles |
 //!
-//! After our own Close no second one goes out: who fails then is told nothing more, and the rest of the
-//! row holds.
+//! After our own Close no second one goes out: a peer that breaks a rule then is not told which, and
+//! the rest of the row holds. Messages that come behind our Close are the reader's if there is one. A
+//! blocking `Writer::close` leaves one half a second for a reader that is not in a call, then discards.
 //!
 //! # Who ends TCP first
 //! The server does, when both Closes are there and all is written (§7.1.1), so that the state that TCP
