@@ -23,6 +23,9 @@
 //! - On anything else, or to own every byte: [`Connection`], behind a [`handshake`].
 //! - Only frames: [`frame`].
 //!
+//! What each call does on a peer that takes nothing, and what each side sees of the end, are tables of
+//! the [guide].
+//!
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
@@ -93,6 +96,8 @@ pub mod deflate;
 pub mod frame;
 #[cfg(feature = "futures-io")]
 pub mod futures_io;
+#[cfg(doc)]
+pub mod guide;
 pub mod handshake;
 mod input;
 #[cfg(feature = "std")]

@@ -170,6 +170,9 @@ impl<T: AsyncIo> Writer<T> {
     /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, and the reader
     /// writes it, if one waits.
     ///
+    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
+    /// nothing.
+    ///
     /// # Errors
     /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
     /// failed, [`Error::Timeout`] if the peer takes nothing.
@@ -298,6 +301,8 @@ impl<T: AsyncIo> Writer<T> {
     /// comes. While none does, messages are kept for it up to
     /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, and those behind
     /// them discarded; if it was dropped, all are.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the

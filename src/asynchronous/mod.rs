@@ -15,6 +15,10 @@
 //! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
 //! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
 //!
+//! # Back-pressure and closing
+//! What each call does on a peer that takes nothing is [a table](crate::guide::backpressure), and so
+//! is [what each side sees](crate::guide::closing) of the end.
+//!
 //! # Messages too large to hold
 //! [`WebSocket::send_iter`], [`WebSocket::send_stream`], `send_reader` of the adapter and
 //! [`WebSocket::send_fragment`] send one message in fragments (RFC 6455 §5.4), and hold no more of it

@@ -120,6 +120,9 @@ impl<T: AsyncIo> WebSocket<T> {
     /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
     /// backlog is over the mark.
     ///
+    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
+    /// nothing.
+    ///
     /// # Errors
     /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
     /// failed, [`Error::Timeout`] if the peer takes nothing.
@@ -207,6 +210,8 @@ impl<T: AsyncIo> WebSocket<T> {
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
     /// are discarded. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the

@@ -41,7 +41,7 @@
 //! A call of [`WebSocket`] that waits keeps the connection busy: while a thread is in
 //! [`WebSocket::recv`], no other can send. Two peers that both wait in [`WebSocket::send`], each
 //! with full buffers, wait for ever, unless keepalive or a deadline ends it: let one of them
-//! receive.
+//! receive. [The guide](crate::guide::backpressure) has what waits when.
 //!
 //! [`WebSocket::split`] makes a [`Reader`] for one thread and a [`Writer`] for any number of others,
 //! none of which waits for another, over a stream that is a [`Duplex`]: `TcpStream`, `UnixStream`,

@@ -52,7 +52,7 @@ pub enum Side {
     Remote,
 }
 
-/// How a connection ended.
+/// How a connection ended. What a peer does to bring each about is [a table](crate::guide::closing).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {

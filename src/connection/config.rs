@@ -136,7 +136,7 @@ impl Config {
     /// and `run` does not call its handler. Messages are still accepted, up to
     /// [`max_unsent`](Self::max_unsent); where that is smaller it is the mark too. Default:
     /// 256 KiB, which keeps a fast connection busy. See
-    /// [back-pressure](crate::Connection#back-pressure).
+    /// [the table](crate::guide::backpressure) of what each call does.
     pub fn unsent_mark(mut self, bytes: usize) -> Self {
         self.unsent_mark = bytes.max(1);
         self

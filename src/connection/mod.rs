@@ -104,14 +104,10 @@ pub enum Role {
 /// from which on one ought to wait, and the [limit](Config::max_unsent), 1 MiB, from which on
 /// nothing more is accepted. With nothing waiting one is under both, whatever they are.
 ///
-/// | call | under the mark | from the mark on | from the limit on |
-/// |---|---|---|---|
-/// | [`is_ready`](Self::is_ready) | true | false | false |
-/// | [`send`](Self::send), `send_with`, [`send_fragment`](Self::send_fragment), [`ping`](Self::ping) | accepted, of any size | accepted, of any size | [`Full`](SendErrorReason::Full); the message is handed back |
-/// | [`receive`](Self::receive) of a ping | its pong is queued | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
-/// | [`close`](Self::close), answering a Close, failing | the Close is queued | the same | the same |
-/// | a keepalive ping | queued | the same | the same |
-/// | [`receive`](Self::receive) of messages | delivered | delivered; the adapters' `run` waits | the same |
+/// [`send`](Self::send), [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) are refused
+/// with [`Full`](SendErrorReason::Full) from there on; control frames that the protocol asks for, a
+/// Close and pings of keepalive never are. [A table](crate::guide::backpressure) has what each call
+/// does, in the adapters too.
 ///
 /// So at most the limit and one message wait, and some control frames. A core that is not ready
 /// says so, and does not stop anybody: whoever answers each message stops receiving while

@@ -10,7 +10,8 @@ use std::io;
 pub(crate) enum End {
     /// Not yet; with the error that broke the stream, if it is broken.
     Unreported(Option<io::Error>),
-    Reported,
+    /// With a copy of it, for those who send in another task or thread.
+    Reported(Option<io::Error>),
 }
 
 impl End {
@@ -25,13 +26,14 @@ impl End {
     pub(crate) fn take_broken(&mut self) -> Option<io::Error> {
         match self {
             Self::Unreported(error) => error.take(),
-            Self::Reported => None,
+            Self::Reported(_) => None,
         }
     }
 
     /// A copy of the error that broke the stream.
     pub(crate) fn broken_by(&self) -> Option<io::Error> {
-        let Self::Unreported(Some(error)) = self else { return None };
+        let (Self::Unreported(error) | Self::Reported(error)) = self;
+        let error = error.as_ref()?;
         Some(match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::new(error.kind(), error.to_string()),
@@ -40,9 +42,13 @@ impl End {
 
     /// How the connection ended, the first time; later nothing.
     pub(crate) fn report(&mut self, closed: Option<&Closed>) -> Result<(), Error> {
-        match mem::replace(self, Self::Reported) {
+        if let Self::Reported(_) = self {
+            return Ok(());
+        }
+        let reported = Self::Reported(self.broken_by());
+        match mem::replace(self, reported) {
             Self::Unreported(error) => outcome(closed, error),
-            Self::Reported => Ok(()),
+            Self::Reported(_) => Ok(()),
         }
     }
 }

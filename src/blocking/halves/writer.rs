@@ -67,6 +67,9 @@ impl<S: Duplex> Writer<S> {
     ///
     /// While another writer is in the middle of a message in fragments, this waits for its end.
     ///
+    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
+    /// nothing.
+    ///
     /// # Errors
     /// As [`WebSocket::send`](crate::blocking::WebSocket::send). [`Error::Send`] too if this writer
     /// is in the middle of a message itself, or another one was when it was dropped.
@@ -106,7 +109,7 @@ impl<S: Duplex> Writer<S> {
     }
 
     /// Waits until a message would be accepted: until it is this writer's turn and fewer than
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written. Another writer
+    /// [`Config::unsent_mark`](crate::Config::unsent_mark) bytes wait to be written. Another writer
     /// may take the room before this one uses it.
     ///
     /// # Errors
@@ -163,6 +166,8 @@ impl<S: Duplex> Writer<S> {
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
     /// order. Messages that still come are the reader's, if there is one; once it has left one
     /// lying for half a second, what comes is discarded. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the

@@ -1,0 +1,45 @@
+//! What each side sees of what the other one does at the end (RFC 6455 §7).
+//!
+//! In each row the peer does something, on a connection on which we receive or are closing: "told" is
+//! what the call returns that sees the connection to its end, `recv`, `run` or `close`;
+//! [`closed`](crate::Connection::closed) is there from then on. A further `recv` gives `None`. Of
+//! halves, each is told: a reader once, `Writer::close` each time.
+//!
+//! | the peer | told | [`Closed`](crate::Closed), [code](crate::Closed::code) | Close that we send | TCP is shut down by us |
+//! |---|---|---|---|---|
+//! | answers our Close | `Ok`, `None` | `Clean`, `Local`, its code | ours | a server: at once; a client: when the server has |
+//! | closes first | `None`, `Ok` | `Clean`, `Remote`, its code; 1005 if it has none | its code; none if it has none | a server: at once; a client: when the server has |
+//! | sends anything after its Close | as if it had not; nobody looks at it | as if it had not | as if it had not | as if it had not |
+//! | closes with a code that is not allowed | `Protocol` | `Failed`, 1006 | 1002 | at once, in both roles |
+//! | breaks the protocol or a limit | what came before it, then `Protocol` | `Failed`, 1006 | 1002, 1007, 1008, 1009 | at once, in both roles |
+//! | answers, or closes, and never ends TCP | after `close_timeout`, as if it had | as if it had | as if it had | as if it had; a client: after `close_timeout` |
+//! | never answers our Close | after `close_timeout`, `Timeout(Close)` | `TimedOut`, 1006 | ours | a server: when dropped; a client: then |
+//! | keeps sending while we close | a reader is given it, `close` of a `WebSocket` discards it; then as if it answers, or not | as if it answers, or not | ours | as if it answers, or not |
+//! | takes nothing while we close | after `close_timeout`, `Timeout(Close)` | `TimedOut`, 1006 | ours waits behind the backlog | a server: when dropped; a client: then |
+//! | the same, and its Close comes | after `close_timeout`, `Unsent` | `Unsent`, its code | ours waits | a server: when dropped; a client: then |
+//! | resets before its Close | `Io` | `Abnormal`, 1006 | none | it is gone |
+//! | resets behind its Close | `None`, `Ok` | `Clean`; `Unsent` if messages were not written | the answer, if it is still taken | it is gone |
+//! | ends TCP without a Close, inside a frame too | what came before it, then `Abnormal` | `Abnormal`, 1006 | none | a server: when dropped; a client: then |
+//! | does not answer keepalive | `Timeout(Pong)` | `TimedOut`, 1006 | 1011 | at once, without waiting for its end |
+//! | neither sends nor takes a part of a message for the `idle_timeout` | `Timeout(Idle)` | `TimedOut`, 1006 | 1001 | at once, in both roles |
+//!
+//! After our own Close no second one goes out: a peer that breaks a rule then is not told which, and
+//! the rest of the row holds. Messages that come behind our Close are the reader's if there is one. A
+//! blocking `Writer::close` leaves one half a second for a reader that is not in a call, then discards.
+//!
+//! # Who ends TCP first
+//! The server does, when both Closes are there and all is written (§7.1.1), so that the state that TCP
+//! keeps for a while is the client's. Whoever fails does, too, so that the peer gets to its end, and
+//! reads our Close, whatever it is doing. Then input is discarded up to the peer's end of TCP, since
+//! input that is not read would make TCP reset the connection and lose our Close: at most 64 MiB, and
+//! at most for what is left of `close_timeout`. The outcome is certain by then and does not change.
+//! Over TLS it is the `close_notify` that goes out.
+//!
+//! A server whose peer has ended TCP before it could ends its own side when it is dropped. To drop a
+//! connection that is over is always right.
+//!
+//! # What bounds it
+//! [`close_timeout`](crate::Config::close_timeout), 5 s, runs from the first Close, sent or received, or
+//! from the failure, to the end of TCP, as a whole: the backlog in front of our Close, the peer's answer
+//! and its end of TCP. It does so while a call is under way, of either half.
+//! [Keepalive](crate::Config::keepalive) and [`idle_timeout`](crate::Config::idle_timeout) end there.

@@ -1,0 +1,12 @@
+//! What holds across the layers, in tables: [back-pressure], what each call does on a peer that
+//! takes nothing; and [closing], what each side sees of what the other does. There is no code here.
+//!
+//! [back-pressure]: backpressure
+//! [closing]: closing
+#![cfg_attr(
+    not(feature = "tokio"),
+    allow(rustdoc::broken_intra_doc_links, reason = "it is about all adapters")
+)]
+
+pub mod backpressure;
+pub mod closing;
