@@ -705,3 +705,27 @@ fn messages_in_pieces_have_their_turn() {
     assert!(matches!(writer.feed_fragment("h", true), Err(error)
         if error.reason == SendErrorReason::Unfinished));
 }
+
+/// Who waits for room is told why there will be none; who comes later, that it is over.
+#[test]
+fn a_writer_that_waits_is_told_of_the_deadline() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    runtime.block_on(async {
+        let keepalive = Keepalive::every(Duration::from_secs(10));
+        let config = || Config::default().keepalive(keepalive).max_unsent(1);
+        let script = Script::new();
+        script.state().writes.push_back(Step::Stall);
+        let (_reader, writer) = halves(&script, Role::Server, config());
+        writer.feed("stuck").unwrap();
+        assert!(matches!(writer.send("x").await, Err(Error::Timeout(TimeoutError::Pong))));
+        assert!(matches!(writer.send("x").await, Err(Error::Closed)));
+        // As without halves.
+        let script = Script::new();
+        script.state().writes.push_back(Step::Stall);
+        let mut ws = WebSocket::from_parts(script, Role::Server, config(), []);
+        ws.feed("stuck").unwrap();
+        assert!(matches!(ws.send("x").await, Err(Error::Timeout(TimeoutError::Pong))));
+        assert!(matches!(ws.send("x").await, Err(Error::Closed)));
+    });
+}

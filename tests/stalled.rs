@@ -503,7 +503,7 @@ fn pong_timeout<T: core::fmt::Debug>(result: Result<T, Error>) {
 
 /// Whether this is the error of somebody who waited for room.
 fn gives_up(result: &Result<(), Error>) -> bool {
-    matches!(result, Err(Error::Timeout(TimeoutError::Pong) | Error::Closed))
+    matches!(result, Err(Error::Timeout(TimeoutError::Pong)))
 }
 
 /// Default deadlines end every wait, and whoever receives is told why.

@@ -304,9 +304,9 @@ impl Connection {
 }
 
 /// What the adapters tell about the end.
-#[cfg(feature = "tracing")]
 impl Connection {
     /// How the connection ended, or will end for certain.
+    #[cfg(feature = "std")]
     pub(crate) fn outcome(&self) -> Option<&Closed> {
         match &self.state {
             State::Ending { outcome, .. } | State::Closed(outcome) => Some(outcome),
@@ -315,6 +315,7 @@ impl Connection {
     }
 
     /// Whether our Close is queued or sent, and the peer's has not come.
+    #[cfg(feature = "tracing")]
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::LocalClosing { .. })
     }

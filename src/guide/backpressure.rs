@@ -67,8 +67,8 @@
 //! | [`idle_timeout`](crate::Config::idle_timeout): no part of a message was sent or received; then `close_timeout` | off | `Timeout(Idle)` |
 //! | [`close_timeout`](crate::Config::close_timeout), from the first Close on | 5 s | `Timeout(Close)`; `Unsent` if the peer's Close has come |
 //!
-//! Who waits for room may be told `Closed` instead, as soon as the peer is given up; `recv` and
-//! `closed` say why.
+//! Who waits for room is told as soon as the peer is given up. Who comes later gets `Closed`; `recv`
+//! and `closed` say why.
 //!
 //! A peer that takes a byte now and then is slow, not dead. Nor is one dead that takes nothing and
 //! goes on sending: while somebody receives from it none of these deadlines passes. Where that must not

@@ -480,9 +480,19 @@ impl<T: Io> Driver<T> {
     /// Ready when a message would be accepted.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.connection.is_open() {
-            return Poll::Ready(Err(Error::Closed));
+            let waited = self.wakers.has_sender();
+            self.wakers.sent();
+            return Poll::Ready(Err(self.refusal(waited)));
         }
         self.poll_until(cx, |driver, _| driver.connection.is_ready())
+    }
+
+    /// Why nothing more is accepted; who has `waited` for room is told if a deadline passed.
+    pub(crate) fn refusal(&self, waited: bool) -> Error {
+        match self.connection.outcome() {
+            Some(Closed::TimedOut(error)) if waited => Error::Timeout(*error),
+            _ => Error::Closed,
+        }
     }
 
     /// Writes until `enough`, or until nothing is left. Deadlines run while the peer takes

@@ -223,7 +223,8 @@ impl<T: Io> State<T> {
         };
         let polled = match waits && self.driver.connection.is_open() {
             true => Poll::Pending,
-            false => self.driver.poll_ready(cx),
+            false if self.driver.connection.is_open() => self.driver.poll_ready(cx),
+            false => Poll::Ready(Err(self.driver.refusal(call.waits))),
         };
         if polled.is_ready() {
             self.turns.retain(|other| *other != call.id);
