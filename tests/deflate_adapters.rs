@@ -21,7 +21,9 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     thread,
 };
-use support::{REQUEST, header, quiet, read_head, response_to, runtime, tcp_pair, url, watchdog};
+use support::{
+    REQUEST, Script, Step, header, quiet, read_head, response_to, runtime, tcp_pair, url, watchdog,
+};
 
 const ADAPTERS: [bool; 2] = [false, true];
 
@@ -320,4 +322,34 @@ fn a_connection_adopted_with_what_was_agreed_on() {
     assert_eq!((server.deflate(), client.deflate()), (agreed.as_ref(), agreed.as_ref()));
     client.send(long()).unwrap();
     assert_eq!(server.recv().unwrap().unwrap(), long().as_str());
+}
+
+/// What is inflated of a message in chunks is the reader's, also where a writer sees the end of the
+/// stream behind it.
+#[test]
+fn a_writer_of_threads_does_not_pass_chunks_that_wait_for_the_reader() {
+    let agreed = largest().accept(&largest().offers());
+    let mut peer = common::connection(Role::Client, quiet()).with_deflate(agreed);
+    peer.send(long()).unwrap();
+    let wire = common::drain(&mut peer);
+    for cut in 1..wire.len() {
+        let [front, back] = [&wire[..cut], &wire[cut..]].map(|part| Step::Bytes(part.into()));
+        let script = Script::reading([front, back, Step::Eof]);
+        script.state().blocking = true;
+        let ws = blocking::WebSocket::from_parts(script.clone(), Role::Server, quiet(), []);
+        let (mut reader, writer) = ws.with_deflate(agreed).split();
+        let mut received = Vec::new();
+        loop {
+            let chunk = reader.recv_chunk().unwrap().unwrap();
+            received.extend_from_slice(chunk.as_bytes());
+            if chunk.is_last() {
+                break;
+            }
+            if script.state().reads.len() == 1 {
+                writer.ping("p").unwrap(); // looks at what has arrived: the end
+            }
+        }
+        assert_eq!(received, long().as_bytes(), "cut at {cut}");
+        assert!(matches!(reader.recv(), Err(Error::Abnormal)));
+    }
 }

@@ -571,7 +571,7 @@ impl Case {
         let left = (RefCell::new(None), RefCell::new(None));
         let closes = last && dice.one_in(2);
         let drops = last && (dice.one_in(3) || closes && W::BLOCKS);
-        let to_the_end = last && !drops && !W::BLOCKS || dice.one_in(3);
+        let to_the_end = dice.one_in(if last && !W::BLOCKS { 2 } else { 3 });
         let reads = if to_the_end { u64::MAX } else { dice.below(12) };
         let gone = Cell::new(false);
         let mut tasks: Vec<(&'static str, Task<'_>)> = Vec::new();
@@ -799,13 +799,20 @@ fn live<W: Whole>(seed: u64, splits: bool, time: &Runtime) {
             // What a writer has left unfinished can be gone on with.
             let mut authors = case.authors.borrow_mut();
             mine.begun = authors.iter_mut().find_map(|left| left.begun.take()).or(mine.begun);
+            drop(authors);
+            if last && dice.one_in(2) {
+                let rest: Task<'_> = Box::pin(async { while case.receive(&mut ws).await {} });
+                run_all(vec![("rest", rest)], dice, &mut idle);
+            }
         } else {
             let whole: Task<'_> = Box::pin(case.whole(&mut ws, &mut mine, last));
             run_all(vec![("whole", whole)], dice, &mut idle);
         }
+        // What waits counts as unsent, so this holds at any time.
+        case.authors.borrow_mut().push(mine);
+        case.check(&ws);
+        mine = case.authors.borrow_mut().pop().expect("it was just put there");
     }
-    case.authors.borrow_mut().push(mine);
-    case.check(&ws);
 }
 
 /// Says which case it was, if it panics.

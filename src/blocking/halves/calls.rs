@@ -68,7 +68,7 @@ impl<S: Duplex> Shared<S> {
         state.digest();
         let mut drained = false;
         for _ in 0..READS {
-            if !state.input.is_empty() || state.connection.closed().is_some() {
+            if state.holds_data() || state.connection.closed().is_some() {
                 break;
             }
             let sides = (state.reading.take(), state.writing.take());

@@ -143,7 +143,7 @@ impl<S: Duplex> Shared<S> {
             return None;
         }
         state.digest();
-        if state.input.is_empty() {
+        if !state.holds_data() {
             return None;
         }
         let now = self.now();

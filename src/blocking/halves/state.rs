@@ -72,6 +72,13 @@ impl<S> State<S> {
         self.reader != ReaderIs::Receiving && self.reading.is_some() && !self.over
     }
 
+    /// Whether something is there for the reader before more is read: input, or what was inflated of
+    /// a message in chunks.
+    pub(super) fn holds_data(&self) -> bool {
+        let Self { input, connection, .. } = self;
+        !input.is_empty() || (connection.is_in_chunks() && connection.has_more_chunks())
+    }
+
     /// Takes note of what a read came to.
     pub(super) fn arrived(&mut self, read: Poll<io::Result<usize>>) {
         self.drained = true;
