@@ -169,6 +169,19 @@ impl Config {
     /// are the caller's choice. A fragment costs a head of at most 14 bytes, and a copy of its
     /// payload unless that is 16 KiB or more and sent by a server. Zero counts as one. Default:
     /// `None`, a message is one frame.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Input};
+    ///
+    /// let mut server = Connection::server(Config::default().max_sent_frame(64 * 1024));
+    /// server.send(vec![0; 1 << 30])?; // a GiB, and the first of its frames is made
+    /// let made = server.outbox().len();
+    /// assert!(made < 100 * 1024);
+    /// server.receive(&mut Input::new(&mut [0x89, 0x80, 0, 0, 0, 0]))?; // a ping
+    /// assert_eq!(server.outbox().len(), made + 2, "its pong comes next");
+    /// assert_eq!(server.unsent().messages, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_sent_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.max_sent_frame = bytes.into().unwrap_or(usize::MAX).max(1);
         self
