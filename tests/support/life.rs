@@ -16,7 +16,7 @@ use fullduplex::{
 #[cfg(feature = "deflate")]
 pub(crate) type Agreed = Option<fullduplex::deflate::DeflateParams>;
 #[cfg(not(feature = "deflate"))]
-pub(crate) type Agreed = ();
+pub(crate) type Agreed = Option<()>;
 
 /// What can be asked of a connection and its halves.
 pub(crate) trait Knows {
@@ -167,7 +167,7 @@ macro_rules! whole {
                 #[cfg(feature = "deflate")]
                 let ws = ws.with_deflate(agreed);
                 #[cfg(not(feature = "deflate"))]
-                let () = agreed;
+                assert_eq!(agreed, None);
                 ws
             }
 
