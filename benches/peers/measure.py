@@ -587,8 +587,8 @@ a strict `send`. `tcp` is the limit: it echoes bytes through one 64 KiB buffer.
         self.section("Memory", f"""\
 Resident bytes per idle connection, {count:,} connections, after one echo of 125 B each, default
 settings: the growth of `VmRSS` over a server that had served one. The two with `deflate` in their
-name have agreed on permessage-deflate and compressed and inflated a message each; in the one with
-takeover a connection keeps two windows of 4 KiB. Of the others here none compresses.
+name have agreed on permessage-deflate and compressed and inflated 32 messages of 160 B on each; in
+the one with takeover a connection then keeps two windows of 4 KiB. Of the others none compresses.
 
 {table}""")
 

@@ -12,8 +12,7 @@ use std::{
     env,
     error::Error,
     io::{self, BufRead, ErrorKind, Read, Write},
-    net,
-    thread,
+    net, thread,
 };
 use tokio::net::TcpListener;
 

@@ -1,7 +1,7 @@
 //! Idle connections with permessage-deflate: what a connection holds that has compressed and
-//! inflated a message and then waits.
+//! inflated messages and then waits.
 //!
-//! `idle serve KIND` prints its port. `idle connect PORT CLIENTS` has one message echoed on each
+//! `idle serve KIND` prints its port. `idle connect PORT CLIENTS` has messages echoed on each
 //! connection, says `ready`, and keeps them until its standard input ends. `idle` alone prints the
 //! kinds.
 
@@ -15,6 +15,8 @@ use std::{
 
 type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
+/// Of 160 bytes each: more than a window, so that it is as large as it gets.
+const MESSAGES: usize = 32;
 const KINDS: [&str; 2] = ["fullduplex-deflate", "fullduplex-deflate-no-takeover"];
 
 fn main() -> Result {
@@ -54,8 +56,10 @@ async fn connect(port: &str, clients: usize) -> Result {
     let mut all = Vec::with_capacity(clients);
     for _ in 0..clients {
         let mut ws = tokio::connect_with(&url[..], Arc::clone(&config)).await?;
-        ws.send(&message).await?;
-        assert!(ws.recv().await?.is_some_and(|echo| echo == *message));
+        for _ in 0..MESSAGES {
+            ws.send(&message).await?;
+            assert!(ws.recv().await?.is_some_and(|echo| echo == *message));
+        }
         let stats = ws.stats();
         assert!(stats.deflated_sent > 0 && stats.deflated_received > 0);
         all.push(ws);
