@@ -53,7 +53,7 @@ pub(crate) struct Pieces<T> {
 }
 
 /// Lets what is queued go into a buffer of the thread's.
-#[inline]
+#[inline(always)]
 pub(super) fn lend(connection: &mut Connection) {
     if connection.outbox().has_no_storage() && connection.is_open() {
         connection.outbox().lend(pool::take_write());
@@ -289,16 +289,13 @@ impl<T: Io> Driver<T> {
         pace: Pace,
         on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Option<B> {
-        if self.kept.is_some() {
-            if let Some(output) = self.hand_out(pace, on_event) {
-                return Some(output);
-            }
-        }
-        let Self { input, connection, .. } = self;
+        let Self { input, connection, kept, .. } = self;
         let output = input.consume(|input| {
             let chunks = pace == Pace::Chunks;
-            while !input.is_empty() || (chunks && connection.has_more_chunks()) {
+            while !input.is_empty() || (chunks && connection.has_more_chunks()) || kept.is_some() {
+                // There is one call of `on_event`, so that it is part of this loop.
                 let event = match chunks {
+                    _ if kept.is_some() => Ok(halves::take(kept)),
                     true => connection.receive_chunk(input),
                     false => connection.receive_here(input),
                 };

@@ -85,8 +85,8 @@ pub struct TokioIo<S> {
     epoch: Instant,
     /// Made at the first wait that has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Who is woken by `sleep`.
-    sleeper: Option<Waker>,
+    /// What `sleep` waits for and who it wakes.
+    sleeper: Option<(Time, Waker)>,
 }
 
 impl<S> TokioIo<S> {
@@ -104,14 +104,14 @@ impl<S> TokioIo<S> {
         cx: &mut Context<'_>,
         deadline: Time,
     ) -> Poll<io::Result<Time>> {
-        // A deadline beyond what the clock can say is never.
-        let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         // Most waits are for a deadline that was waited for before: that costs no clock read.
-        if let (Some(sleep), Some(sleeper)) = (&self.sleep, &self.sleeper) {
-            if sleep.deadline() == at && sleeper.will_wake(cx.waker()) && !sleep.is_elapsed() {
+        if let (Some(sleep), Some((at, sleeper))) = (&self.sleep, &self.sleeper) {
+            if *at == deadline && sleeper.will_wake(cx.waker()) && !sleep.is_elapsed() {
                 return Poll::Pending;
             }
         }
+        // A deadline beyond what the clock can say is never.
+        let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         if at > Instant::now() {
             let sleep = match &mut self.sleep {
                 Some(sleep) => sleep,
@@ -123,7 +123,7 @@ impl<S> TokioIo<S> {
             // A task that has used up its turn gets no timer, only another turn.
             let registers = has_budget_remaining();
             if sleep.as_mut().poll(cx).is_pending() {
-                self.sleeper = registers.then(|| cx.waker().clone());
+                self.sleeper = registers.then(|| (deadline, cx.waker().clone()));
                 return Poll::Pending;
             }
         }

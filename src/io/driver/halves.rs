@@ -2,7 +2,7 @@
 
 use super::{Caller, Driver, Pace, Read};
 use crate::{
-    CloseFrame, Connection, Error, Event, Time,
+    CloseFrame, Error, Event, Time,
     io::{Io, outcome},
 };
 use alloc::{boxed::Box, collections::VecDeque};
@@ -70,6 +70,17 @@ impl Kept {
     }
 }
 
+/// The first event that was kept.
+#[cold]
+#[inline(never)]
+pub(super) fn take(kept: &mut Option<Box<Kept>>) -> Option<Event<'static>> {
+    let event = kept.as_mut().and_then(|kept| kept.pop());
+    if event.is_none() {
+        *kept = None;
+    }
+    event
+}
+
 fn payload(event: &Event<'_>) -> usize {
     match event {
         Event::Message(message) => message.as_bytes().len(),
@@ -94,25 +105,6 @@ impl<T: Io> Driver<T> {
     pub(super) fn keeps_chunks(&self) -> bool {
         let kept = self.kept.as_ref().and_then(|kept| kept.events.front());
         matches!(kept, Some(Event::Chunk(_)))
-    }
-
-    /// Hands out what was kept.
-    #[cold]
-    pub(super) fn hand_out<B>(
-        &mut self,
-        pace: Pace,
-        on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
-    ) -> Option<B> {
-        while !self.is_held(pace) {
-            let Some(event) = self.kept.as_mut().and_then(|kept| kept.pop()) else {
-                self.kept = None;
-                return None;
-            };
-            if let ControlFlow::Break(output) = on_event(event, &mut self.connection) {
-                return Some(output);
-            }
-        }
-        None
     }
 
     /// All bytes that were ever queued; `None` while frames of the last message are still to be
