@@ -58,7 +58,7 @@
 //! # Diagnostics
 //! [`Connection::stats`] has counters of frames, bytes, messages and compression, and
 //! [`Connection::round_trip`] how long the peer took to answer a keepalive ping; the adapters'
-//! `WebSocket` has both.
+//! `WebSocket` has both, and so have its halves.
 //!
 //! With the feature `tracing` each connection of an adapter has a span `websocket` with the field
 //! `role`, a child of the span that is entered where the connection is made. Its events are
