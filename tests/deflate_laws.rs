@@ -256,6 +256,26 @@ fn lacks_its_end(message: &[u8]) -> bool {
     message.is_empty() || inflate(b"", &[message, &[0]].concat()).is_ok()
 }
 
+/// A stored block of four bytes that are not there would take what is appended for its own. Nothing
+/// that keeps to §7.2.1 ends like that, and neither reader guesses.
+#[test]
+fn the_tail_is_no_payload() {
+    for rest in 0..=4 {
+        let message = [&[0, 4, 0, 0xfb, 0xff][..], &vec![7; rest], &[0][..usize::from(rest == 4)]];
+        let message = message.concat();
+        assert_eq!(inflate(b"", &message).is_ok(), rest == 4, "{rest} of 4 bytes");
+        for role in BOTH {
+            let mut connection = deflating(role, Config::default(), params(""));
+            let wire = frame(role, 0xc2, &message);
+            let (events, result) = receive(&mut connection, &wire, usize::MAX, watch);
+            match rest {
+                4 => assert_eq!((events, result), (vec![Seen::Binary(vec![7; 4])], Ok(()))),
+                _ => assert_eq!(result.map_err(|error| error.close_code().into()), Err(1007_u16)),
+            }
+        }
+    }
+}
+
 /// Known failure 41: random and repeated messages with takeover, both ways, a thousand rounds.
 #[test]
 fn a_thousand_rounds() {

@@ -52,11 +52,15 @@ pub(crate) fn inflate(window: &[u8], message: &[u8]) -> Result<Inflated, &'stati
     let mut bits = BitReader { data: &data, at: 0 };
     let mut all = window.to_vec();
     let mut furthest = 0;
+    let mut ended = false;
     while !bits.is_at_end() {
         let last = bits.take(1)? == 1;
         match bits.take(2)? {
             0 => {
                 bits.align();
+                // Where it ends as §7.2.1 wants, the four bytes are the lengths of an empty block;
+                // nothing else may use them up.
+                ended = bits.at == message.len() * 8;
                 let length = bits.take(16)?;
                 if bits.take(16)? != length ^ 0xffff {
                     return Err("stored block lengths");
@@ -81,6 +85,9 @@ pub(crate) fn inflate(window: &[u8], message: &[u8]) -> Result<Inflated, &'stati
         if last {
             bits.align();
         }
+    }
+    if !ended {
+        return Err("no empty block in the end");
     }
     Ok(Inflated { bytes: all.split_off(window.len()), furthest })
 }
