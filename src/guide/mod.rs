@@ -1,5 +1,6 @@
 //! What holds across the layers, in tables: [back-pressure], what each call does on a peer that
-//! takes nothing; and [closing], what each side sees of what the other does. There is no code here.
+//! takes nothing; and [closing], what each side sees of what the other does. What the core does,
+//! state by state, is the [specification]. There is no code here.
 //!
 //! [back-pressure]: backpressure
 //! [closing]: closing
@@ -10,3 +11,4 @@
 
 pub mod backpressure;
 pub mod closing;
+pub mod specification;

@@ -1,0 +1,587 @@
+//! The receiving automaton (RFC 6455 §5, RFC 7692 §6): each frame in each state, and behind it each
+//! frame again, by which it shows which state came.
+
+use super::table::{Cell, Table, has_sections, tables};
+use crate::common::{
+    BOTH, KEY, Seen, connection, drain, frame_with, head_with, other, receive, sent, watch,
+};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Blocks, TAIL, deflating, inflate, params};
+use fullduplex::{Closed, Config, Connection, Event, Input, ProtocolError, Role};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+const PAGE: &str = include_str!("../../src/guide/specification/receiving.md");
+
+/// The tables without an extension, or those with permessage-deflate.
+struct Specification {
+    config: Config,
+    message_limit: u64,
+    start: &'static str,
+    inputs: Vec<Frames>,
+    /// By the state, and the place of the input.
+    cells: BTreeMap<(&'static str, usize), Cell>,
+    /// Those states for which there are cells.
+    states: Vec<&'static str>,
+}
+
+/// Frames as they are written in a table.
+struct Frames {
+    text: &'static str,
+    /// Whether the input ends behind them.
+    end: bool,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    times: usize,
+    first: u8,
+    body: Body,
+    wrong_mask: bool,
+}
+
+enum Body {
+    /// There is no more than the first byte.
+    None,
+    Payload(Vec<u8>),
+    #[cfg(feature = "deflate")]
+    Deflated(Vec<u8>),
+    Announced(u64),
+    Length(Vec<u8>),
+    /// As much as the message may have, or the head only, with one more.
+    Fill {
+        over: bool,
+    },
+}
+
+impl Specification {
+    fn read(deflated: bool) -> Self {
+        let mut tables = tables(PAGE);
+        for table in &tables {
+            has_sections(table);
+        }
+        let states = tables.remove(0).cells("state");
+        let limits = tables.remove(0).cells("here").into_iter().map(|limit| limit.parse().unwrap());
+        let [message, frame, fragments] = limits.collect::<Vec<u32>>()[..] else { panic!() };
+        let config = Config::default()
+            .max_message_size(message as usize)
+            .max_frame_size(frame as usize)
+            .max_fragments(fragments);
+
+        let (of_frames, ends): (Vec<Table>, Vec<Table>) =
+            tables.into_iter().partition(|table| table.columns[0] == "frame");
+        let mut specification = Self {
+            config,
+            message_limit: message.into(),
+            start: states[0],
+            inputs: Vec::new(),
+            cells: BTreeMap::new(),
+            states: Vec::new(),
+        };
+        let mut described = BTreeSet::new();
+        for table in of_frames {
+            let columns = &table.columns[2..table.columns.len() - 1];
+            described.extend(columns.to_vec());
+            if table.columns.contains(&"Deflated text") != deflated {
+                continue;
+            }
+            specification.states = columns.to_vec();
+            for row in &table.rows {
+                let input = Frames::parse(row[0]);
+                let before = specification.inputs.iter().position(|other| other.text == input.text);
+                assert!(before.is_none(), "{} is there twice", input.text);
+                for (state, text) in columns.iter().zip(&row[2..]) {
+                    let cell = parse(text, state);
+                    assert!(states.contains(&cell.next), "{} is no state", cell.next);
+                    specification.cells.insert((state, specification.inputs.len()), cell);
+                }
+                specification.inputs.push(input);
+            }
+        }
+        for row in ends.iter().flat_map(|table| &table.rows) {
+            described.insert(row[0]);
+            specification.states.push(row[0]);
+            for input in 0..specification.inputs.len() {
+                specification.cells.insert((row[0], input), parse(row[1], row[0]));
+            }
+        }
+        assert_eq!(described, BTreeSet::from_iter(states), "the states, and those in the tables");
+        let pairs = specification.states.len() * specification.inputs.len();
+        assert_eq!(specification.cells.len(), pairs, "a cell for each pair");
+        specification
+    }
+
+    /// The shortest way to each state.
+    fn ways(&self) -> BTreeMap<&'static str, Vec<usize>> {
+        let mut ways = BTreeMap::from([(self.start, Vec::new())]);
+        let mut queue = VecDeque::from([self.start]);
+        while let Some(state) = queue.pop_front() {
+            for input in 0..self.inputs.len() {
+                let next = self.cells[&(state, input)].next;
+                if !ways.contains_key(next) {
+                    ways.insert(next, [&ways[state][..], &[input]].concat());
+                    queue.push_back(next);
+                }
+            }
+        }
+        assert!(self.states.iter().all(|state| ways.contains_key(state)), "{:?}", ways.keys());
+        ways
+    }
+}
+
+/// A cell; an error is short for what each of them leads to.
+fn parse(text: &'static str, state: &'static str) -> Cell {
+    match text.split_once(' ') {
+        Some((code, kind)) if code.parse::<u16>().is_ok() => {
+            Cell { next: "Failed", told: kind, queued: vec![code] }
+        }
+        _ => Cell::parse(text, state),
+    }
+}
+
+impl Frames {
+    fn parse(text: &'static str) -> Self {
+        let mut frames = Self { text, end: false, parts: Vec::new() };
+        for part in text.split(", ") {
+            match part {
+                "nothing" => {}
+                "end" => frames.end = true,
+                _ => frames.parts.push(Part::parse(part)),
+            }
+        }
+        frames
+    }
+
+    /// The bytes, to a `role` which holds so many bytes of the message.
+    fn wire(&self, role: Role, limit: u64, held: usize) -> Vec<u8> {
+        self.parts
+            .iter()
+            .flat_map(|part| part.wire(role, limit.saturating_sub(held as u64)))
+            .collect()
+    }
+
+    /// The payloads of the data frames, one after the other, as they are on the wire.
+    fn data(&self, limit: u64, held: usize) -> Vec<u8> {
+        let data = self.parts.iter().filter(|part| part.first & 0x08 == 0);
+        data.flat_map(|part| part.payload(limit.saturating_sub(held as u64)).repeat(part.times))
+            .collect()
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Self {
+        let (text, wrong_mask) = match text.strip_suffix(" wrong mask") {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
+        let (times, text) = match text.split_once(" × ") {
+            Some((times, rest)) if times.parse::<usize>().is_ok() => (times.parse().unwrap(), rest),
+            _ => (1, text),
+        };
+        let (first, body) = text.split_once(' ').unwrap_or((text, ""));
+        let body = match body {
+            "" => Body::None,
+            "fill" => Body::Fill { over: false },
+            "fill + 1" => Body::Fill { over: true },
+            _ => match (body.strip_prefix("len "), body.strip_prefix("deflated ")) {
+                (Some(bytes), _) => Body::Length(bytes.split(' ').map(hex).collect()),
+                #[cfg(feature = "deflate")]
+                (_, Some(plain)) => Body::Deflated(bytes(plain)),
+                _ => match body.strip_suffix(" bytes") {
+                    Some(count) => Body::Announced(count.parse().unwrap()),
+                    None => Body::Payload(bytes(body)),
+                },
+            },
+        };
+        Self { times, first: hex(first), body, wrong_mask }
+    }
+
+    /// The payload, where `room` more bytes may come.
+    fn payload(&self, room: u64) -> Vec<u8> {
+        match &self.body {
+            Body::Payload(bytes) => bytes.clone(),
+            #[cfg(feature = "deflate")]
+            Body::Deflated(plain) => {
+                let block = Blocks::new().fixed(false, plain, None).message();
+                let cut = self.first & 0x80 != 0;
+                [&block[..], if cut { &[] } else { &TAIL }].concat()
+            }
+            Body::Fill { over: false } => vec![b'x'; room as usize],
+            _ => Vec::new(),
+        }
+    }
+
+    fn wire(&self, role: Role, room: u64) -> Vec<u8> {
+        // §5.1: a client masks, a server does not.
+        let to = if self.wrong_mask { other(role) } else { role };
+        let key = (to == Role::Server).then_some(KEY);
+        let one = match &self.body {
+            Body::None => vec![self.first],
+            Body::Announced(length) => head_with(self.first, *length, key),
+            Body::Fill { over: true } => head_with(self.first, room + 1, key),
+            Body::Length(bytes) => {
+                let mut head = [&[self.first], &bytes[..]].concat();
+                head[1] |= if key.is_some() { 0x80 } else { 0 };
+                head.extend(key.iter().flatten());
+                head
+            }
+            _ => frame_with(self.first, &self.payload(room), key),
+        };
+        one.repeat(self.times)
+    }
+}
+
+fn hex(text: &str) -> u8 {
+    u8::from_str_radix(text, 16).unwrap_or_else(|_| panic!("{text} is no byte"))
+}
+
+/// What is between quotes, and how often.
+fn bytes(text: &str) -> Vec<u8> {
+    let (text, times) = text.split_once(" × ").unwrap_or((text, "1"));
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let mut rest = inner.unwrap_or_else(|| panic!("no quotes: {text}"));
+    let mut bytes = Vec::new();
+    while let Some(c) = rest.chars().next() {
+        match rest.strip_prefix("\\x") {
+            Some(escape) => {
+                bytes.push(hex(&escape[..2]));
+                rest = &escape[2..];
+            }
+            None => {
+                rest = &rest[c.len_utf8()..];
+                bytes.extend(c.to_string().bytes());
+            }
+        }
+    }
+    bytes.repeat(times.parse().unwrap())
+}
+
+/// How the bytes come, and who takes them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// So many at once.
+    Steps(usize),
+    /// All of them up to this place, then the rest.
+    CutAt(usize),
+    /// So many at once, through `receive_chunk`.
+    Chunks(usize),
+}
+
+/// Whether our own Close is out already.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Own {
+    Open,
+    Closing,
+}
+
+struct Walk<'s> {
+    specification: &'s Specification,
+    connection: Connection,
+    way: Way,
+    own: Own,
+    state: &'static str,
+    /// Of the message under way, as it came.
+    data: Vec<u8>,
+    compressed: bool,
+    error: Option<ProtocolError>,
+    /// How many bytes came.
+    received: u64,
+    /// What `receive_chunk` gave of the message under way; `None` before its first chunk.
+    chunks: Option<Vec<u8>>,
+}
+
+impl<'s> Walk<'s> {
+    fn new(
+        specification: &'s Specification,
+        mut connection: Connection,
+        way: Way,
+        own: Own,
+    ) -> Self {
+        if own == Own::Closing {
+            connection.close(None);
+            drain(&mut connection);
+        }
+        Self {
+            specification,
+            connection,
+            way,
+            own,
+            state: specification.start,
+            data: Vec::new(),
+            compressed: false,
+            error: None,
+            received: 0,
+            chunks: None,
+        }
+    }
+
+    /// What comes, and its cell.
+    fn next(&self, input: usize) -> (&'s Frames, &'s Cell, Vec<u8>) {
+        let specification = self.specification;
+        let frames = &specification.inputs[input];
+        let wire =
+            frames.wire(self.connection.role(), specification.message_limit, self.data.len());
+        (frames, &specification.cells[&(self.state, input)], wire)
+    }
+
+    /// Gives it an input and compares with its cell.
+    fn step(&mut self, input: usize, context: &str) {
+        let (frames, cell, wire) = self.next(input);
+        let state = self.state;
+        let context = || {
+            let (role, own, way) = (self.connection.role(), self.own, self.way);
+            format!("{role:?}, {own:?}, {way:?}, {context}, {} in {state}: {cell:?}", frames.text)
+        };
+        let context = context();
+        let (events, result) = self.give(&wire);
+
+        let event = self.event(frames, cell, &context);
+        assert_eq!(events, Vec::from_iter(event), "{context}");
+        match (result, self.error) {
+            (result, Some(error)) => assert_eq!(result, Err(error), "{context}"),
+            (Ok(()), None) => assert_ne!(cell.next, "Failed", "{context}"),
+            (Err(error), None) => {
+                assert_eq!((cell.next, kind(&error)), ("Failed", self.told(cell)), "{context}");
+                if let [Part { times: 1, .. }] = frames.parts[..] {
+                    assert_eq!(error.offset(), self.received, "{context}");
+                }
+                self.error = Some(error);
+            }
+        }
+        self.received += wire.len() as u64;
+
+        assert_eq!(sent(&mut self.connection), self.queued(frames, cell, &context), "{context}");
+        if frames.end {
+            let before = self.connection.closed().cloned();
+            self.connection.receive_eof();
+            if cell.next == "Ended" {
+                assert_eq!(before.or(Some(Closed::Abnormal)), Some(Closed::Abnormal), "{context}");
+                assert_eq!(self.connection.closed(), Some(&Closed::Abnormal), "{context}");
+            }
+        }
+        self.state = cell.next;
+    }
+
+    fn give(&mut self, wire: &[u8]) -> (Vec<Seen>, Result<(), ProtocolError>) {
+        match self.way {
+            Way::Steps(step) => receive(&mut self.connection, wire, step, watch),
+            Way::CutAt(cut) => {
+                let (before, behind) = wire.split_at(cut.min(wire.len()));
+                let (mut events, result) = receive(&mut self.connection, before, usize::MAX, watch);
+                let (more, end) = receive(&mut self.connection, behind, usize::MAX, watch);
+                assert!(result.is_ok() || result == end, "the error went away");
+                events.extend(more);
+                (events, end)
+            }
+            Way::Chunks(step) => self.give_chunks(wire, step),
+        }
+    }
+
+    fn give_chunks(&mut self, wire: &[u8], step: usize) -> (Vec<Seen>, Result<(), ProtocolError>) {
+        let (mut events, mut result) = (Vec::new(), Ok(()));
+        for piece in wire.chunks(step).chain([&[][..]]) {
+            let mut piece = piece.to_vec();
+            let mut input = Input::new(&mut piece);
+            loop {
+                match self.connection.receive_chunk(&mut input) {
+                    Ok(Some(Event::Chunk(chunk))) => {
+                        assert_eq!(chunk.is_first(), self.chunks.is_none());
+                        let chunks = self.chunks.get_or_insert_default();
+                        chunks.extend(chunk.as_bytes());
+                        if chunk.is_last() {
+                            let whole = self.chunks.take().unwrap();
+                            events.push(match chunk.is_text() {
+                                true => Seen::Text(String::from_utf8(whole).unwrap()),
+                                false => Seen::Binary(whole),
+                            });
+                        }
+                    }
+                    Ok(Some(event)) => events.push(event.into()),
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert!(result.is_ok() || result == Err(error), "another error");
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
+        }
+        (events, result)
+    }
+
+    /// The event of a cell. It takes note of the message under way.
+    fn event(&mut self, frames: &Frames, cell: &Cell, context: &str) -> Option<Seen> {
+        let control = || frames.parts[0].payload(0);
+        let event = match cell.told {
+            "ping" => Some(Seen::Ping(control())),
+            "pong" => Some(Seen::Pong(control())),
+            "Close" => Some(Seen::Close(match &control()[..] {
+                [] => None,
+                [high, low, reason @ ..] => {
+                    let reason = String::from_utf8(reason.to_vec()).unwrap();
+                    Some((u16::from_be_bytes([*high, *low]), reason))
+                }
+                [_] => panic!("{context}: half a code"),
+            })),
+            _ => None,
+        };
+        if event.is_some() || cell.next == "Failed" || self.error.is_some() {
+            return event;
+        }
+        if self.data.is_empty() && frames.parts.iter().any(|part| part.first & 0x0f != 0) {
+            self.compressed = frames.parts[0].first & 0x40 != 0;
+        }
+        let came = frames.data(self.specification.message_limit, self.data.len());
+        self.data.extend(came);
+        match cell.told {
+            "text" => Some(Seen::Text(String::from_utf8(self.message()).expect(context))),
+            "binary" => Some(Seen::Binary(self.message())),
+            "" => None,
+            told => panic!("{context}: what is {told}?"),
+        }
+    }
+
+    /// The message that is whole now.
+    fn message(&mut self) -> Vec<u8> {
+        let data = std::mem::take(&mut self.data);
+        #[cfg(feature = "deflate")]
+        if self.compressed && !data.is_empty() {
+            return inflate(&[], &data).unwrap().bytes;
+        }
+        data
+    }
+
+    fn told(&self, cell: &Cell) -> &'static str {
+        match (cell.told.split_once('/'), self.connection.role()) {
+            (Some((kind, _)), Role::Server) | (Some((_, kind)), Role::Client) => kind,
+            (None, _) => cell.told,
+        }
+    }
+
+    /// First byte and payload of each frame that a cell has queued.
+    fn queued(&self, frames: &Frames, cell: &Cell, context: &str) -> Vec<(u8, Vec<u8>)> {
+        let frame = |queued: &&str| match (*queued, queued.strip_prefix("Close ")) {
+            ("pong", _) => Some((0x8a, frames.parts[0].payload(0))),
+            _ if self.own == Own::Closing => None,
+            ("Close", _) => Some((0x88, vec![])),
+            (_, Some(code)) => Some((0x88, code.parse::<u16>().unwrap().to_be_bytes().into())),
+            (code, None) => {
+                let code = code.parse::<u16>().expect(context).to_be_bytes();
+                let reason = self.error.expect(context).kind().to_string();
+                Some((0x88, [&code, reason.as_bytes()].concat()))
+            }
+        };
+        cell.queued.iter().filter_map(frame).collect()
+    }
+}
+
+/// The name of what was wrong.
+fn kind(error: &ProtocolError) -> &'static str {
+    let name = format!("{:?}", error.kind());
+    let end = name.find([' ', '(', '{']).unwrap_or(name.len());
+    let tables = PAGE.match_indices(&name[..end]).next();
+    let (at, _) = tables.unwrap_or_else(|| panic!("{name} is not in the tables"));
+    &PAGE[at..at + end]
+}
+
+/// Each input in each state, and if `twice` behind it each input: `skip` says which are not for here.
+fn walk(
+    specification: &Specification,
+    make: impl Fn(Role) -> Connection,
+    twice: bool,
+    skip: impl Fn(&Frames) -> bool,
+) {
+    let ways = specification.ways();
+    let inputs: Vec<usize> =
+        (0..specification.inputs.len()).filter(|i| !skip(&specification.inputs[*i])).collect();
+    let passes = |input| {
+        // What is handed on as it comes meets no limit.
+        let mut cells =
+            specification.states.iter().map(|state| specification.cells[&(*state, input)].told);
+        !cells.any(|told| told.ends_with("TooBig") || told == "TooManyFragments")
+    };
+    let run = |role, way, own, inputs: &[&[usize]]| {
+        if matches!(way, Way::Chunks(_)) && !inputs.concat().iter().all(|input| passes(*input)) {
+            return;
+        }
+        let mut walk = Walk::new(specification, make(role), way, own);
+        for (index, input) in inputs.iter().flat_map(|inputs| *inputs).enumerate() {
+            walk.step(*input, &format!("{index}. of {inputs:?}"));
+        }
+    };
+    let all_alike =
+        |state| inputs.iter().all(|input| specification.cells[&(state, *input)].next == state);
+    for role in BOTH {
+        for (state, way_there) in &ways {
+            for &input in &inputs {
+                let pair = [&way_there[..], &[input]];
+                for own in [Own::Open, Own::Closing] {
+                    for step in [usize::MAX, 1, 2, 3, 7] {
+                        run(role, Way::Steps(step), own, &pair);
+                        run(role, Way::Chunks(step), own, &pair);
+                    }
+                    // Wherever it is cut. In a longer input all frames are alike.
+                    for cut in 1..40 {
+                        run(role, Way::CutAt(cut), own, &pair);
+                    }
+                }
+                for &behind in inputs.iter().filter(|_| twice && !all_alike(*state)) {
+                    for way in [Way::Steps(usize::MAX), Way::Chunks(1)] {
+                        run(role, way, Own::Open, &[&way_there[..], &[input, behind]]);
+                    }
+                }
+                together(specification, &make, role, way_there, input, state);
+            }
+        }
+    }
+}
+
+/// The way to a state, an input, and each behind it, all in one read.
+fn together(
+    specification: &Specification,
+    make: impl Fn(Role) -> Connection,
+    role: Role,
+    way: &[usize],
+    input: usize,
+    state: &str,
+) {
+    let ends = |input: &usize| specification.inputs[*input].end;
+    if way.iter().chain([&input]).any(ends) {
+        return;
+    }
+    let mut apart = Walk::new(specification, make(role), Way::Steps(usize::MAX), Own::Open);
+    let (mut wire, mut events, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for &input in way.iter().chain([&input]) {
+        let (frames, cell, bytes) = apart.next(input);
+        wire.extend(&bytes);
+        let (seen, result) = apart.give(&bytes);
+        apart.event(frames, cell, "in one read");
+        apart.error = result.err();
+        events.extend(seen);
+        answers.extend(sent(&mut apart.connection));
+        apart.state = cell.next;
+    }
+    let mut at_once = Walk::new(specification, make(role), Way::Steps(usize::MAX), Own::Open);
+    let (seen, result) = at_once.give(&wire);
+    assert_eq!((seen, result.err()), (events, apart.error), "{role:?}, {state}, in one read");
+    assert_eq!(sent(&mut at_once.connection), answers, "{role:?}, {state}, in one read");
+}
+
+/// Every kind of frame in every state of the message under way, between its fragments too, before
+/// and after our own Close, whole, cut anywhere, and in chunks.
+#[test]
+fn section_5_every_frame_in_every_state() {
+    let specification = Specification::read(false);
+    walk(&specification, |role| connection(role, specification.config.clone()), true, |_| false);
+}
+
+/// The same with permessage-deflate: RSV1 has a meaning, and nothing else has changed.
+#[cfg(feature = "deflate")]
+#[test]
+fn rfc7692_6_every_frame_in_every_state() {
+    for deflated in [true, false] {
+        let specification = Specification::read(deflated);
+        let make = |role| deflating(role, specification.config.clone(), params(""));
+        let has_rsv1 = |frames: &Frames| frames.parts.iter().any(|part| part.first & 0x40 != 0);
+        walk(&specification, make, deflated, |frames| !deflated && has_rsv1(frames));
+    }
+}
