@@ -102,11 +102,11 @@ impl BodyReader {
         }
     }
 
-    /// What was collected, and whether more is missing.
-    pub(super) fn finish(self) -> (Vec<u8>, bool) {
+    /// What was collected, and whether more is missing; `eof` says that the input has ended.
+    pub(super) fn finish(self, eof: bool) -> (Vec<u8>, bool) {
         let truncated = match self.framing {
             Framing::Done { truncated } => truncated,
-            Framing::ToEof => false,
+            Framing::ToEof => !eof,
             Framing::Length(_) | Framing::Chunked(_) => true,
         };
         (self.body, truncated)
@@ -174,7 +174,7 @@ mod tests {
             for piece in bytes.chunks_mut(step) {
                 done = done || reader.read(&mut Input::new(piece));
             }
-            let (body, truncated) = reader.finish();
+            let (body, truncated) = reader.finish(true);
             (body, truncated, done)
         });
         assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{fields:?}");

@@ -134,7 +134,7 @@ impl ClientHandshake {
                 }
                 State::Body(response, mut body) => {
                     if body.read(input) {
-                        return Err(refused(response, body));
+                        return Err(refused(response, body, false));
                     }
                     self.state = State::Body(response, body);
                     return Ok(None);
@@ -147,19 +147,23 @@ impl ClientHandshake {
     /// Says that the connection ended: the error that this is. For a body that lasts to the end of
     /// the connection, or was cut off by it, [`ClientHandshakeError::Refused`].
     pub fn receive_eof(&mut self) -> ClientHandshakeError {
-        self.end(|received| ClientHandshakeError::Eof { received })
+        self.end(true, |received| ClientHandshakeError::Eof { received })
     }
 
     /// Says that the caller's deadline has passed: the error that this is. When the server has
-    /// refused and only its body is late, [`ClientHandshakeError::Refused`].
+    /// refused and only its body is late, [`ClientHandshakeError::Refused`] with what came of it.
     pub fn timed_out(&mut self) -> ClientHandshakeError {
-        self.end(|received| ClientHandshakeError::TimedOut { received })
+        self.end(false, |received| ClientHandshakeError::TimedOut { received })
     }
 
-    fn end(&mut self, in_head: impl Fn(usize) -> ClientHandshakeError) -> ClientHandshakeError {
+    fn end(
+        &mut self,
+        eof: bool,
+        in_head: impl Fn(usize) -> ClientHandshakeError,
+    ) -> ClientHandshakeError {
         match mem::replace(&mut self.state, State::Done) {
             State::Head(reader) => in_head(reader.received()),
-            State::Body(response, body) => refused(response, body),
+            State::Body(response, body) => refused(response, body, eof),
             State::Done => ClientHandshakeError::Finished,
         }
     }
@@ -223,8 +227,8 @@ impl ClientHandshake {
 }
 
 #[cold]
-fn refused(mut response: Box<Response>, body: BodyReader) -> ClientHandshakeError {
-    (response.body, response.truncated) = body.finish();
+fn refused(mut response: Box<Response>, body: BodyReader, eof: bool) -> ClientHandshakeError {
+    (response.body, response.truncated) = body.finish(eof);
     ClientHandshakeError::Refused(response)
 }
 
@@ -657,12 +661,16 @@ mod tests {
         let mut cut = handshake(request());
         assert_eq!(receive(&mut cut, "HTTP/1.1 101"), Ok(None));
         assert_eq!(cut.receive_eof(), Error::Eof { received: 12 });
-        // A body that lasts to the end, and one that is late.
-        for end in [ClientHandshake::receive_eof, ClientHandshake::timed_out] {
+        // A body that lasts to the end, and one that is late: of that nobody knows what lacks.
+        type End = fn(&mut ClientHandshake) -> Error;
+        let ends: [(End, bool); 2] =
+            [(ClientHandshake::receive_eof, false), (ClientHandshake::timed_out, true)];
+        for (end, truncated) in ends {
             let mut body = handshake(request());
             assert_eq!(receive(&mut body, "HTTP/1.1 502 \r\n\r\noops"), Ok(None));
             let Error::Refused(response) = end(&mut body) else { panic!() };
             assert_eq!((response.status(), response.body()), (502, b"oops".as_slice()));
+            assert_eq!(response.is_truncated(), truncated);
         }
     }
 

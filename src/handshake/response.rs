@@ -118,7 +118,7 @@ impl Response {
     }
 
     /// Whether [`body`](Self::body) may lack the end of the body: because of the limit, or because
-    /// it broke off or its framing was malformed.
+    /// it broke off, did not come in time, or its framing was malformed.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
