@@ -24,7 +24,8 @@
 //! - Only frames: [`frame`].
 //!
 //! What each call does on a peer that takes nothing, and what each side sees of the end, are tables of
-//! the [guide].
+//! the [guide]. What follows from each frame, call, request and response in each state is its
+//! [specification](guide::specification); each cell of it is a test.
 //!
 //! # Features
 //! | feature | default | brings |

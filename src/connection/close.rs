@@ -15,6 +15,8 @@
 //! the deadline, counted from the first of these: LocalClosing → Closed(TimedOut), others as EOF
 //! ```
 //!
+//! Cell by cell: `guide::specification::closing`.
+//!
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 

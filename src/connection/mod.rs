@@ -53,7 +53,9 @@ pub enum Role {
 /// A WebSocket connection without a socket, a clock or a runtime (RFC 6455 §5 to §7).
 ///
 /// Bytes and times go in, events, bytes and deadlines come out. The opening handshake is over
-/// when this starts: see [`handshake`](crate::handshake).
+/// when this starts: see [`handshake`](crate::handshake). What each input leads to in each state is
+/// in two tables: [receiving](crate::guide::specification::receiving),
+/// [closing](crate::guide::specification::closing).
 ///
 /// # The loop
 /// ```

@@ -6,6 +6,8 @@
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
 //! ```
+//!
+//! Frame by frame: `guide::specification::receiving`.
 
 mod chunks;
 #[cfg(feature = "deflate")]

@@ -17,3 +17,6 @@ pub mod receiving {}
 
 #[doc = include_str!("specification/closing.md")]
 pub mod closing {}
+
+#[doc = include_str!("specification/handshake.md")]
+pub mod handshake {}

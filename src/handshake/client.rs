@@ -685,4 +685,42 @@ mod tests {
             assert_eq!(over.timed_out(), Error::Finished);
         }
     }
+
+    /// What can go wrong has a row in the guide; a new error does not compile here before it is
+    /// named.
+    #[test]
+    fn the_specification_has_every_error() {
+        macro_rules! names {
+            ($($name:ident),*) => {{
+                let _ = |error: &Error| match error {
+                    $(Error::$name { .. } => {})*
+                    #[cfg(feature = "deflate")]
+                    Error::Deflate(_) => {} // whoever negotiates it tells
+                };
+                [$(stringify!($name)),*]
+            }};
+        }
+        let names = names![
+            Refused,
+            Head,
+            Eof,
+            TimedOut,
+            TooManyInterim,
+            Upgrade,
+            Connection,
+            Accept,
+            Body,
+            SubprotocolNotOffered,
+            RepeatedSubprotocol,
+            NoSubprotocol,
+            Extensions,
+            ExtensionNotOffered,
+            Finished
+        ];
+        let page = include_str!("../guide/specification/handshake.md");
+        let (_, client) = page.split_once("# The client's states").unwrap();
+        for name in names {
+            assert!(client.contains(&format!(": {name}")), "{name}");
+        }
+    }
 }

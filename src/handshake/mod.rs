@@ -10,7 +10,8 @@
 //! Nothing here owns a socket, a clock or a random generator. `receive` takes bytes off the front
 //! of an [`Input`](crate::Input): it returns `None` when it took everything and needs more; when it
 //! is done, what is left in the input are frames (§4.2.2: a server may send at once). A deadline is
-//! the adapter's to keep; `timed_out` tells what it means.
+//! the adapter's to keep; `timed_out` tells what it means. What becomes of each kind of request and of
+//! response is in [tables](crate::guide::specification::handshake).
 //!
 //! A whole handshake, with both ends in one place:
 //!

@@ -228,6 +228,16 @@ mod tests {
         }
     }
 
+    /// Each reason has a row in the guide.
+    #[test]
+    fn the_specification_has_every_reason() {
+        let page = include_str!("../guide/specification/handshake.md");
+        for &reason in RejectionReason::ALL {
+            let cell = format!(": {reason:?} + {}", reason.status());
+            assert!(page.contains(&cell), "{cell}");
+        }
+    }
+
     #[test]
     fn nothing_from_the_client_is_echoed() {
         let rejection = Rejection::from(InvalidSubprotocol::NotToken("<script>".into()));
