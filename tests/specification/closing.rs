@@ -146,13 +146,43 @@ impl<'s> Walk<'s> {
         let context = format!("{context}, {input} in {state}: {cell:?}");
         let before = waiting(&mut self.connection);
         self.now = self.now + Duration::from_millis(1);
+        if let Some((first, payload)) = frame_of(input) {
+            self.receive(cell, first, payload, &context);
+        } else {
+            self.act(input, cell, &context);
+        }
+        self.ends(input, cell, &context);
+        self.state = cell.next;
+
+        let after = waiting(&mut self.connection);
+        // What was written, or can no longer be, is gone; else there is more.
+        let gone = matches!(input, "written" | "write failed") || cell.next == "Closed";
+        let new = if gone { &after[..] } else { &after[before.len()..] };
+        let queued = split(self.connection.role(), new);
+        assert_eq!(queued.len(), cell.queued.len(), "{context}: {queued:?}");
+        for ((first, payload), expected) in queued.into_iter().zip(&cell.queued) {
+            let (expected_first, reason): (_, &[u8]) = match (*expected, input) {
+                ("message", "send()") => (0x81, b"sent"),
+                ("pong", "ping") => (0x8a, b"ping"),
+                ("ping", "ping()") => (0x89, b"own"),
+                ("ping", "silence") => (0x89, &payload), // it is keepalive's
+                // §5.5.1: the answer has no reason of its own.
+                ("Close", "Close") => (0x88, b""),
+                ("Close 4000", "Close 4000") => (0x88, b"\x0f\xa0"),
+                ("Close 1001", "close()") => (0x88, b"\x03\xe9own"),
+                ("Close 1001", "idle") => (0x88, b"\x03\xe9idle timeout"),
+                ("Close 1011", "silence") => (0x88, b"\x03\xf3ping timeout"),
+                ("Close 1002", "violation") => (0x88, b"\x03\xeareserved opcode 0x3"),
+                _ => panic!("{context}: what is {expected}?"),
+            };
+            assert_eq!((first, &payload[..]), (expected_first, reason), "{context}");
+        }
+        self.compare(&context);
+    }
+
+    /// Something that is not a frame happens.
+    fn act(&mut self, input: &str, cell: &Cell, context: &str) {
         match input {
-            "message" => self.receive(cell, 0x81, b"data", &context),
-            "ping" => self.receive(cell, 0x89, b"ping", &context),
-            "pong" => self.receive(cell, 0x8a, b"pong", &context),
-            "Close 4000" => self.receive(cell, 0x88, b"\x0f\xa0mine", &context),
-            "Close" => self.receive(cell, 0x88, b"", &context),
-            "violation" => self.receive(cell, 0x83, b"", &context),
             "end" => self.connection.receive_eof(),
             "broken" => self.connection.transport_failed(),
             "write failed" => {
@@ -185,38 +215,11 @@ impl<'s> Walk<'s> {
                 let result = self.connection.ping(ControlPayload::new(b"own").unwrap());
                 assert_eq!(result, refused(cell), "{context}");
             }
-            "early" => self.look(cell, Duration::ZERO, &context),
-            "late" => self.look(cell, CLOSE_TIMEOUT, &context),
-            "idle" | "silence" => self.pass(cell, &context),
+            "early" => self.look(cell, Duration::ZERO, context),
+            "late" => self.look(cell, CLOSE_TIMEOUT, context),
+            "idle" | "silence" => self.pass(cell, context),
             _ => panic!("{input} is not known here"),
         }
-        self.ends(cell);
-        self.state = cell.next;
-
-        let after = waiting(&mut self.connection);
-        // What was written, or can no longer be, is gone; else there is more.
-        let gone = matches!(input, "written" | "write failed") || cell.next == "Closed";
-        let new = if gone { &after[..] } else { &after[before.len()..] };
-        let queued = split(self.connection.role(), new);
-        assert_eq!(queued.len(), cell.queued.len(), "{context}: {queued:?}");
-        for ((first, payload), expected) in queued.into_iter().zip(&cell.queued) {
-            let (expected_first, reason): (_, &[u8]) = match (*expected, input) {
-                ("message", "send()") => (0x81, b"sent"),
-                ("pong", "ping") => (0x8a, b"ping"),
-                ("ping", "ping()") => (0x89, b"own"),
-                ("ping", "silence") => (0x89, &payload), // it is keepalive's
-                // §5.5.1: the answer has no reason of its own.
-                ("Close", "Close") => (0x88, b""),
-                ("Close 4000", "Close 4000") => (0x88, b"\x0f\xa0"),
-                ("Close 1001", "close()") => (0x88, b"\x03\xe9own"),
-                ("Close 1001", "idle") => (0x88, b"\x03\xe9idle timeout"),
-                ("Close 1011", "silence") => (0x88, b"\x03\xf3ping timeout"),
-                ("Close 1002", "violation") => (0x88, b"\x03\xeareserved opcode 0x3"),
-                _ => panic!("{context}: what is {expected}?"),
-            };
-            assert_eq!((first, &payload[..]), (expected_first, reason), "{context}");
-        }
-        self.compare(&context);
     }
 
     /// A frame comes.
@@ -287,16 +290,25 @@ impl<'s> Walk<'s> {
         panic!("{context}: it is not given up");
     }
 
-    /// Notes how the connection will end, or has ended.
-    fn ends(&mut self, cell: &Cell) {
-        match cell.told {
-            "Abnormal" => self.outcome = Some(Closed::Abnormal),
-            "as begun" => assert!(self.outcome.is_some(), "nothing was begun"),
-            _ => {
-                if let Err(error) = timed_out(cell) {
-                    self.outcome = Some(Closed::TimedOut(error));
-                }
+    /// Notes how the connection will end, or has ended, and that the cell says no more than that.
+    fn ends(&mut self, input: &str, cell: &Cell, context: &str) {
+        let ends = cell.next == "Closed" && self.state != "Closed";
+        match (cell.told, input) {
+            ("Abnormal", _) if ends => self.outcome = Some(Closed::Abnormal),
+            ("as begun", _) if ends => {
+                assert!(self.outcome.is_some(), "{context}: what was begun?")
             }
+            ("TimedOut(Idle)", "idle") | ("TimedOut(Pong)", "silence") => {
+                self.outcome = timed_out(cell).err().map(Closed::TimedOut);
+            }
+            ("TimedOut(Close)", "late") if ends => {
+                self.outcome = timed_out(cell).err().map(Closed::TimedOut);
+            }
+            // `receive` and `refused` have seen to these.
+            ("message" | "ping" | "pong" | "Close" | "Failed" | "again", _)
+                if frame_of(input).is_some() => {}
+            ("refused", "send()" | "ping()") => {}
+            (told, _) => assert!(told.is_empty() && !ends, "{context}: {told} is not said here"),
         }
         let lost = match self.message {
             Message::Written => false,
@@ -332,6 +344,19 @@ impl<'s> Walk<'s> {
         assert_eq!(self.connection.is_open(), open, "{context}");
         assert_eq!(self.connection.is_ready(), open, "{context}");
         assert_eq!(self.connection.outbox().is_empty(), !self.state.ends_with('!'), "{context}");
+    }
+}
+
+/// First byte and payload of the frame that an input is, if it is one.
+fn frame_of(input: &str) -> Option<(u8, &'static [u8])> {
+    match input {
+        "message" => Some((0x81, b"data")),
+        "ping" => Some((0x89, b"ping")),
+        "pong" => Some((0x8a, b"pong")),
+        "Close 4000" => Some((0x88, b"\x0f\xa0mine")),
+        "Close" => Some((0x88, b"")),
+        "violation" => Some((0x83, b"")),
+        _ => None,
     }
 }
 
