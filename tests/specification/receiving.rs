@@ -22,6 +22,8 @@ struct Specification {
     cells: BTreeMap<(&'static str, usize), Cell>,
     /// Those states for which there are cells.
     states: Vec<&'static str>,
+    /// By the state: whether `receive_chunk` may follow on `receive`, and the other way round.
+    changes: BTreeMap<&'static str, [bool; 2]>,
 }
 
 /// Frames as they are written in a table.
@@ -67,8 +69,18 @@ impl Specification {
             .max_frame_size(frame as usize)
             .max_fragments(fragments);
 
-        let (of_frames, ends): (Vec<Table>, Vec<Table>) =
+        let changes = Table::find(&tables, &["state", "`receive`, then `receive_chunk`"]);
+        assert_eq!(changes.cells("state"), states, "the states, in their order");
+        let may = |cell| match cell {
+            "goes on" => true,
+            "panics" => false,
+            other => panic!("what is {other}?"),
+        };
+        let changes = changes.rows.iter().map(|row| (row[0], [may(row[1]), may(row[2])]));
+        let changes = changes.collect();
+        let (of_frames, rest): (Vec<Table>, Vec<Table>) =
             tables.into_iter().partition(|table| table.columns[0] == "frame");
+        let ends = rest.iter().filter(|table| table.columns[1] == "whatever comes");
         let mut specification = Self {
             config,
             message_limit: message.into(),
@@ -76,6 +88,7 @@ impl Specification {
             inputs: Vec::new(),
             cells: BTreeMap::new(),
             states: Vec::new(),
+            changes,
         };
         let mut described = BTreeSet::new();
         for table in of_frames {
@@ -97,7 +110,7 @@ impl Specification {
                 specification.inputs.push(input);
             }
         }
-        for row in ends.iter().flat_map(|table| &table.rows) {
+        for row in ends.flat_map(|table| &table.rows) {
             described.insert(row[0]);
             specification.states.push(row[0]);
             for input in 0..specification.inputs.len() {
@@ -532,12 +545,40 @@ fn walk(
                     }
                 }
                 together(specification, &make, role, way_there, input, state);
+                assert!(specification.changes[state][0], "`receive_chunk` may always follow");
+                if passes(input) {
+                    let mut walk = Walk::new(specification, make(role), Way::Steps(1), Own::Open);
+                    for &input in way_there {
+                        walk.step(input, &pair);
+                    }
+                    walk.way = Way::Chunks(usize::MAX);
+                    walk.step(input, &pair);
+                }
             }
         }
     }
 }
 
-/// The way to a state, an input, and each behind it, all in one read.
+/// Whether `receive` may be called where `receive_chunk` has led to a state.
+fn change_back(specification: &Specification, make: impl Fn(Role) -> Connection) {
+    for (state, way) in specification.ways() {
+        for role in BOTH {
+            for bytes in [&[][..], &[0x89]] {
+                let mut walk =
+                    Walk::new(specification, make(role), Way::Chunks(usize::MAX), Own::Open);
+                for &input in &way {
+                    walk.step(input, &[&way]);
+                }
+                let receive =
+                    || walk.connection.receive(&mut Input::new(&mut bytes.to_vec())).is_ok();
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(receive));
+                assert_eq!(result.is_ok(), specification.changes[state][1], "{role:?}, {state}");
+            }
+        }
+    }
+}
+
+/// The way to a state and an input, all in one read.
 fn together(
     specification: &Specification,
     make: impl Fn(Role) -> Connection,
@@ -573,7 +614,9 @@ fn together(
 #[test]
 fn section_5_every_frame_in_every_state() {
     let specification = Specification::read(false);
-    walk(&specification, |role| connection(role, specification.config.clone()), true, |_| false);
+    let make = |role| connection(role, specification.config.clone());
+    walk(&specification, make, true, |_| false);
+    change_back(&specification, make);
 }
 
 /// The same with permessage-deflate: RSV1 has a meaning, and nothing else has changed.
@@ -585,5 +628,6 @@ fn rfc7692_6_every_frame_in_every_state() {
         let make = |role| deflating(role, specification.config.clone(), params(""));
         let has_rsv1 = |frames: &Frames| frames.parts.iter().any(|part| part.first & 0x40 != 0);
         walk(&specification, make, deflated, |frames| !deflated && has_rsv1(frames));
+        change_back(&specification, make);
     }
 }
