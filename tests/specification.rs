@@ -11,6 +11,7 @@ mod deflate;
 
 mod specification {
     mod closing;
+    mod frames;
     mod handshake;
     mod receiving;
     mod table;

@@ -1,7 +1,7 @@
 //! The two automata of the opening handshake (RFC 6455 §4): each request and each response, with
 //! what becomes of it, and what the server may decide.
 
-use super::table::{Cell, Table, blocks, has_sections, tables};
+use super::table::{Cell, Table, blocks, has_sections, quoted, tables, unescaped};
 use core::convert::Infallible;
 use fullduplex::{
     Input,
@@ -118,10 +118,7 @@ fn input(text: &str, head: &str) -> Vec<Given> {
                 given.push(if part == "end" { Given::End } else { Given::Deadline });
             }
             _ if part.starts_with('"') => {
-                let (quoted, times) = part.split_once(" × ").unwrap_or((part, "1"));
-                let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-                let inner = unescaped(inner.unwrap_or_else(|| panic!("no quotes: {part}")));
-                bytes.extend(inner.repeat(times.parse().unwrap()));
+                bytes.extend(quoted(part));
             }
             _ => bytes.extend(changed(head, part)),
         }
@@ -158,33 +155,6 @@ fn changed(head: &str, text: &str) -> Vec<u8> {
     }
     let head = head.strip_suffix(b"\r\n").unwrap_or(&head);
     [head, b"\r\n\r\n"].concat()
-}
-
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes: Vec<u8> = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let (byte, length) = match rest.as_bytes() {
-            [b'\\', b'r', ..] => (b'\r', 2),
-            [b'\\', b'n', ..] => (b'\n', 2),
-            [b'\\', b'x', ..] => (u8::from_str_radix(&rest[2..4], 16).unwrap(), 4),
-            [b'{', ..] => {
-                let end = rest.find('}').unwrap();
-                let times: usize = rest[1..end].parse().unwrap();
-                let last = *bytes.last().unwrap();
-                bytes.extend(std::iter::repeat_n(last, times - 1));
-                rest = &rest[end + 1..];
-                continue;
-            }
-            _ => {
-                assert!(c.is_ascii(), "{text}");
-                (c as u8, 1)
-            }
-        };
-        bytes.push(byte);
-        rest = &rest[length..];
-    }
-    bytes
 }
 
 /// Either side's handshake.

@@ -101,3 +101,39 @@ pub(crate) fn has_sections(table: &Table) {
         assert!(row[column].contains('§'), "no section in {row:?}");
     }
 }
+
+/// What is between quotes, and how often: `"x" × 125`.
+pub(crate) fn quoted(text: &str) -> Vec<u8> {
+    let (text, times) = text.split_once(" × ").unwrap_or((text, "1"));
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let inner = inner.unwrap_or_else(|| panic!("no quotes: {text}"));
+    unescaped(inner).repeat(times.parse().unwrap())
+}
+
+/// Text with `\r`, `\n` and `\xff` for bytes, and `x{50}` for a letter so many times.
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (byte, length) = match rest.as_bytes() {
+            [b'\\', b'r', ..] => (b'\r', 2),
+            [b'\\', b'n', ..] => (b'\n', 2),
+            [b'\\', b'x', ..] => (u8::from_str_radix(&rest[2..4], 16).unwrap(), 4),
+            [b'{', ..] => {
+                let end = rest.find('}').unwrap();
+                let times: usize = rest[1..end].parse().unwrap();
+                let last = *bytes.last().unwrap();
+                bytes.extend(std::iter::repeat_n(last, times - 1));
+                rest = &rest[end + 1..];
+                continue;
+            }
+            _ => {
+                assert!(c.is_ascii(), "{text}");
+                (c as u8, 1)
+            }
+        };
+        bytes.push(byte);
+        rest = &rest[length..];
+    }
+    bytes
+}
