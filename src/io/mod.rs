@@ -5,6 +5,7 @@
 //! without a runtime.
 
 mod buffer;
+mod count;
 mod driver;
 mod end;
 mod error;
@@ -20,6 +21,9 @@ mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
+pub(crate) use count::counted;
+#[cfg(feature = "tokio")]
+pub(crate) use count::overcounted;
 pub(crate) use driver::{Driver, Pieces};
 pub(crate) use end::{End, outcome};
 pub use error::Error;
@@ -53,7 +57,7 @@ pub trait Io {
     const READS_PER_LOOK: u32;
 
     /// Reads into `buffer`; zero is the end. A blocking stream waits until `deadline` at most and
-    /// then returns `Pending`.
+    /// then returns `Pending`. Who reads checks the count.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -77,6 +81,7 @@ pub trait Io {
     }
 
     /// Writes some of `outbox`, with one call, and does not advance it. Waits as `poll_read` does.
+    /// The count is [checked](counted) here, because only this knows how much the stream was given.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

@@ -172,9 +172,12 @@ impl<T: Io> Opening<T> {
         if io.now() >= *deadline {
             return Ok(None);
         }
-        poll_fn(|cx| match unread.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline))) {
-            Poll::Ready(read) => Poll::Ready(Ok(Some(read?))),
-            Poll::Pending => time_up(io, cx, *deadline),
+        poll_fn(|cx| {
+            let read = unread.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline)));
+            match uninterrupted(cx, read) {
+                Poll::Ready(read) => Poll::Ready(Ok(Some(read?))),
+                Poll::Pending => time_up(io, cx, *deadline),
+            }
         })
         .await
     }
@@ -184,15 +187,17 @@ impl<T: Io> Opening<T> {
         let Self { io, deadline, .. } = self;
         poll_fn(|cx| {
             while !bytes.is_empty() {
-                match io.poll_write(cx, &bytes, Some(*deadline)) {
+                let written = io.poll_write(cx, &bytes, Some(*deadline));
+                match uninterrupted(cx, written) {
                     Poll::Ready(Ok(0)) => {
                         return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
                     }
-                    Poll::Ready(written) => bytes.advance(written?.min(bytes.len())),
+                    Poll::Ready(written) => bytes.advance(written?),
                     Poll::Pending => return time_up(io, cx, *deadline),
                 }
             }
-            match io.poll_flush(cx) {
+            let flushed = io.poll_flush(cx);
+            match uninterrupted(cx, flushed) {
                 Poll::Ready(flushed) => Poll::Ready(Ok(Some(flushed?))),
                 Poll::Pending => time_up(io, cx, *deadline),
             }
@@ -218,7 +223,7 @@ impl<T: Io> Opening<T> {
             while io.now() < *deadline {
                 let read = scratch.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline)));
                 scratch.consume(|input| _ = input.take_all());
-                match read {
+                match uninterrupted(cx, read) {
                     Poll::Ready(Ok(read)) if read > 0 && read <= left => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return io.poll_deadline(cx, *deadline).map(|_| ()),
@@ -227,6 +232,17 @@ impl<T: Io> Opening<T> {
             Poll::Ready(())
         })
         .await;
+    }
+}
+
+/// A call that was interrupted is repeated in the next poll.
+fn uninterrupted<T>(cx: &Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    match polled {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        polled => polled,
     }
 }
 

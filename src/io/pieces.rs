@@ -1,6 +1,6 @@
 //! Messages that are sent piece by piece, as a source gives them.
 
-use super::{Driver, Error, Io};
+use super::{Driver, Error, Io, counted};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 use crate::MessageRef;
 use crate::{IntoMessage, SendError, SendErrorReason};
@@ -124,15 +124,15 @@ pub(crate) async fn send_reader(
 ) -> Result<u64, Error> {
     let (mut buffer, mut sent) = (vec![0; PIECE], 0);
     loop {
-        let read = given(to, |cx| {
-            loop {
-                match ready!(read(cx, &mut buffer)) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => return Poll::Ready(read),
-                }
+        let read = given(to, |cx| match counted(read(cx, &mut buffer), PIECE) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                // In the next poll: one that says so for ever keeps nobody from their turn.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
+            read => read,
         });
-        let len = read.await?.map_err(Error::other)?.min(PIECE);
+        let len = read.await?.map_err(Error::other)?;
         feed(to, &buffer[..len], len == 0).await?;
         sent += len as u64;
         written(to).await?;

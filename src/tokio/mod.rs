@@ -57,7 +57,7 @@ use crate::{
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{future::poll_fn, pin::pin, task::Poll};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
@@ -131,12 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
 
 async fn send_all(to: &mut impl SendFragments, reader: impl AsyncRead) -> Result<u64, Error> {
     let mut reader = pin!(reader);
-    send_reader(to, |cx, buffer| {
-        let mut buffer = ReadBuf::new(buffer);
-        let read = reader.as_mut().poll_read(cx, &mut buffer);
-        read.map_ok(|()| buffer.filled().len())
-    })
-    .await
+    send_reader(to, |cx, buffer| stream::poll_read(reader.as_mut(), cx, buffer)).await
 }
 
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.

@@ -1,6 +1,10 @@
 //! Tokio's streams and clock.
 
-use crate::{Time, asynchronous::AsyncIo, io::Io};
+use crate::{
+    Time,
+    asynchronous::AsyncIo,
+    io::{Io, counted, overcounted},
+};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BufMut};
 use core::{
@@ -149,7 +153,43 @@ fn poll_write_pieces(
 ) -> Poll<io::Result<usize>> {
     let mut slices = [IoSlice::new(&[]); 16];
     let used = outbox.chunks_vectored(&mut slices);
-    stream.poll_write_vectored(cx, &slices[..used])
+    let given = slices[..used].iter().map(|slice| slice.len()).sum();
+    counted(stream.poll_write_vectored(cx, &slices[..used]), given)
+}
+
+/// Reads into `buffer`, and nowhere else: a stream may put another buffer into the `ReadBuf`, of
+/// another length and with other bytes.
+#[inline]
+pub(super) fn poll_read(
+    stream: Pin<&mut (impl AsyncRead + ?Sized)>,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let start = buffer.as_ptr();
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(stream.poll_read(cx, &mut buffer))?;
+    if buffer.filled().as_ptr() != start {
+        return Poll::Ready(Err(overcounted()));
+    }
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// A stream that reads into the buffer that it is given: `read_buf` panics otherwise.
+struct Faithful<'s, S>(&'s mut S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Faithful<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let start = buffer.filled().as_ptr();
+        ready!(Pin::new(&mut *self.0).poll_read(cx, buffer))?;
+        match buffer.filled().as_ptr() == start {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Ready(Err(overcounted())),
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncIo for TokioIo<S> {
@@ -175,9 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
         buffer: &mut [u8],
         _: Option<Time>,
     ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        poll_read(Pin::new(&mut self.stream), cx, buffer)
     }
 
     const APPENDS: bool = true;
@@ -188,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
         bytes: &mut Vec<u8>,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        pin!(self.stream.read_buf(&mut bytes.limit(room))).poll(cx)
+        pin!(Faithful(&mut self.stream).read_buf(&mut bytes.limit(room))).poll(cx)
     }
 
     #[inline]
@@ -200,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
     ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
         if outbox.chunk().len() == outbox.remaining() || !stream.is_write_vectored() {
-            return stream.poll_write(cx, outbox.chunk());
+            return counted(stream.poll_write(cx, outbox.chunk()), outbox.chunk().len());
         }
         poll_write_pieces(stream, cx, outbox)
     }

@@ -23,7 +23,8 @@ impl<S: Duplex> WebSocket<S> {
     /// cloned, for any number of others. Neither waits for the other. The stream is not duplicated,
     /// and [`Reader::reunite`] is the way back.
     ///
-    /// The stream has to be one that blocks.
+    /// The stream has to be one that blocks: what says `WouldBlock` ends the connection, with an
+    /// error of kind [`Unsupported`](std::io::ErrorKind::Unsupported).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), fullduplex::Error> {

@@ -95,7 +95,13 @@ impl<S> State<S> {
         }
     }
 
-    pub(super) fn broken(&mut self, error: io::Error) {
+    pub(super) fn broken(&mut self, mut error: io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            // Nobody could wait for it to be ready: there is no way to ask. It is over, which that
+            // kind does not say.
+            let what = "the stream does not wait, which the halves of a connection need it to do";
+            error = io::Error::new(io::ErrorKind::Unsupported, what);
+        }
         self.trace.broken(&error);
         self.end.broken(error);
     }

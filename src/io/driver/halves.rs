@@ -141,11 +141,19 @@ impl<T: Io> Driver<T> {
             }
             // The stream takes no more for now, which does not keep it from flushing.
             let written = driver.connection.outbox().total_written();
-            if written < bytes || !matches!(driver.io.poll_flush(cx), Poll::Ready(Ok(()))) {
+            if written < bytes {
                 return false;
             }
-            driver.flushed = written;
-            true
+            match driver.io.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    driver.flushed = written;
+                    return true;
+                }
+                // What the stream has lost it may not say again: it shows in how the connection ends.
+                Poll::Ready(Err(error)) => _ = driver.write_failed(cx, error),
+                Poll::Pending => {}
+            }
+            false
         })
     }
 
