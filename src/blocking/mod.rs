@@ -18,6 +18,10 @@
 //! wrapped in [`Plain`], they are checked between one read and the next, once what has arrived is
 //! read, so a read that blocks for ever is not ended.
 //!
+//! # Streams that fail
+//! What comes of a stream that fails, would block, or claims what is not so, is
+//! [a table](crate::guide::faults). A call that was interrupted is repeated.
+//!
 //! # Messages too large to hold
 //! [`WebSocket::send_iter`], [`WebSocket::send_reader`] and [`WebSocket::send_fragment`] send one
 //! message in fragments (RFC 6455 §5.4), and hold no more of it than a piece and the backlog;

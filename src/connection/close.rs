@@ -68,7 +68,8 @@ pub enum Closed {
     },
     /// The peer's Close came, and then the transport ended, broke or stalled before every message
     /// that had been accepted for sending was written:
-    /// [`unsent`](crate::Connection::unsent) says how many were not.
+    /// [`unsent`](crate::Connection::unsent) says how many were not. With an adapter also if all
+    /// were written and the stream could not flush them: how many it held nobody knows.
     Unsent {
         /// Whose Close came first.
         initiator: Side,
@@ -305,15 +306,14 @@ impl State {
 
     /// Writing failed for good.
     pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+        let lost = outbox.has_messages();
         match self {
             Self::Open => {
-                let lost = outbox.has_messages();
                 let (deadline, initiator) = (Deadline::UNKNOWN, Side::Remote);
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {
-                let (deadline, lost) = (*deadline, outbox.has_messages());
-                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
+                *self = Self::Unwritable { deadline: *deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
             Self::Unwritable { .. } | Self::Closed(_) => {}

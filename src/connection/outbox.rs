@@ -61,6 +61,8 @@ pub struct Outbox {
     total: u64,
     /// Where the last message ends, in bytes ever queued.
     messages_end: u64,
+    /// How many of the written bytes, the last ones, the stream may still hold: an adapter says so.
+    held: u64,
     pongs: Pongs,
     /// The last message, if more of it is to come.
     pub(super) unfinished: Unfinished,
@@ -99,10 +101,18 @@ impl Outbox {
         matches!(self.unfinished, Unfinished::Cut(_))
     }
 
-    /// Whether nothing is left to be written, now or later.
+    /// Whether nothing is left to be written or flushed, now or later.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
-        self.is_empty() && !self.is_cut()
+        self.is_empty() && !self.is_cut() && self.held == 0
+    }
+
+    /// Says that of all bytes that were ever queued the stream has flushed the first `flushed`; what
+    /// was written behind them it may lose yet, and an end waits for that. Whoever never says so
+    /// flushes as they write.
+    #[cfg(feature = "std")]
+    pub(crate) fn flushed_to(&mut self, flushed: u64) {
+        self.held = self.total_written().saturating_sub(flushed);
     }
 
     /// How many bytes are left to be written, as far as they are made, and before they are made.
@@ -213,9 +223,9 @@ impl Outbox {
         self.total += (self.copied.len() - before) as u64;
     }
 
-    /// Whether a message, or a part of one, waits to be written.
+    /// Whether a message, or a part of one, waits to be written or flushed.
     pub(super) fn has_messages(&self) -> bool {
-        self.is_cut() || self.total_written() < self.messages_end
+        self.is_cut() || self.total_written() - self.held < self.messages_end
     }
 
     /// Whether one was dropped.
@@ -658,6 +668,25 @@ mod tests {
             assert!(outbox.is_drained() && !outbox.has_messages());
             assert_eq!(outbox.unsent(), unsent);
         }
+    }
+
+    /// Of what a stream may still hold it counts whether a message is in it.
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_a_stream_holds_is_not_written() {
+        let mut outbox = Outbox::default();
+        outbox.push_message(&binary(10), &[0; 10]);
+        outbox.push_pong(None, &[0; 3]);
+        outbox.advance(17);
+        let states = [(0, false, true), (11, false, true), (12, false, false), (17, true, false)];
+        for (flushed, drained, messages) in states.into_iter().chain([(u64::MAX, true, false)]) {
+            outbox.flushed_to(flushed);
+            assert_eq!((outbox.is_drained(), outbox.has_messages()), (drained, messages));
+            assert_eq!(outbox.unsent(), Unsent::default(), "the stream has it");
+        }
+        outbox.flushed_to(0);
+        outbox.clear();
+        assert!(outbox.is_drained() && !outbox.has_messages());
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub(crate) struct Pieces<T> {
     pub(crate) io: T,
     pub(crate) connection: Connection,
     pub(crate) input: ReadBuffer,
-    /// Whether bytes were written that the stream itself may still hold.
-    pub(crate) unflushed: bool,
+    /// How many of all bytes that are ever queued were written and flushed.
+    pub(crate) flushed: u64,
     pub(crate) end: End,
     pub(crate) trace: Trace,
 }
@@ -106,20 +106,19 @@ impl<T: Io> Driver<T> {
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
-        let Self { io, connection, input, .. } = self;
+        let Self { io, mut connection, input, .. } = self;
+        connection.outbox().flushed_to(u64::MAX); // that is for whoever has the stream
         Parts { stream: stream(io), connection, unread: input.into_unread() }
     }
 
     /// What a half that sends has kept of events is lost.
     pub(crate) fn into_pieces(self) -> Pieces<T> {
-        let Self { io, mut connection, input, flushed, end, trace, .. } = self;
-        let unflushed = flushed != connection.outbox().total_written();
-        Pieces { io, connection, input, unflushed, end, trace }
+        let Self { io, connection, input, flushed, end, trace, .. } = self;
+        Pieces { io, connection, input, flushed, end, trace }
     }
 
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
-        let Pieces { io, mut connection, input, unflushed, end, trace } = pieces;
-        let flushed = if unflushed { 0 } else { connection.outbox().total_written() };
+        let Pieces { io, connection, input, flushed, end, trace } = pieces;
         let wakers = Wakers::default();
         Self { io, connection, input, flushed, end, kept: None, wakers, trace }
     }
@@ -418,10 +417,14 @@ impl<T: Io> Driver<T> {
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        match self.try_write(cx) {
+        let written = self.try_write(cx);
+        if let Poll::Ready(Ok(())) = written {
+            return Ok(Poll::Ready(()));
+        }
+        self.connection.outbox().flushed_to(self.flushed);
+        match written {
             Poll::Ready(Err(error)) => self.write_failed(cx, error),
-            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
-            Poll::Pending => Ok(Poll::Pending),
+            _ => Ok(Poll::Pending),
         }
     }
 
@@ -440,10 +443,12 @@ impl<T: Io> Driver<T> {
         if let Some(storage) = connection.outbox().reclaim() {
             pool::give_write(storage);
         }
-        let written = connection.outbox().total_queued();
+        let outbox = connection.outbox();
+        let written = outbox.total_queued();
         if *flushed != written {
             ready!(io.poll_flush(cx))?;
             *flushed = written;
+            outbox.flushed_to(written);
         }
         Poll::Ready(Ok(()))
     }

@@ -30,6 +30,14 @@ impl End {
         }
     }
 
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio")),
+        allow(dead_code, reason = "for halves of async streams")
+    )]
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Unreported(Some(_)) | Self::Reported(Some(_)))
+    }
+
     /// A copy of the error that broke the stream.
     pub(crate) fn broken_by(&self) -> Option<io::Error> {
         let (Self::Unreported(error) | Self::Reported(error)) = self;

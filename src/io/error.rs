@@ -23,12 +23,15 @@ use std::io;
 pub enum Error {
     /// The stream failed. With [`WouldBlock`](io::ErrorKind::WouldBlock), from a stream that the
     /// caller made non-blocking, nothing is lost: a message that was to be sent is queued, and
-    /// `flush` or a receive goes on. Any other ends the connection.
+    /// `flush` or a receive goes on. A call that was interrupted is repeated. Any other ends the
+    /// connection: [`InvalidData`](io::ErrorKind::InvalidData) is a stream that claims to have read
+    /// or written more than it was given. [A table](crate::guide::faults) has what comes of what.
     Io(io::Error),
     /// The stream ended without a Close frame: code 1006 (RFC 6455 §7.1.5).
     Abnormal,
     /// The connection is over, and not every message that had been accepted for sending could
-    /// still be written. `WebSocket::unsent` says how many were not, after any other end too.
+    /// still be written and flushed. `WebSocket::unsent` says how many were not written, after any
+    /// other end too.
     Unsent,
     /// The peer broke the protocol or a limit. It was told, by a Close frame.
     Protocol(ProtocolError),

@@ -46,17 +46,17 @@ pub(super) struct Shared<S> {
 
 impl<S: Duplex> Shared<S> {
     pub(super) fn new(pieces: Pieces<BlockingIo<S>>) -> Self {
-        let Pieces { io, mut connection, input, unflushed, end, trace } = pieces;
+        let Pieces { io, mut connection, input, flushed, end, trace } = pieces;
         let epoch = io.epoch();
         let (stream, reading, writing) = halves(io);
-        let written = connection.outbox().total_written();
+        let unflushed = flushed != connection.outbox().total_written();
         let state = State {
             input,
             found: VecDeque::new(),
             reading: Some(reading),
             writing: Some(writing),
             unflushed,
-            flushed: if unflushed { 0 } else { written },
+            flushed,
             owed: 0,
             retry: Time::EPOCH,
             end,
@@ -81,9 +81,10 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { connection, input, reading, writing, unflushed, end, trace, .. } = state;
+        let State { mut connection, input, reading, writing, unflushed, end, trace, .. } = state;
+        let flushed = if unflushed { state.flushed } else { connection.outbox().total_written() };
         let io = whole(stream, epoch, reading, writing)?;
-        Some(Pieces { io, connection, input, unflushed, end, trace })
+        Some(Pieces { io, connection, input, flushed, end, trace })
     }
 
     pub(super) fn lock(&self) -> Locked<'_, S> {

@@ -122,12 +122,18 @@ impl<S> State<S> {
                 _ => give_write(storage),
             }
         }
-        self.unflushed = flushed.is_pending();
-        if let Poll::Ready(flushed) = flushed {
-            flushed?;
-            self.flushed = self.connection.outbox().total_written();
-        }
-        Ok(())
+        let total = outbox.total_written();
+        let result = match flushed {
+            Poll::Ready(Ok(())) => {
+                self.flushed = total;
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(()),
+        };
+        outbox.flushed_to(self.flushed);
+        self.unflushed = self.flushed < total;
+        result
     }
 
     /// Takes from what was read as far as it is not the reader's.

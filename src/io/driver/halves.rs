@@ -137,7 +137,8 @@ impl<T: Io> Driver<T> {
             }
             let Some(bytes) = *bytes else { return false };
             if driver.flushed >= bytes {
-                return true;
+                // Behind a failure nothing is left, which is not to say that it was written.
+                return driver.connection.is_open() || !driver.has_failed();
             }
             // The stream takes no more for now, which does not keep it from flushing.
             let written = driver.connection.outbox().total_written();
@@ -147,6 +148,7 @@ impl<T: Io> Driver<T> {
             match driver.io.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     driver.flushed = written;
+                    driver.connection.outbox().flushed_to(written);
                     return true;
                 }
                 // What the stream has lost it may not say again: it shows in how the connection ends.

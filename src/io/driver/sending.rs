@@ -83,6 +83,11 @@ impl<T: Io> Driver<T> {
         }
     }
 
+    /// Whether the stream broke, or something that was queued was not written.
+    pub(super) fn has_failed(&self) -> bool {
+        self.end.is_broken() || self.connection.has_lost()
+    }
+
     /// The error that broke the stream, for whoever sends. One who receives elsewhere gets it, too.
     fn take_broken(&mut self) -> Option<io::Error> {
         match self.wakers.elsewhere {
