@@ -15,9 +15,10 @@
 //! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
 //! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
 //!
-//! # Back-pressure and closing
+//! # Back-pressure, closing, faults
 //! What each call does on a peer that takes nothing is [a table](crate::guide::backpressure), and so
-//! is [what each side sees](crate::guide::closing) of the end.
+//! are [what each side sees](crate::guide::closing) of the end and
+//! [what comes of a stream](crate::guide::faults) that fails or lies.
 //!
 //! # Messages too large to hold
 //! [`WebSocket::send_iter`], [`WebSocket::send_stream`], `send_reader` of the adapter and

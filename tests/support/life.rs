@@ -198,7 +198,7 @@ pub(crate) struct Clock {
 
 #[cfg(feature = "futures-io")]
 impl Clock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { epoch: tokio::time::Instant::now(), sleep: None }
     }
 }
