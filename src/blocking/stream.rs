@@ -248,7 +248,8 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
                     Some(Poll::Ready(Err(WouldBlock.into())))
                 }
             }
-            (TimedOut, None) => Some(Poll::Ready(Err(WouldBlock.into()))),
+            // A timeout that is not ours.
+            (TimedOut, _) => Some(Poll::Ready(Err(WouldBlock.into()))),
             _ => Some(Poll::Ready(Err(error))),
         }
     }

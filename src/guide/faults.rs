@@ -24,6 +24,9 @@
 //! | reads into another buffer, tokio | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | goes on |
 //! | takes back what it has read, tokio | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | goes on |
 //!
+//! A blocking stream that times out by itself, with `TimedOut`, is one that would block; from the
+//! operating system, on Unix, that is TCP giving up, and fails.
+//!
 //! A stream that claims to have read more than it has, and no more than there was room for, cannot be
 //! told from one that has read it: what lies in the buffer is taken for it, bytes of earlier reads of
 //! this thread, of other connections too. Do not use such a stream.

@@ -293,3 +293,24 @@ fn a_stream_that_refuses_timeouts_is_broken() {
         assert_eq!(ws.closed(), Some(&Closed::Abnormal));
     }
 }
+
+/// A timeout that is the stream's own is no end: the call can be made again, with deadlines and
+/// without.
+#[test]
+fn a_timeout_of_the_streams_own_would_block() {
+    for (role, config) in
+        BOTH.into_iter().flat_map(|role| [(role, quiet()), (role, Config::default())])
+    {
+        let timed_out = Step::Error(ErrorKind::TimedOut);
+        let script = Script::reading([timed_out.clone(), Step::Bytes(frame(role, 0x81, b"late"))]);
+        script.state().writes = [timed_out].into();
+        let mut ws = blocking::WebSocket::from_parts(Plain(script.clone()), role, config, []);
+        let received = ws.recv();
+        assert!(matches!(&received, Err(error) if name(error) == "Io(WouldBlock)"), "{received:?}");
+        assert_eq!(ws.recv().unwrap(), Some("late".into()));
+        let sent = ws.send("ours");
+        assert!(matches!(&sent, Err(error) if name(error) == "Io(WouldBlock)"), "{sent:?}");
+        ws.flush().unwrap();
+        assert!(script.is_flushed() && !script.written().is_empty());
+    }
+}
