@@ -1,6 +1,7 @@
 //! Echoes every message, on tokio, in one thread.
 //!
-//! `echo_server [--addr HOST:PORT] [--max-clients N] [--deflate] [--window-bits 9..15]`
+//! `echo_server [--addr HOST:PORT] [--max-clients N] [--max-message BYTES]`
+//! `[--handshake-timeout SECONDS] [--deflate] [--window-bits 9..15]`
 
 use fullduplex::{Config, Error, handshake::Acceptor, tokio::accept_with};
 use std::{env, io, sync::Arc, time::Duration};
@@ -48,6 +49,7 @@ async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
 
 fn arguments() -> Result<(String, usize, Config), String> {
     let (mut addr, mut max_clients) = ("127.0.0.1:9001".to_string(), 20_000);
+    let mut config = Config::default();
     let (mut deflate, mut window_bits) = (false, None);
     let mut arguments = env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -57,27 +59,33 @@ fn arguments() -> Result<(String, usize, Config), String> {
         }
         let value = arguments.next().ok_or(format!("{name} needs a value"))?;
         let number = || value.parse().map_err(|e| format!("{name}: {e}"));
+        let seconds = || {
+            let seconds = value.parse().map_err(|e| format!("{name}: {e}"))?;
+            Duration::try_from_secs_f64(seconds).map_err(|e| format!("{name}: {e}"))
+        };
         match name.as_str() {
             "--addr" => addr = value,
             "--max-clients" => max_clients = number()?,
+            "--max-message" => config = config.max_message_size(number()?),
+            "--handshake-timeout" => config = config.handshake_timeout(seconds()?),
             "--window-bits" => window_bits = Some(number()?.clamp(9, 15) as u8),
             _ => return Err(format!("unknown argument {name}")),
         }
     }
-    Ok((addr, max_clients, if deflate { compressing(window_bits)? } else { Config::default() }))
+    Ok((addr, max_clients, if deflate { compressing(config, window_bits)? } else { config }))
 }
 
 /// Messages are compressed for clients that ask for it (RFC 7692).
 #[cfg(feature = "deflate")]
-fn compressing(window_bits: Option<u8>) -> Result<Config, String> {
+fn compressing(config: Config, window_bits: Option<u8>) -> Result<Config, String> {
     let mut deflate = fullduplex::deflate::Deflate::default();
     if let Some(bits) = window_bits {
         deflate = deflate.send_window_bits(bits).receive_window_bits(bits);
     }
-    Ok(Config::default().deflate(deflate))
+    Ok(config.deflate(deflate))
 }
 
 #[cfg(not(feature = "deflate"))]
-fn compressing(_: Option<u8>) -> Result<Config, String> {
+fn compressing(_: Config, _: Option<u8>) -> Result<Config, String> {
     Err("--deflate needs the feature `deflate`".to_string())
 }
