@@ -52,6 +52,10 @@
 //! [`ClientStream`], references to sockets. Whichever half is in a call answers pings, keeps
 //! deadlines and completes the closing handshake. It costs a lock per call. A handler that answers
 //! what it is given is served faster by [`WebSocket::run`].
+//!
+//! A thread that waits to receive, or for the opening handshake, waits with a read buffer of 64 KiB,
+//! which it keeps for its next connection. With its stack that is some 80 KiB for a thread per
+//! connection: bound how many there are.
 
 #[cfg(feature = "deflate")]
 mod deflate;
