@@ -21,7 +21,7 @@ const BATCH: usize = 100;
 /// all are there; and each of them is when it sends the rest.
 #[test]
 fn ten_thousand_half_open_handshakes() {
-    let count = sockets(10_000);
+    let (count, _alone) = sockets(10_000);
     let (half, rest) = REQUEST.split_at(REQUEST.len() / 2);
     on_each(&["--handshake-timeout", "600"], |server| {
         let mut clients = Vec::new();
@@ -54,7 +54,7 @@ fn ten_thousand_half_open_handshakes() {
 /// RFC 9110 §5.4: a thousand heads that stay just below the limit of 16 KiB.
 #[test]
 fn a_thousand_large_half_heads() {
-    let count = sockets(1_000);
+    let (count, _alone) = sockets(1_000);
     let start = REQUEST.trim_end();
     let half = format!("{start}\r\nX: {}", "x".repeat(16 * 1024 - start.len() - 6));
     on_each(&["--handshake-timeout", "600"], |server| {
@@ -81,7 +81,7 @@ fn a_thousand_large_half_heads() {
 /// §5.2, §10.4: a thousand clients announce the most that is taken, 16 MiB, and send one byte.
 #[test]
 fn a_thousand_messages_that_do_not_come() {
-    let count = sockets(1_000);
+    let (count, _alone) = sockets(1_000);
     on_each(&[], |server| {
         for (what, first) in [("text", 0x81), ("binary", 0x82), ("a first fragment", 0x02)] {
             let mut clients = Vec::new();

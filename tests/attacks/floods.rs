@@ -149,42 +149,56 @@ fn fragments_of_one_byte() {
     });
 }
 
-/// §5.2, §8.1: a frame of text whose every byte is a write of its own.
+/// Writes byte by byte, and in between lets the server answer a ping on another connection: so each
+/// byte has arrived alone, and a server that is slow does not find many at once.
+fn drip(server: &Server, mut stream: &TcpStream, bytes: &[u8]) {
+    let mut other = server.open();
+    let ping = frame(TO, 0x89, b"");
+    for byte in bytes {
+        stream.write_all(&[*byte]).unwrap();
+        other.write_all(&ping).unwrap();
+        other.read_exact(&mut [0; 2]).unwrap();
+    }
+    ends_well(server, other);
+}
+
+/// §5.2, §8.1: a frame of text whose every byte is a write of its own: many of them, and each alone.
 #[test]
 fn a_frame_in_writes_of_one_byte() {
+    let text = |n| -> Vec<u8> { "é€😀".bytes().cycle().take(n / 9 * 9).collect() };
     on_each(&[], |server| {
         server.is_linear("writes of one byte", 25_000, |n| {
             let mut stream = server.open();
-            let text: Vec<u8> = "é€😀".bytes().cycle().take(n / 9 * 9).collect();
-            for byte in frame(TO, 0x81, &text) {
+            for byte in frame(TO, 0x81, &text(n)) {
                 stream.write_all(&[byte]).unwrap();
             }
-            assert!(next_frame(&stream) == (0x81, text));
+            assert!(next_frame(&stream) == (0x81, text(n)));
+            ends_well(server, stream);
+        });
+        server.is_linear("reads of one byte", 4_096, |n| {
+            let stream = server.open();
+            drip(server, &stream, &frame(TO, 0x81, &text(n)));
+            assert!(next_frame(&stream) == (0x81, text(n)));
             ends_well(server, stream);
         });
         server.took_at_most("writes of one byte", FLOOD);
     });
 }
 
-/// RFC 9112 §2.1: heads that drip in byte by byte, up to the limit of 16 KiB: each byte is looked at
-/// once. (Those that are too slow are in `deadlines`.)
+/// RFC 9112 §2.1: a head that drips in byte by byte, up to the limit of 16 KiB: each byte is looked
+/// at once. (Those that are too slow are in `deadlines`.)
 #[test]
-fn heads_in_writes_of_one_byte() {
-    on_each(&[], |server| {
-        server.is_linear("bytes of ten heads", 10 * 4_096, |n| {
-            let length = n / 10;
-            let line = format!("X: {}\r\n\r\n", "x".repeat(length - REQUEST.len() - 5));
+fn a_head_in_writes_of_one_byte() {
+    on_each(&["--handshake-timeout", "600"], |server| {
+        server.is_linear("bytes of a head", 4_096, |n| {
+            let line = format!("X: {}\r\n\r\n", "x".repeat(n - REQUEST.len() - 5));
             let request = REQUEST.replacen("\r\n\r\n", &format!("\r\n{line}"), 1);
-            assert_eq!(request.len(), length);
-            for _ in 0..10 {
-                let mut stream = server.tcp();
-                for byte in request.as_bytes() {
-                    stream.write_all(&[*byte]).unwrap();
-                }
-                let head = read_head(&stream);
-                assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-                ends_well(server, stream);
-            }
+            assert_eq!(request.len(), n);
+            let stream = server.tcp();
+            drip(server, &stream, request.as_bytes());
+            let head = read_head(&stream);
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            ends_well(server, stream);
         });
         server.took_at_most("bytes of a head", FLOOD);
     });

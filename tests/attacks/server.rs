@@ -12,7 +12,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     thread,
 };
 
@@ -119,9 +119,14 @@ pub(crate) fn aloud(what: &str) {
     let _ = writeln!(io::stderr(), "attacks: {what}");
 }
 
-/// How many sockets an attack that wants `wanted` of them may open here, and says so if it is
-/// fewer: the test and each server may have as many descriptors as the soft limit says.
-pub(crate) fn sockets(wanted: usize) -> usize {
+/// Held by a test that opens many sockets: one at a time.
+static CROWD: Mutex<()> = Mutex::new(());
+
+/// How many sockets an attack that wants `wanted` of them may open here while it holds on to what
+/// comes with the number. It says so if they are fewer: the test and each server may have as many
+/// descriptors as the soft limit says.
+pub(crate) fn sockets(wanted: usize) -> (usize, MutexGuard<'static, ()>) {
+    let crowd = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)).and_then(|n| n.parse().ok());
@@ -129,7 +134,7 @@ pub(crate) fn sockets(wanted: usize) -> usize {
     if possible < wanted {
         aloud(&format!("{possible} sockets, not {wanted}: no more descriptors (`ulimit -n`)"));
     }
-    possible
+    (possible, crowd)
 }
 
 impl Server {
