@@ -17,7 +17,7 @@ use std::{
 /// the time is up, and TCP ends.
 #[test]
 fn a_handshake_that_takes_too_long() {
-    on_all(&["--handshake-timeout", "0.5"], |server| {
+    on_all(&["--handshake-timeout", "1"], |server| {
         let mut slow = Vec::new();
         for length in [0, 1, 100, REQUEST.len() - 1] {
             for _ in 0..25 {
@@ -77,7 +77,7 @@ fn a_place_that_is_not_given_up() {
     thread::scope(|scope| {
         for (what, sent, code) in cases {
             scope.spawn(move || {
-                on_all(&["--handshake-timeout", "0.3", "--max-clients", "1"], |server| {
+                on_all(&["--handshake-timeout", "1", "--max-clients", "1"], |server| {
                     let mut stays = server.tcp();
                     stays.write_all(sent).unwrap();
                     server.serves();

@@ -247,7 +247,7 @@ impl Server {
         if !MEASURED {
             return;
         }
-        for _ in 0..10_000 {
+        for _ in 0..2_000 {
             if self.usage().descriptors <= self.at_rest.descriptors + most {
                 return;
             }
