@@ -326,6 +326,9 @@ fn servers_with_bad_arguments() {
             &["--max-clients", "x"],
             &["--addr", "nowhere"],
             &["--window-bits", "x"],
+            &["--max-message", "-1"],
+            &["--handshake-timeout", "soon"],
+            &["--handshake-timeout", "-1"],
         ] {
             let output = Command::new(program(name)).args(arguments).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{name} {arguments:?}");
