@@ -33,12 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HANGS: Duration = Duration::from_secs(180);
 
 /// Every server that was started: a test process that is aborted drops nothing.
-static STARTED: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
+static STARTED: Mutex<Vec<Weak<Mutex<Process>>>> = Mutex::new(Vec::new());
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    process: Arc<Mutex<Child>>,
+    process: Arc<Mutex<Process>>,
     /// The first panic that it complained of.
     panic: Arc<Mutex<Option<String>>>,
     /// What it takes when it has served one client; the descriptors are those before that.
@@ -58,16 +58,36 @@ pub(crate) struct Usage {
     pub(crate) descriptors: usize,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        end(&self.process);
+struct Process {
+    server: Child,
+    /// Ends the server when this process is gone, even if it was killed: then its input ends.
+    guard: Option<Child>,
+}
+
+impl Process {
+    fn new(server: Child) -> Self {
+        let guard = cfg!(unix).then(|| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "read -r _; kill -9 \"$0\""]).arg(server.id().to_string());
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().unwrap()
+        });
+        Self { server, guard }
+    }
+
+    /// The guard goes first: it must not end whoever gets the number of the server next.
+    fn end(&mut self) {
+        for child in self.guard.iter_mut().chain([&mut self.server]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
-fn end(process: &Mutex<Child>) {
-    let mut process = process.lock().unwrap_or_else(PoisonError::into_inner);
-    let _ = process.kill();
-    let _ = process.wait();
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// Runs `test` on each of the servers, started with `arguments`, one after the other, under a
@@ -107,7 +127,9 @@ pub(crate) fn watchdog() -> mpsc::Sender<()> {
         if receiver.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
             aloud(&format!("{test} hangs"));
             let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-            started.iter().filter_map(Weak::upgrade).for_each(|process| end(&process));
+            for process in started.iter().filter_map(Weak::upgrade) {
+                process.lock().unwrap_or_else(PoisonError::into_inner).end();
+            }
             std::process::abort();
         }
     });
@@ -165,7 +187,7 @@ impl Server {
             .spawn()
             .unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let process = Arc::new(Mutex::new(child));
+        let process = Arc::new(Mutex::new(Process::new(child)));
         STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&process));
         let panic = Arc::new(Mutex::new(None));
         let first_panic = panic.clone();
@@ -235,7 +257,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn is_well(&self) {
         self.serves();
-        let status = self.process.lock().unwrap().try_wait().unwrap();
+        let status = self.process.lock().unwrap().server.try_wait().unwrap();
         assert_eq!(status, None, "{} has ended", self.name);
         assert_eq!(*self.panic.lock().unwrap(), None, "{}", self.name);
     }
@@ -260,7 +282,7 @@ impl Server {
         if !MEASURED {
             return Usage::default();
         }
-        let process = format!("/proc/{}", self.process.lock().unwrap().id());
+        let process = format!("/proc/{}", self.process.lock().unwrap().server.id());
         let status = fs::read_to_string(format!("{process}/status")).unwrap();
         let kib = |name: &str| -> usize {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
