@@ -123,6 +123,9 @@ pub(crate) fn on_all(arguments: &[&str], test: impl Fn(&Server) + Sync) {
 pub(crate) fn watchdog() -> mpsc::Sender<()> {
     let (sender, receiver) = mpsc::channel();
     let test = thread::current().name().unwrap_or("a test").to_string();
+    if !MEASURED {
+        aloud(&format!("{test}: no /proc here, so no bound of memory or time is looked at"));
+    }
     thread::spawn(move || {
         if receiver.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
             aloud(&format!("{test} hangs"));
