@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fullduplex_fuzz::frame_header(data);
+    fullduplex_fuzz::frame_header::frame_header(data);
 });

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fullduplex_fuzz::inflate(data);
+    fullduplex_fuzz::inflate::inflate(data);
 });

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fullduplex_fuzz::receive_chunked(data);
+    fullduplex_fuzz::receive_chunked::receive_chunked(data);
 });

@@ -32,10 +32,37 @@ fn run(name: &str, target: fullduplex_fuzz::Target, seed: &str, data: &[u8]) -> 
     })
 }
 
+/// Whoever adds a target has it in all the places.
+#[test]
+fn each_target_has_all_its_parts() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names: Vec<_> = fullduplex_fuzz::TARGETS.iter().map(|(name, _)| *name).collect();
+    let manifest = fs::read_to_string(here.join("Cargo.toml")).unwrap();
+    let bins: Vec<_> = manifest
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("{ name = \""))
+        .filter_map(|line| line.split('"').next())
+        .collect();
+    assert_eq!(bins, names, "bins in Cargo.toml against TARGETS");
+    let readme = fs::read_to_string(here.join("README.md")).unwrap();
+    for name in &names {
+        assert!(here.join("dict").join(name).is_file(), "{name} has no dictionary");
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in README.md");
+    }
+    let mut folders: Vec<_> = fs::read_dir(here.join("seeds"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    folders.sort();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    assert_eq!(folders, sorted, "folders of seeds against TARGETS");
+}
+
 /// What is named `bad-…` is refused, everything else is accepted.
 #[test]
 fn seeds_are_what_their_names_say() {
-    for (name, target) in fullduplex_fuzz::TARGETS {
+    for (name, target) in fullduplex_fuzz::TARGETS.iter().copied() {
         for (seed, data) in seeds(name) {
             assert_eq!(run(name, target, &seed, &data), !seed.starts_with("bad-"), "{name}/{seed}");
         }
@@ -44,7 +71,7 @@ fn seeds_are_what_their_names_say() {
 
 #[test]
 fn mutated_seeds() {
-    for (name, target) in fullduplex_fuzz::TARGETS {
+    for (name, target) in fullduplex_fuzz::TARGETS.iter().copied() {
         let seeds = seeds(name);
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         for i in 0..MUTATIONS {
