@@ -362,6 +362,27 @@ fn the_message_limit_holds_for_inflated_bytes() {
     }
 }
 
+/// Of a text that is not UTF-8 and too big as well, what comes first in it counts, however the
+/// bytes arrive.
+#[test]
+fn what_is_wrong_within_the_limit_counts_before_the_limit() {
+    let limit = 40_000_usize; // beyond what is inflated at once
+    let config = Config::default().max_message_size(limit);
+    for at in [0, 1, 32_767, 32_768, limit - 1, limit, limit + 1] {
+        let mut text = vec![b'x'; limit + 10];
+        text[at] = 0xff;
+        let message = Blocks::new().stored(false, &text).message();
+        let expected = match at < limit {
+            true => Kind::InvalidUtf8,
+            false => Kind::MessageTooBig { size: limit as u64 + 1, limit: limit as u64 },
+        };
+        for role in BOTH {
+            let wire = frame(role, TEXT, &message);
+            assert_eq!(read(role, &config, "", &wire), (vec![], Err(expected)), "{at}");
+        }
+    }
+}
+
 #[test]
 fn the_frame_limit_holds_for_compressed_bytes() {
     let message = Blocks::new().stored(false, &[b'x'; 94]).message();

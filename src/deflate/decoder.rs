@@ -133,6 +133,9 @@ impl Decoder {
     fn read(&mut self, input: &mut &[u8], out: &mut [u8], limit: u64) -> Result<usize, Fault> {
         self.message();
         let Self { window, message: Some(message), volume, .. } = self else { return Ok(0) };
+        if message.inflated > limit {
+            return Err(Fault::TooBig(limit));
+        }
         // One byte more than is allowed shows that it is too much.
         let room = (limit - message.inflated).saturating_add(1).min(out.len() as u64);
         let out = &mut out[..room as usize];
@@ -150,11 +153,13 @@ impl Decoder {
             }
             if written > 0 {
                 message.inflated += written as u64;
-                return if message.inflated > limit {
-                    Err(Fault::TooBig(limit))
-                } else {
-                    Ok(written)
-                };
+                if message.inflated <= limit {
+                    return Ok(written);
+                }
+                // What is allowed counts first, so that it is not the cutting which decides
+                // whether its text or its size is at fault.
+                message.failed = true;
+                return if written > 1 { Ok(written - 1) } else { Err(Fault::TooBig(limit)) };
             }
             if input.is_empty() {
                 return Ok(0);
