@@ -4,6 +4,11 @@
 //! what their names say.
 #![forbid(unsafe_code)]
 
+mod book;
+#[path = "../../tests/common/deflate.rs"]
+mod by_the_book;
+#[path = "../../tests/common/mod.rs"]
+mod common;
 pub mod frame_header;
 pub mod handshake;
 pub mod inflate;

@@ -44,52 +44,85 @@ pub(crate) struct Inflated {
     pub(crate) bytes: Vec<u8>,
     /// The largest distance that anything in it refers back.
     pub(crate) furthest: usize,
+    /// Where streams end (blocks with BFINAL set): after how many bytes of the message, and after
+    /// how many of what it says.
+    pub(crate) streams: Vec<(usize, usize)>,
+    /// How many bytes stand before the lengths of the last block without compression.
+    pub(crate) lengths_at: Option<usize>,
 }
+
+/// What is wrong with a message of which more could come.
+pub(crate) const ENDS_TOO_EARLY: &str = "ends too early";
 
 /// Reads a whole message as RFC 7692 §7.2.2 says, behind the bytes of `window`.
 pub(crate) fn inflate(window: &[u8], message: &[u8]) -> Result<Inflated, &'static str> {
-    let data = [message, &TAIL].concat();
-    let mut bits = BitReader { data: &data, at: 0 };
+    let (inflated, error) = blocks(window, &[message, &TAIL].concat(), usize::MAX);
+    // Where it ends as §7.2.1 wants, the four bytes are the lengths of an empty block; nothing else
+    // may use them up.
+    let ended = inflated.lengths_at == Some(message.len());
+    error.or((!ended).then_some("no empty block in the end")).map_or(Ok(inflated), Err)
+}
+
+/// What is wrong with a message of which nobody wants to know all.
+pub(crate) const GOES_ON: &str = "goes on";
+
+/// Reads blocks behind the bytes of `window`: what they say up to their end, up to what is wrong, or
+/// a little beyond `most` bytes.
+pub(crate) fn blocks(window: &[u8], data: &[u8], most: usize) -> (Inflated, Option<&'static str>) {
+    let mut bits = BitReader { data, at: 0 };
     let mut all = window.to_vec();
-    let mut furthest = 0;
-    let mut ended = false;
-    while !bits.is_at_end() {
-        let last = bits.take(1)? == 1;
-        match bits.take(2)? {
-            0 => {
+    let mut inflated = Inflated::default();
+    let error = loop {
+        if bits.is_at_end() {
+            break None;
+        }
+        match block(&mut bits, &mut all, window.len().saturating_add(most), &mut inflated) {
+            Ok(false) => {}
+            Ok(true) => {
                 bits.align();
-                // Where it ends as §7.2.1 wants, the four bytes are the lengths of an empty block;
-                // nothing else may use them up.
-                ended = bits.at == message.len() * 8;
-                let length = bits.take(16)?;
-                if bits.take(16)? != length ^ 0xffff {
-                    return Err("stored block lengths");
-                }
-                for _ in 0..length {
-                    all.push(bits.take(8)? as u8);
-                }
+                inflated.streams.push((bits.at / 8, all.len() - window.len()));
             }
-            1 => {
-                let lengths: Vec<u8> = (0..288)
-                    .map(|i| [8, 9, 7, 8][[144, 256, 280].iter().filter(|e| i >= **e).count()])
-                    .collect();
-                let (literals, distances) = (Codes::new(&lengths), Codes::new(&[5; 30]));
-                codes(&mut bits, &literals, &distances, &mut all, &mut furthest)?;
-            }
-            2 => {
-                let (literals, distances) = tables(&mut bits)?;
-                codes(&mut bits, &literals, &distances, &mut all, &mut furthest)?;
-            }
-            _ => return Err("block type"),
+            Err(error) => break Some(error),
         }
-        if last {
+    };
+    inflated.bytes = all.split_off(window.len());
+    (inflated, error)
+}
+
+/// RFC 1951 §3.2.3: one block, and whether it is the last of its stream.
+fn block(
+    bits: &mut BitReader<'_>,
+    all: &mut Vec<u8>,
+    most: usize,
+    inflated: &mut Inflated,
+) -> Result<bool, &'static str> {
+    let last = bits.take(1)? == 1;
+    match bits.take(2)? {
+        0 => {
             bits.align();
+            inflated.lengths_at = Some(bits.at / 8);
+            let length = bits.take(16)?;
+            if bits.take(16)? != length ^ 0xffff {
+                return Err("stored block lengths");
+            }
+            for _ in 0..length {
+                all.push(bits.take(8)? as u8);
+            }
         }
+        1 => {
+            let lengths: Vec<u8> = (0..288)
+                .map(|i| [8, 9, 7, 8][[144, 256, 280].iter().filter(|e| i >= **e).count()])
+                .collect();
+            let (literals, distances) = (Codes::new(&lengths), Codes::new(&[5; 30]));
+            codes(bits, &literals, &distances, all, most, &mut inflated.furthest)?;
+        }
+        2 => {
+            let (literals, distances) = tables(bits)?;
+            codes(bits, &literals, &distances, all, most, &mut inflated.furthest)?;
+        }
+        _ => return Err("block type"),
     }
-    if !ended {
-        return Err("no empty block in the end");
-    }
-    Ok(Inflated { bytes: all.split_off(window.len()), furthest })
+    Ok(last)
 }
 
 struct BitReader<'d> {
@@ -101,7 +134,7 @@ impl BitReader<'_> {
     fn take(&mut self, count: usize) -> Result<usize, &'static str> {
         let mut value = 0;
         for i in 0..count {
-            let byte = self.data.get(self.at / 8).ok_or("ends too early")?;
+            let byte = self.data.get(self.at / 8).ok_or(ENDS_TOO_EARLY)?;
             value |= usize::from(byte >> (self.at % 8) & 1) << i;
             self.at += 1;
         }
@@ -118,7 +151,7 @@ impl BitReader<'_> {
 
     fn symbol(&mut self, codes: &Codes) -> Result<usize, &'static str> {
         let (mut code, mut first, mut index) = (0, 0, 0);
-        for count in codes.counts {
+        for count in &codes.counts[..codes.longest] {
             code |= self.take(1)?;
             if code < first + count {
                 return Ok(codes.symbols[index + code - first]);
@@ -135,16 +168,26 @@ impl BitReader<'_> {
 struct Codes {
     /// How many there are of each length from 1 to 15.
     counts: [usize; 15],
+    /// The most bits that any has; one if there are none.
+    longest: usize,
     symbols: Vec<usize>,
 }
 
 impl Codes {
     fn new(lengths: &[u8]) -> Self {
         let of = |length| (0..lengths.len()).filter(move |i| lengths[*i] == length);
+        let counts = core::array::from_fn(|i| of(i as u8 + 1).count());
         Self {
-            counts: core::array::from_fn(|i| of(i as u8 + 1).count()),
+            counts,
+            longest: counts.iter().rposition(|count| *count > 0).unwrap_or(0) + 1,
             symbols: (1..=15).flat_map(of).collect(),
         }
+    }
+
+    /// How many codes of 15 bits are not used; less than none if there are too many codes.
+    fn unused(&self) -> isize {
+        let used = (1..).zip(self.counts).map(|(bits, count)| (count as isize) << (15 - bits));
+        (1 << 15) - used.sum::<isize>()
     }
 }
 
@@ -154,11 +197,17 @@ fn tables(bits: &mut BitReader<'_>) -> Result<(Codes, Codes), &'static str> {
     let literals = bits.take(5)? + 257;
     let distances = bits.take(5)? + 1;
     let count = bits.take(4)? + 4;
+    if literals > 286 || distances > 30 {
+        return Err("more codes than there are symbols");
+    }
     let mut meta = [0; 19];
     for index in &ORDER[..count] {
         meta[*index] = bits.take(3)? as u8;
     }
     let meta = Codes::new(&meta);
+    if meta.unused() != 0 {
+        return Err("code lengths of code lengths");
+    }
     let mut lengths: Vec<u8> = Vec::new();
     while lengths.len() < literals + distances {
         let (value, times) = match bits.symbol(&meta)? {
@@ -172,8 +221,21 @@ fn tables(bits: &mut BitReader<'_>) -> Result<(Codes, Codes), &'static str> {
     if lengths.len() > literals + distances {
         return Err("too many lengths");
     }
-    let distances = lengths.split_off(literals);
-    Ok((Codes::new(&lengths), Codes::new(&distances)))
+    if lengths[256] == 0 {
+        return Err("blocks without an end");
+    }
+    let distances = Codes::new(&lengths.split_off(literals));
+    let literals = Codes::new(&lengths);
+    // A set that is not complete is not used up: §3.2.7 allows one distance of one bit, and none.
+    let alone = |codes: &Codes| codes.symbols.len() == codes.counts[0];
+    let complete = |codes: &Codes| match codes.unused() {
+        0 => true,
+        unused => unused > 0 && alone(codes),
+    };
+    if !complete(&literals) || !complete(&distances) {
+        return Err("code lengths");
+    }
+    Ok((literals, distances))
 }
 
 /// RFC 1951 §3.2.5.
@@ -182,9 +244,13 @@ fn codes(
     literals: &Codes,
     distances: &Codes,
     out: &mut Vec<u8>,
+    most: usize,
     furthest: &mut usize,
 ) -> Result<(), &'static str> {
     loop {
+        if out.len() > most {
+            return Err(GOES_ON);
+        }
         let symbol = match bits.symbol(literals)? {
             literal @ 0..256 => {
                 out.push(literal as u8);

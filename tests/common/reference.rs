@@ -49,23 +49,71 @@ pub(crate) struct Head {
 
 /// The events of `stream`, which came to an endpoint in role `to`, and how it ended.
 pub(crate) fn decode(to: Role, limits: Limits, stream: &[u8]) -> (Vec<Seen>, End) {
+    decode_with(to, limits, None, stream)
+}
+
+/// How a compressed message is read (RFC 7692 §6.2): given what came of it so far, and whether that
+/// is all of it, the bytes that it comes to, and the code with which to fail behind them.
+pub(crate) type Inflate<'f> = &'f mut dyn FnMut(&[u8], bool) -> (Vec<u8>, Option<u16>);
+
+/// As [`decode`], with permessage-deflate if there is something that inflates.
+pub(crate) fn decode_with(
+    to: Role,
+    limits: Limits,
+    inflate: Option<Inflate<'_>>,
+    stream: &[u8],
+) -> (Vec<Seen>, End) {
     let mut events = Vec::new();
-    let end = read(to, limits, stream, &mut events);
+    let end = read(to, limits, inflate, stream, &mut events);
     (events, end.unwrap_or_else(End::Failed))
+}
+
+/// What an endpoint writes that saw `events` and then `end`, and sends no message: first byte and
+/// payload of each frame, the reason of a Close left out. `closing`: its own Close was queued
+/// before. Nothing is written meanwhile, so of the pings beyond sixteen only the newest is answered
+/// (§5.5.3).
+pub(crate) fn answers(events: &[Seen], end: End, closing: bool) -> Vec<(u8, Vec<u8>)> {
+    let mut pongs: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Seen::Ping(payload) => Some((0x8a, payload.clone())),
+            _ => None,
+        })
+        .collect();
+    if pongs.len() > 16 {
+        pongs.drain(16..pongs.len() - 1);
+    }
+    // §5.5.1: a Close is answered with its code; who has sent one sends no second.
+    let close = match (end, events.last()) {
+        (End::Failed(code), _) => Some(code.to_be_bytes().to_vec()),
+        (End::Closed, Some(Seen::Close(Some((code, _))))) => Some(code.to_be_bytes().to_vec()),
+        (End::Closed, _) => Some(Vec::new()),
+        (End::Open, _) => None,
+    };
+    let first = closing.then(|| (0x88, Vec::new()));
+    let last = close.filter(|_| !closing).map(|body| (0x88, body));
+    first.into_iter().chain(pongs).chain(last).collect()
 }
 
 /// A message of which not everything is there.
 struct Open {
     text: bool,
+    compressed: bool,
     payload: Vec<u8>,
     fragments: u64,
 }
 
-fn read(to: Role, limits: Limits, stream: &[u8], events: &mut Vec<Seen>) -> Result<End, u16> {
+fn read(
+    to: Role,
+    limits: Limits,
+    mut inflate: Option<Inflate<'_>>,
+    stream: &[u8],
+    events: &mut Vec<Seen>,
+) -> Result<End, u16> {
     let mut rest = stream;
     let mut message: Option<Open> = None;
     while let Some(head) = head(rest)? {
-        judge(&head, to, limits, message.as_ref())?;
+        judge(&head, to, limits, inflate.is_some(), message.as_ref())?;
         rest = &rest[head.size..];
         let here = head.length.min(rest.len() as u64);
         let whole = here == head.length;
@@ -89,28 +137,55 @@ fn read(to: Role, limits: Limits, stream: &[u8], events: &mut Vec<Seen>) -> Resu
 
         let mut open = match message.take() {
             Some(open) => open,
-            None => Open { text: head.opcode == 1, payload: Vec::new(), fragments: 0 },
+            None => Open {
+                text: head.opcode == 1,
+                compressed: head.rsv != 0,
+                payload: Vec::new(),
+                fragments: 0,
+            },
         };
         open.fragments += 1;
         open.payload.extend(payload);
         let last = whole && head.fin;
+        let (plain, failed) = match &mut inflate {
+            Some(inflate) if open.compressed => inflated(&open.payload, last, limits, inflate),
+            _ => (open.payload.clone(), None),
+        };
         if open.text {
             // §8.1: what can no longer become UTF-8, or would have to go on, is not UTF-8.
-            if let Err(error) = std::str::from_utf8(&open.payload) {
-                if last || error.error_len().is_some() {
+            if let Err(error) = std::str::from_utf8(&plain) {
+                if last && failed.is_none() || error.error_len().is_some() {
                     return Err(INVALID_PAYLOAD);
                 }
             }
         }
+        if let Some(code) = failed {
+            return Err(code);
+        }
         if !last {
             message = Some(open);
         } else if open.text {
-            events.push(Seen::Text(String::from_utf8(open.payload).unwrap()));
+            events.push(Seen::Text(String::from_utf8(plain).unwrap()));
         } else {
-            events.push(Seen::Binary(open.payload));
+            events.push(Seen::Binary(plain));
         }
     }
     Ok(End::Open)
+}
+
+/// What a compressed message comes to, up to the limit on it (§10.4), and what is wrong behind that.
+fn inflated(
+    payload: &[u8],
+    last: bool,
+    limits: Limits,
+    inflate: &mut Inflate<'_>,
+) -> (Vec<u8>, Option<u16>) {
+    let (mut plain, failed) = inflate(payload, last);
+    if plain.len() as u64 <= limits.message {
+        return (plain, failed);
+    }
+    plain.truncate(limits.message as usize);
+    (plain, Some(TOO_BIG))
 }
 
 /// §5.2 and the first sentence of §5.5; `None` if `bytes` end inside the head.
@@ -159,22 +234,32 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, u16> {
     Ok(Some(Head { fin, rsv, opcode, key, length, size }))
 }
 
-/// What depends on the connection: §5.1, §5.2, §5.4, §10.4.
-fn judge(head: &Head, to: Role, limits: Limits, message: Option<&Open>) -> Result<(), u16> {
-    if head.rsv != 0 || head.key.is_some() != (to == Role::Server) {
+/// What depends on the connection: §5.1, §5.2, §5.4, §10.4; RFC 7692 §6.1.
+fn judge(
+    head: &Head,
+    to: Role,
+    limits: Limits,
+    deflate: bool,
+    message: Option<&Open>,
+) -> Result<(), u16> {
+    let compressed = deflate && head.rsv == 0x40 && matches!(head.opcode, 1 | 2);
+    if head.rsv != 0 && !compressed || head.key.is_some() != (to == Role::Server) {
         return Err(PROTOCOL_ERROR);
     }
     if head.opcode >= 8 {
         return Ok(());
     }
-    if head.length > limits.frame {
-        return Err(TOO_BIG);
-    }
     if message.is_some() != (head.opcode == 0) {
         return Err(PROTOCOL_ERROR);
     }
+    if head.length > limits.frame {
+        return Err(TOO_BIG);
+    }
     if message.map_or(0, |message| message.fragments + 1) > limits.fragments {
         return Err(POLICY_VIOLATION);
+    }
+    if compressed || message.is_some_and(|message| message.compressed) {
+        return Ok(()); // its length shows when it is inflated
     }
     let before = message.map_or(0, |message| message.payload.len() as u64);
     if u128::from(before) + u128::from(head.length) > u128::from(limits.message) {
