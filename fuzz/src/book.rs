@@ -1,6 +1,6 @@
 //! permessage-deflate straight from RFC 7692 and RFC 1951: slow, and all of a message at once.
 
-use crate::by_the_book::{ENDS_TOO_EARLY, GOES_ON, TAIL, blocks};
+use crate::by_the_book::{ENDS_TOO_EARLY, GOES_ON, NO_CODES, TAIL, blocks};
 
 /// "Code" of a message of which the texts do not say what becomes of it.
 pub(crate) const UNKNOWN: u16 = u16::MAX;
@@ -48,6 +48,7 @@ impl Book {
             Some(GOES_ON) => return (bytes, None), // beyond the limit, as its length says
             None | Some(ENDS_TOO_EARLY) if !last => return (bytes, None),
             None | Some(ENDS_TOO_EARLY) => {}
+            Some(NO_CODES) if !last => return (Vec::new(), Some(UNKNOWN)),
             Some(_) => return (bytes, Some(INVALID_PAYLOAD)),
         }
         // §7.2.2: the end that was cut off, which says nothing; a message that ends with its stream

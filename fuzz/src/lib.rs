@@ -2,17 +2,22 @@
 //! them too. Each compares two ways to the same result and panics when they differ; it returns
 //! whether the crate accepted the input, by which the test of the seeds sees that these still do
 //! what their names say.
-#![forbid(unsafe_code)]
 
 mod book;
 #[path = "../../tests/common/deflate.rs"]
 mod by_the_book;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+pub mod extensions;
 pub mod frame_header;
-pub mod handshake;
+mod grammar;
+mod heads;
+#[path = "../../tests/common/heap.rs"]
+mod heap;
 pub mod inflate;
 pub mod receive_chunked;
+pub mod request_head;
+pub mod response_head;
 
 use core::convert::Infallible;
 
@@ -24,7 +29,9 @@ pub type Target = fn(data: &[u8]) -> bool;
 pub const TARGETS: &[(&str, Target)] = &[
     ("frame_header", frame_header::frame_header),
     ("receive_chunked", receive_chunked::receive_chunked),
-    ("handshake", handshake::handshake),
+    ("request_head", request_head::request_head),
+    ("response_head", response_head::response_head),
+    ("extensions", extensions::extensions),
     ("inflate", inflate::inflate),
 ];
 

@@ -1,8 +1,12 @@
 //! A bounded reader for the head of an HTTP/1.1 message (RFC 9112), shared by both roles.
 
-use super::{grammar, headers::Headers};
+use super::{
+    grammar,
+    headers::Headers,
+    kept::{self, Kept},
+};
 use crate::Input;
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{string::String, vec};
 use core::fmt;
 
 /// Bounds on what a peer may send during the handshake. What goes beyond is never stored.
@@ -80,7 +84,7 @@ pub(super) enum Kind {
 pub(super) struct HeadReader {
     kind: Kind,
     limits: HeadLimits,
-    head: Vec<u8>,
+    head: Kept,
     at: At,
     /// Empty lines before the first line.
     blank_lines: usize,
@@ -90,8 +94,6 @@ pub(super) struct HeadReader {
     target: usize,
     first_line_done: bool,
     headers: usize,
-    #[cfg(test)]
-    examined: usize,
 }
 
 /// Where in a line the next byte stands.
@@ -113,15 +115,13 @@ impl HeadReader {
         Self {
             kind,
             limits,
-            head: Vec::new(),
+            head: Kept::new(),
             at: At::Start,
             blank_lines: 0,
             spaces: 0,
             target: 0,
             first_line_done: false,
             headers: 0,
-            #[cfg(test)]
-            examined: 0,
         }
     }
 
@@ -147,22 +147,13 @@ impl HeadReader {
         if end.is_none() && length == room {
             return Err(HeadError::TooLarge { limit: self.limits.size });
         }
-        // Doubling, but never beyond the limit.
-        let needed = self.head.len() + length;
-        if needed > self.head.capacity() {
-            let capacity = needed.max(2 * self.head.capacity()).min(self.limits.size);
-            self.head.reserve_exact(capacity - self.head.len());
-        }
-        self.head.extend_from_slice(input.take(length));
+        self.head.append(input.take(length), self.limits.size);
         Ok(end.is_some())
     }
 
     /// Looks at the next byte: whether the head ends with it.
     fn step(&mut self, byte: u8, position: usize) -> Result<bool, HeadError> {
-        #[cfg(test)]
-        {
-            self.examined += 1;
-        }
+        kept::count(1);
         let invalid = |what| Err(HeadError::Invalid { what, position });
         match (self.at, byte) {
             (At::Cr { line_is_empty: true } | At::Start, b'\n') => {
@@ -235,7 +226,7 @@ impl HeadReader {
     pub(super) fn into_request(self) -> Result<RequestHead, HeadError> {
         let mut fields = vec![httparse::EMPTY_HEADER; self.headers];
         let mut request = httparse::Request::new(&mut fields);
-        let parsed = request.parse(&self.head);
+        let parsed = request.parse(self.head.all());
         if parsed == Err(httparse::Error::Version) && self.has_other_version() {
             return Err(HeadError::Version);
         }
@@ -256,7 +247,7 @@ impl HeadReader {
     pub(super) fn into_response(self) -> Result<ResponseHead, HeadError> {
         let mut fields = vec![httparse::EMPTY_HEADER; self.headers];
         let mut response = httparse::Response::new(&mut fields);
-        match (response.parse(&self.head), response.code, response.version) {
+        match (response.parse(self.head.all()), response.code, response.version) {
             (Ok(httparse::Status::Complete(_)), Some(status @ 100..), Some(minor)) => {
                 Ok(ResponseHead { status, minor, headers: Headers::from_parsed(response.headers) })
             }
@@ -267,7 +258,7 @@ impl HeadReader {
 
     /// Whether the request line is well-formed but for a version that httparse does not know.
     fn has_other_version(&self) -> bool {
-        let lines = self.head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let lines = self.head.all().split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
         let line = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();
         let mut parts = line.split(|&byte| byte == b' ').skip(2);
         let version = parts.next().unwrap_or_default();
@@ -424,15 +415,19 @@ mod tests {
         let limits = HeadLimits::new().max_size(4096).max_headers(1000);
         let head = format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(2000));
         for step in [1, 2, 100, 4095, 4096, 5000] {
+            let before = kept::examined();
             let (reader, outcome) = read(Kind::Request, limits, head.as_bytes(), step);
             assert_eq!(outcome, Err(HeadError::TooLarge { limit: 4096 }));
-            assert_eq!(reader.examined, 4096, "steps of {step}");
+            assert_eq!(kept::examined() - before, 4096, "steps of {step}");
             assert!(reader.head.capacity() <= 4096, "{}", reader.head.capacity());
         }
         let head = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
         for step in [1, 3, 1000, 4096] {
+            let before = kept::examined();
             let (reader, outcome) = read(Kind::Request, limits, head.as_bytes(), step);
-            assert_eq!((outcome, reader.examined), (Ok(Some(0)), head.len()));
+            assert_eq!((outcome, kept::examined() - before), (Ok(Some(0)), head.len()));
+            assert!(reader.into_request().is_ok());
+            assert_eq!(kept::examined() - before, 2 * head.len(), "parsed once, in the end");
         }
     }
 

@@ -43,6 +43,7 @@ mod client;
 mod grammar;
 mod head;
 mod headers;
+mod kept;
 mod negotiate;
 mod origin;
 mod rejection;
@@ -57,6 +58,9 @@ pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
 pub use headers::{Headers, InvalidHeader};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use kept::examined;
 pub use negotiate::{Extension, InvalidExtension, InvalidSubprotocol};
 pub use origin::{InvalidOrigin, OriginPolicy};
 pub use rejection::{Rejection, RejectionReason};

@@ -66,6 +66,10 @@ pub(crate) fn inflate(window: &[u8], message: &[u8]) -> Result<Inflated, &'stati
 /// What is wrong with a message of which nobody wants to know all.
 pub(crate) const GOES_ON: &str = "goes on";
 
+/// What is wrong with a block that has no code for the lengths of its codes. zlib takes a bit for
+/// each of these all the same, and misses the end of the block when they are there.
+pub(crate) const NO_CODES: &str = "no code for code lengths";
+
 /// Reads blocks behind the bytes of `window`: what they say up to their end, up to what is wrong, or
 /// a little beyond `most` bytes.
 pub(crate) fn blocks(window: &[u8], data: &[u8], most: usize) -> (Inflated, Option<&'static str>) {
@@ -205,6 +209,9 @@ fn tables(bits: &mut BitReader<'_>) -> Result<(Codes, Codes), &'static str> {
         meta[*index] = bits.take(3)? as u8;
     }
     let meta = Codes::new(&meta);
+    if meta.symbols.is_empty() {
+        return Err(NO_CODES);
+    }
     if meta.unused() != 0 {
         return Err("code lengths of code lengths");
     }

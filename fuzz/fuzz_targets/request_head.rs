@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fullduplex_fuzz::handshake::handshake(data);
+    fullduplex_fuzz::request_head::request_head(data);
 });
