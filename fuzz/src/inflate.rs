@@ -1,26 +1,42 @@
-//! Compressed messages received whole, in pieces, and in chunks.
+//! Compressed messages received whole, in pieces, and in chunks, and read by Miniz.
 
-use crate::{Counting, Plan};
+use crate::{
+    Counting, Plan,
+    book::{Book, UNKNOWN},
+    by_the_book::TAIL,
+    heap,
+};
 use fullduplex::{
     Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,
     deflate::{Deflate, DeflateParams},
     frame::{Header, OpCode, Rsv, mask},
 };
+use miniz_oxide::{
+    DataFormat, MZError, MZFlush, MZStatus,
+    inflate::stream::{InflateState, inflate as miniz},
+};
 
 /// The largest message, in bytes.
 const LIMIT: usize = 20_000;
 
+/// What inflating may hold, in bytes, whatever comes: zlib's state with its window, what is inflated
+/// at once, what a connection remembers of the last messages, and a message up to its limit.
+const MEMORY: usize = 160 * 1024;
+
 /// `data` is a [`Plan`] and messages, each with its kind and length in front: bit `0x80` of that byte
 /// makes it text, `0x40` puts it into two fragments with a ping between them, and the others are its
-/// length. All of them are marked as compressed. Options: `0x07` the window, `0x08` no takeover.
+/// length, where `0x3f` takes all that is left. All of them are marked as compressed. Options: `0x07`
+/// the window, `0x08` no takeover.
 pub fn inflate(data: &[u8]) -> bool {
     let Some(plan) = Plan::new(data) else { return false };
+    let messages = messages(plan.stream);
     let mut accepted = false;
     for role in [Role::Server, Role::Client] {
-        let wire = wire(role, plan.stream);
+        let wire = wire(role, &messages);
         let plan = Plan { stream: &wire, ..plan };
         let whole = run(role, plan.options, plan.whole(), false);
         assert_eq!(whole, run(role, plan.options, plan.pieces(), false), "{role:?}: pieces");
+        compare(plan.options, &messages, &whole);
         let (events, error) = run(role, plan.options, plan.pieces(), true);
         match &whole.1 {
             // In chunks no limit holds.
@@ -34,8 +50,98 @@ pub fn inflate(data: &[u8]) -> bool {
     accepted
 }
 
+/// Kinds and compressed bytes.
+fn messages(mut data: &[u8]) -> Vec<(u8, &[u8])> {
+    let mut messages = Vec::new();
+    while let [kind, rest @ ..] = data {
+        let length = match kind & 0x3f {
+            0x3f => rest.len(),
+            length => usize::from(length).min(rest.len()),
+        };
+        let (message, behind) = rest.split_at(length);
+        data = behind;
+        messages.push((*kind, message));
+    }
+    messages
+}
+
+/// Events and error against what Miniz makes of the messages. Where it reads what we refuse, as it
+/// is more patient with sets of codes and with distances, the books have to refuse it too.
+fn compare(
+    options: u8,
+    messages: &[(u8, &[u8])],
+    (events, error): &(Vec<Event<'static>>, Option<ProtocolError>),
+) {
+    let takeover = options & 8 == 0;
+    let mut book = Book::new(8 + (options & 7), takeover, Some(LIMIT));
+    let mut events = events.iter().filter_map(|event| match event {
+        Event::Message(message) => Some(message.as_bytes()),
+        _ => None,
+    });
+    for (kind, message) in messages {
+        let read = miniz_reads(&book.said, message);
+        if let Some(event) = events.next() {
+            assert_eq!(read, (event.to_vec(), true), "Miniz");
+            if takeover {
+                book.said.extend_from_slice(event);
+            }
+            continue;
+        }
+        let (bytes, good) = read;
+        let kind_of = error.expect("every message has an event, or there is an error").kind();
+        match kind_of {
+            ProtocolErrorKind::MessageTooBig { .. } => assert!(bytes.len() > LIMIT, "Miniz"),
+            ProtocolErrorKind::InvalidUtf8 => {
+                assert!(kind & 0x80 != 0 && core::str::from_utf8(&bytes).is_err(), "Miniz");
+            }
+            ProtocolErrorKind::InvalidDeflate => {
+                let code = book.read(message, true).1;
+                assert!(!good || matches!(code, Some(1007 | UNKNOWN)), "Miniz reads it: {code:?}");
+            }
+            ProtocolErrorKind::TooManyStreams => {
+                assert!(matches!(book.read(message, true).1, Some(1008 | UNKNOWN)));
+            }
+            other => panic!("{other:?}"),
+        }
+        return;
+    }
+    assert_eq!((events.next(), *error), (None, None));
+}
+
+/// What Miniz makes of a whole message behind these bytes, and whether nothing speaks against it: what
+/// breaks off inside a block does not, but then the books do.
+fn miniz_reads(said: &[u8], message: &[u8]) -> (Vec<u8>, bool) {
+    let mut all = said[said.len().saturating_sub(1 << 15)..].to_vec();
+    let window = all.len();
+    let mut rest: &[u8] = &[message, &TAIL].concat();
+    // Each stream is a state of its own, which is told the window in blocks without compression.
+    'streams: loop {
+        let mut state = InflateState::new_boxed(DataFormat::Raw);
+        let mut out = vec![0; 1 << 16];
+        for block in all[all.len().saturating_sub(1 << 15)..].chunks(0xffff) {
+            let length = block.len() as u16;
+            let head = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+            let told = miniz(&mut state, &[&head, block].concat(), &mut out, MZFlush::None);
+            assert_eq!(told.bytes_written, block.len());
+        }
+        loop {
+            let result = miniz(&mut state, rest, &mut out, MZFlush::None);
+            all.extend_from_slice(&out[..result.bytes_written]);
+            rest = &rest[result.bytes_consumed..];
+            match result.status {
+                // What ends with its stream may lack the end that was cut off (§7.2.3.4).
+                Ok(MZStatus::StreamEnd) if rest == TAIL => return (all.split_off(window), true),
+                Ok(MZStatus::StreamEnd) => continue 'streams,
+                Ok(_) if !rest.is_empty() || result.bytes_written == out.len() => {}
+                Ok(_) | Err(MZError::Buf) => return (all.split_off(window), rest.is_empty()),
+                Err(_) => return (all.split_off(window), false),
+            }
+        }
+    }
+}
+
 /// The messages in frames, to `role`.
-fn wire(role: Role, mut messages: &[u8]) -> Vec<u8> {
+fn wire(role: Role, messages: &[(u8, &[u8])]) -> Vec<u8> {
     let mut wire = Vec::new();
     let mut frame = |fin, rsv, opcode, payload: &[u8]| {
         let key = (role == Role::Server).then_some([0x37, 0xfa, 0x21, 0x3d]);
@@ -49,9 +155,7 @@ fn wire(role: Role, mut messages: &[u8]) -> Vec<u8> {
             mask(&mut wire[start..], key, 0);
         }
     };
-    while let [kind, rest @ ..] = messages {
-        let (message, behind) = rest.split_at(usize::from(kind & 0x3f).min(rest.len()));
-        messages = behind;
+    for (kind, message) in messages {
         let opcode = if kind & 0x80 != 0 { OpCode::Text } else { OpCode::Binary };
         if kind & 0x40 != 0 {
             let (front, back) = message.split_at(message.len() / 2);
@@ -78,13 +182,29 @@ fn agreed(options: u8) -> DeflateParams {
     agreed.expect("a good answer").expect("an answer")
 }
 
-/// The events, chunks joined, and the error.
+/// The events, chunks joined, and the error. What it holds meanwhile is bounded by what it gives out.
 fn run(
     role: Role,
     options: u8,
     pieces: Vec<Vec<u8>>,
     in_chunks: bool,
 ) -> (Vec<Event<'static>>, Option<ProtocolError>) {
+    let given: usize = pieces.iter().map(Vec::len).sum();
+    let ((events, error, total), heap) =
+        heap::measure(|| receive(role, options, pieces, in_chunks));
+    // Beyond that each message twice while it grows, and once among the events.
+    let most = MEMORY + 3 * total + 100 * given;
+    assert!(heap.peak <= most, "{} bytes of memory for {total}", heap.peak);
+    (events, error)
+}
+
+/// As `run`, with the bytes of all messages.
+fn receive(
+    role: Role,
+    options: u8,
+    pieces: Vec<Vec<u8>>,
+    in_chunks: bool,
+) -> (Vec<Event<'static>>, Option<ProtocolError>, usize) {
     let config = Config::default().max_message_size(LIMIT);
     let mut connection = match role {
         Role::Server => Connection::server(config),
@@ -101,11 +221,12 @@ fn run(
             };
             match event {
                 Ok(Some(Event::Chunk(chunk))) => {
+                    assert!(chunk.len() <= 32 * 1024, "inflated at once: {}", chunk.len());
                     if chunk.is_first() {
                         joined.clear();
                     }
                     joined.extend_from_slice(chunk.as_bytes());
-                    total += chunk.as_bytes().len();
+                    total += chunk.len();
                     if !chunk.is_last() {
                         continue;
                     }
@@ -119,15 +240,16 @@ fn run(
                 Ok(Some(event)) => {
                     if let Event::Message(message) = &event {
                         assert!(message.as_bytes().len() <= LIMIT, "more than the limit");
+                        total += message.as_bytes().len();
                     }
                     events.push(event.into_owned());
                 }
                 Ok(None) => break,
-                Err(error) => return (events, Some(error)),
+                Err(error) => return (events, Some(error), total),
             }
-            assert!(total < 1 << 28, "more than DEFLATE can make of this");
+            assert!(total < 1 << 24, "more than DEFLATE can make of this");
         }
         assert!(input.is_empty(), "{} bytes left over", input.len());
     }
-    (events, None)
+    (events, None, total)
 }
