@@ -64,7 +64,7 @@ impl<'d> Head<'d> {
 
     /// RFC 9112 §6.3: whether there is no more to it than its head.
     pub(crate) fn has_no_body(&self) -> bool {
-        let zero = |value: &&[u8]| trim(value).iter().all(|&byte| byte == b'0');
+        let zero = |value: &&[u8]| !value.is_empty() && value.iter().all(|&byte| byte == b'0');
         self.values("Transfer-Encoding").is_empty()
             && self.values("Content-Length").iter().all(zero)
     }

@@ -49,6 +49,16 @@ fn each_target_has_all_its_parts() {
         assert!(here.join("dict").join(name).is_file(), "{name} has no dictionary");
         assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in README.md");
     }
+    let explained = fs::read_to_string(here.join("SEEDS.md")).unwrap();
+    for name in &names {
+        let (_, here) = explained.split_once(&format!("\n## {name}\n")).unwrap_or_default();
+        let here = here.split_once("\n## ").map_or(here, |(here, _)| here);
+        for (seed, _) in seeds(name) {
+            let seed = format!("`{seed}`");
+            let explained = here.contains(&seed) || readme.contains(&seed);
+            assert!(explained, "{name}: {seed} is neither in SEEDS.md nor in README.md");
+        }
+    }
     let mut folders: Vec<_> = fs::read_dir(here.join("seeds"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
