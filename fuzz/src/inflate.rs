@@ -11,9 +11,15 @@ use fullduplex::{
     deflate::{Deflate, DeflateParams},
     frame::{Header, OpCode, Rsv, mask},
 };
-use miniz_oxide::{
-    DataFormat, MZError, MZFlush, MZStatus,
-    inflate::stream::{InflateState, inflate as miniz},
+use miniz_oxide::inflate::{
+    TINFLStatus,
+    core::{
+        DecompressorOxide, decompress,
+        inflate_flags::{
+            TINFL_FLAG_HAS_MORE_INPUT as HAS_MORE_INPUT,
+            TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF as USING_NON_WRAPPING_OUTPUT_BUF,
+        },
+    },
 };
 
 /// The largest message, in bytes.
@@ -108,36 +114,36 @@ fn compare(
     assert_eq!((events.next(), *error), (None, None));
 }
 
-/// What Miniz makes of a whole message behind these bytes, and whether nothing speaks against it: what
-/// breaks off inside a block does not, but then the books do.
+/// What Miniz makes of a whole message behind these bytes (of what is too much, the front), and
+/// whether nothing speaks against it: what breaks off inside a block does not, but then the books do.
 fn miniz_reads(said: &[u8], message: &[u8]) -> (Vec<u8>, bool) {
-    let mut all = said[said.len().saturating_sub(1 << 15)..].to_vec();
-    let window = all.len();
+    let said = &said[said.len().saturating_sub(1 << 15)..];
+    let mut all = said.to_vec();
+    all.resize(said.len() + LIMIT + 1_000, 0);
+    let mut at = said.len();
     let mut rest: &[u8] = &[message, &TAIL].concat();
-    // Each stream is a state of its own, which is told the window in blocks without compression.
-    'streams: loop {
-        let mut state = InflateState::new_boxed(DataFormat::Raw);
-        let mut out = [0; 4096];
-        for block in all[all.len().saturating_sub(1 << 15)..].chunks(out.len()) {
-            let length = block.len() as u16;
-            let head = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
-            let told = miniz(&mut state, &[&head, block].concat(), &mut out, MZFlush::None);
-            assert_eq!(told.bytes_written, block.len());
+    let good = loop {
+        // Each stream is a state of its own, with all that came before it as its window.
+        let mut state = DecompressorOxide::new();
+        let (status, read, written) = decompress(
+            &mut state,
+            rest,
+            &mut all,
+            at,
+            USING_NON_WRAPPING_OUTPUT_BUF | HAS_MORE_INPUT,
+        );
+        rest = &rest[read..];
+        at += written;
+        match status {
+            // What ends with its stream may lack the end that was cut off (§7.2.3.4).
+            TINFLStatus::Done if rest == TAIL => break true,
+            TINFLStatus::Done => {}
+            TINFLStatus::NeedsMoreInput | TINFLStatus::HasMoreOutput => break true,
+            _ => break false,
         }
-        loop {
-            let result = miniz(&mut state, rest, &mut out, MZFlush::None);
-            all.extend_from_slice(&out[..result.bytes_written]);
-            rest = &rest[result.bytes_consumed..];
-            match result.status {
-                // What ends with its stream may lack the end that was cut off (§7.2.3.4).
-                Ok(MZStatus::StreamEnd) if rest == TAIL => return (all.split_off(window), true),
-                Ok(MZStatus::StreamEnd) => continue 'streams,
-                Ok(_) if !rest.is_empty() || result.bytes_written == out.len() => {}
-                Ok(_) | Err(MZError::Buf) => return (all.split_off(window), rest.is_empty()),
-                Err(_) => return (all.split_off(window), false),
-            }
-        }
-    }
+    };
+    all.truncate(at);
+    (all.split_off(said.len()), good)
 }
 
 /// The messages in frames, to `role`.
