@@ -56,7 +56,7 @@ impl Book {
         let ended = inflated.streams.last().map_or(0, |(at, _)| *at) == message.len();
         if !ended {
             let (whole, error) = blocks(window, &[message, &TAIL].concat(), most);
-            if error.is_some() || whole.bytes.len() != bytes.len() {
+            if error.is_some() || whole.lengths_at != Some(message.len()) {
                 return (bytes, Some(INVALID_PAYLOAD));
             }
         }
