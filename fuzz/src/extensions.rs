@@ -126,7 +126,9 @@ fn reference(lines: &[&[u8]]) -> Option<Vec<(String, Vec<Param>)>> {
     let (mut list, mut empty) = (Vec::new(), 0);
     for line in lines {
         let mut elements: Vec<&[u8]> = line.split(|&byte| byte == b',').map(trim).collect();
-        elements.pop_if(|last| last.is_empty()); // nothing behind the last comma
+        if elements.last().is_some_and(|last| last.is_empty()) {
+            elements.pop(); // nothing behind the last comma
+        }
         for element in elements {
             if element.is_empty() {
                 empty += 1;
