@@ -49,6 +49,7 @@ pub(super) fn count(bytes: usize) {
 
 /// How many bytes of heads this thread has looked at, each as often as it was.
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is public for fuzzers"))]
 pub fn examined() -> usize {
     counter::EXAMINED.get()
 }
