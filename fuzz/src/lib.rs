@@ -8,6 +8,7 @@ mod book;
 mod by_the_book;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+pub mod differential;
 pub mod extensions;
 pub mod frame_header;
 mod grammar;
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("response_head", response_head::response_head),
     ("extensions", extensions::extensions),
     ("inflate", inflate::inflate),
+    ("differential", differential::differential),
 ];
 
 /// The front of an input that is delivered in pieces: a byte of options and three sizes, which

@@ -1,0 +1,269 @@
+//! A request to a server of each: who answers with 101, and with which `Sec-WebSocket-Accept`.
+
+use super::{
+    Comparison, Entry, explain,
+    head::{Head, Limits, is_host, visible},
+    scripted::Scripted,
+};
+use crate::Plan;
+use fullduplex::{
+    Input,
+    handshake::{Acceptance, RejectionReason as Reason, ServerHandshake},
+};
+use tungstenite::{
+    Error,
+    error::ProtocolError,
+    handshake::{
+        HandshakeError,
+        server::{NoCallback, ServerHandshake as TheirHandshake},
+    },
+};
+
+pub(super) const LIST: &[Entry<Case>] = &[
+    Entry {
+        id: "refused-without-a-response",
+        sections: "§4.2.1, §4.4",
+        applies: |case| case.answered() && case.theirs.is_err(),
+    },
+    Entry {
+        id: "host-not-checked",
+        sections: "§4.2.1; RFC 9112 §3.2",
+        applies: |case| {
+            case.only_we_refuse(Reason::Host)
+                && !matches!(case.head.all("Host")[..], [host] if is_host(host))
+        },
+    },
+    Entry {
+        id: "target-not-checked",
+        sections: "§3, §4.2.1; RFC 9112 §3.2",
+        applies: |case| {
+            let target = case.head.target();
+            case.only_we_refuse(Reason::Target)
+                && (!target.starts_with(b"/") || !target.is_ascii() || target.contains(&b'#'))
+        },
+    },
+    Entry {
+        id: "target-characters",
+        sections: "RFC 3986 §3.3, §3.4",
+        applies: |case| {
+            let target = case.head.target();
+            let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+            case.only_they_refuse("HttpFormat")
+                && target.starts_with(b"/")
+                && (target.iter().any(|byte| b"<>".contains(byte)) || path.contains(&b'`'))
+        },
+    },
+    Entry {
+        id: "request-with-a-body",
+        sections: "RFC 9112 §6, §9.3",
+        applies: |case| case.only_we_refuse(Reason::Body) && case.head.has_body(),
+    },
+    Entry {
+        id: "upgrade-is-a-list",
+        sections: "§4.2.1; RFC 9110 §5.3, §7.8",
+        applies: |case| {
+            let first = case.head.first("Upgrade").and_then(visible);
+            case.only_they_refuse("MissingUpgradeWebSocketHeader")
+                && !first.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+                && case.head.lists("Upgrade", "websocket")
+        },
+    },
+    Entry {
+        id: "connection-is-a-list",
+        sections: "§4.2.1; RFC 9110 §5.3, §7.6.1",
+        applies: |case| {
+            case.only_they_refuse("MissingConnectionUpgradeHeader")
+                && !case.splits_connection()
+                && case.head.lists("Connection", "upgrade")
+        },
+    },
+    Entry {
+        id: "connection-split-at-spaces",
+        sections: "§4.2.1; RFC 9110 §5.6.1",
+        applies: |case| {
+            case.only_we_refuse(Reason::NotUpgrade)
+                && case.splits_connection()
+                && !case.head.lists("Connection", "upgrade")
+        },
+    },
+    Entry {
+        id: "request-fields-twice",
+        sections: "§11.3.1, §11.3.5",
+        applies: |case| {
+            case.only_we_refuse(Reason::Key) && case.head.is_repeated("Sec-WebSocket-Key")
+                || case.only_we_refuse(Reason::RepeatedVersion)
+                    && case.head.is_repeated("Sec-WebSocket-Version")
+        },
+    },
+    Entry {
+        id: "key-with-pad-bits",
+        sections: "§4.1, §4.2.1",
+        applies: |case| {
+            // The last letter in front of the padding has four bits that mean nothing.
+            let bits = match case.head.first("Sec-WebSocket-Key") {
+                Some([.., last, b'=', b'=']) => BASE64.iter().position(|digit| digit == last),
+                _ => None,
+            };
+            case.only_they_refuse("InvalidSecWebSocketKey")
+                && bits.is_some_and(|bits| bits & 0xf != 0)
+        },
+    },
+    Entry {
+        id: "origin-not-checked",
+        sections: "§4.1, §10.2; RFC 6454 §7",
+        applies: |case| {
+            let origins = case.head.all("Origin");
+            case.only_we_refuse(Reason::InvalidOrigin)
+                && (origins.len() > 1 || !origins.iter().all(|origin| origin.is_ascii()))
+        },
+    },
+    Entry {
+        id: "subprotocols-not-checked",
+        sections: "§4.1, §11.3.4",
+        applies: |case| {
+            case.only_we_refuse(Reason::Subprotocols) && !case.head.has_valid_subprotocols()
+        },
+    },
+    Entry {
+        id: "extension-offers-not-checked",
+        sections: "§9.1",
+        applies: |case| {
+            case.only_we_refuse(Reason::Extensions) && !case.head.has_valid_extensions()
+        },
+    },
+    Entry {
+        id: "frames-behind-the-request",
+        sections: "both allowed by §4.1",
+        applies: |case| case.only_they_refuse("JunkAfterRequest") && case.stream > case.head.length,
+    },
+    Entry {
+        id: "request-limits",
+        sections: "both allowed by §10.4",
+        applies: |case| {
+            [Reason::HeadTooLarge, Reason::TooManyHeaders, Reason::TargetTooLong]
+                .into_iter()
+                .any(|reason| case.only_we_refuse(reason))
+                && case.head.is_beyond(case.limits)
+        },
+    },
+    Entry {
+        id: "request-in-tiny-reads",
+        sections: "both allowed by §10.4",
+        applies: |case| {
+            case.only_they_refuse("AttackAttempt")
+                && case.reads > 64
+                && case.reads * 128 > case.taken
+        },
+    },
+];
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// A request, and what became of it.
+#[derive(Debug)]
+pub(super) struct Case {
+    head: Head,
+    limits: Limits,
+    /// Bytes in all.
+    stream: usize,
+    /// What tungstenite read, and in how many reads.
+    taken: usize,
+    reads: usize,
+    /// The accept value.
+    ours: Result<String, Reason>,
+    theirs: Result<String, String>,
+}
+
+impl Case {
+    fn only_we_refuse(&self, reason: Reason) -> bool {
+        self.ours == Err(reason) && self.theirs.is_ok()
+    }
+
+    fn only_they_refuse(&self, error: &str) -> bool {
+        self.ours.is_ok() && self.theirs.as_ref().is_err_and(|theirs| theirs == error)
+    }
+
+    /// Whether we send a status other than 101.
+    fn answered(&self) -> bool {
+        self.ours.as_ref().is_err_and(|&reason| reason != Reason::Eof)
+    }
+
+    /// What tungstenite looks for in `Connection`: words of the first field.
+    fn splits_connection(&self) -> bool {
+        let first = self.head.first("Connection").and_then(visible).unwrap_or_default();
+        first.split([' ', ',']).any(|word| word.eq_ignore_ascii_case("upgrade"))
+    }
+}
+
+pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
+    let mut comparison = Comparison { accepted: false, differences: Vec::new() };
+    for pieces in [plan.whole(), plan.pieces()] {
+        let limits = Limits::new(plan.options);
+        let ours = run_ours(limits, pieces.clone());
+        let (theirs, taken, reads) = run_theirs(pieces);
+        comparison.accepted = ours.is_ok();
+        let head = Head::new(plan.stream);
+        let case = Case { head, limits, stream: plan.stream.len(), taken, reads, ours, theirs };
+        match (&case.ours, &case.theirs) {
+            (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{case:?}"),
+            // Neither says anything to a client that leaves.
+            (Err(Reason::Eof), Err(_)) => {}
+            _ => comparison.add(explain(LIST, &case)),
+        }
+    }
+    comparison
+}
+
+fn run_ours(limits: Limits, pieces: Vec<Vec<u8>>) -> Result<String, Reason> {
+    let mut server = ServerHandshake::new(limits.ours());
+    for mut piece in pieces {
+        let request = server.receive(&mut Input::new(&mut piece));
+        if let Some(request) = request.map_err(|rejection| rejection.reason())? {
+            let response = request.accept(&Acceptance::new()).expect("nothing was asked for");
+            let bytes = response.to_bytes().expect("a valid response");
+            return Ok(accept(&bytes));
+        }
+    }
+    Err(server.receive_eof().reason())
+}
+
+/// What came of it, how many bytes were read, and in how many reads.
+fn run_theirs(pieces: Vec<Vec<u8>>) -> (Result<String, String>, usize, usize) {
+    let count = pieces.len();
+    let mut stream = Scripted::new(pieces, false);
+    let mut handshake = TheirHandshake::start(&mut stream, NoCallback, None);
+    let mut interrupted = 0;
+    let result = loop {
+        match handshake.handshake() {
+            Ok(_) => break Ok(()),
+            Err(HandshakeError::Interrupted(again)) => handshake = again,
+            Err(HandshakeError::Failure(error)) => break Err(kind(&error)),
+        }
+        interrupted += 1;
+        assert!(interrupted <= count, "it only waits");
+    };
+    let Scripted { taken, reads, written, .. } = stream;
+    let result = result.map(|()| accept(&written));
+    assert_eq!(result.is_err(), written.is_empty(), "{}", written.escape_ascii());
+    (result, taken, reads)
+}
+
+/// The accept value of a 101 response.
+fn accept(response: &[u8]) -> String {
+    let head = Head::new(response);
+    assert_eq!(head.length, response.len());
+    assert!(head.first_line.starts_with(b"HTTP/1.1 101 "), "{head:?}");
+    let [accept] = head.all("Sec-WebSocket-Accept")[..] else { panic!("{head:?}") };
+    String::from_utf8(accept.to_vec()).expect("base64")
+}
+
+/// The name of an error, without what is in it.
+pub(super) fn kind(error: &Error) -> String {
+    let name = match error {
+        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(error)) => format!("{error:?}"),
+        Error::Protocol(error) => format!("{error:?}"),
+        Error::Http(response) => format!("Http{}", response.status().as_u16()),
+        error => format!("{error:?}"),
+    };
+    name.split(['(', ' ']).next().unwrap_or_default().to_string()
+}
