@@ -1,7 +1,16 @@
 //! The list of known differences with tungstenite: each is shown by a seed, and documented.
 
 use fullduplex_fuzz::differential::{compare, list};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Cursor, Read, Write},
+    path::Path,
+};
+use tungstenite::{
+    WebSocket,
+    protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+};
 
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/differential");
@@ -37,7 +46,8 @@ fn each_seed_shows_what_it_is_named_for() {
 /// The page for people who migrate has one row for each entry, in this order, with these sections.
 #[test]
 fn the_documentation_has_the_same_list() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences-from-tungstenite.md");
+    let page =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences-from-tungstenite.md");
     let page = fs::read_to_string(page).unwrap();
     let rows: Vec<(&str, &str)> = page
         .lines()
@@ -61,4 +71,58 @@ fn the_documentation_names_the_release_that_is_compared() {
     let (version, _) = package.split_once('"').unwrap();
     let page = fs::read_to_string(folder.join("../docs/differences-from-tungstenite.md")).unwrap();
     assert!(page.contains(&format!("tungstenite {version}")), "{version}");
+}
+
+/// What the page says about that no seed can show.
+#[test]
+fn the_defaults_and_what_an_application_may_do_are_as_documented() {
+    let theirs = WebSocketConfig::default();
+    assert_eq!(theirs.max_message_size, Some(64 << 20));
+    assert_eq!(theirs.max_frame_size, Some(16 << 20));
+    assert_eq!(theirs.max_write_buffer_size, usize::MAX);
+    assert!(!theirs.accept_unmasked_frames);
+
+    // A reserved opcode; then a Close by hand, behind it.
+    let mut socket = WebSocket::from_raw_socket(Cursor::new(vec![0x83, 0]), Role::Client, None);
+    socket.read().unwrap_err();
+    let frame = CloseFrame { code: CloseCode::Protocol, reason: "".into() };
+    socket.close(Some(frame)).unwrap();
+    let written = socket.into_inner().into_inner();
+    assert_eq!((written.len(), &written[2..4]), (2 + 8, &[0x88, 0x82][..]));
+
+    // A pong for each ping that waits, or as many as a limit allows.
+    for (limit, pongs) in [(None, 1000), (Some(100), 16)] {
+        let config = limit.map(|limit| {
+            WebSocketConfig::default().write_buffer_size(0).max_write_buffer_size(limit)
+        });
+        let stream = Stalled { read: Cursor::new([0x89, 0].repeat(1000)), written: None };
+        let mut socket = WebSocket::from_raw_socket(stream, Role::Client, config);
+        while socket.read().is_ok() {}
+        socket.get_mut().written = Some(Vec::new());
+        socket.flush().unwrap();
+        assert_eq!(socket.into_inner().written.unwrap().len(), 6 * pongs, "{limit:?}");
+    }
+}
+
+/// Takes nothing as long as there is no room for it.
+struct Stalled {
+    read: Cursor<Vec<u8>>,
+    written: Option<Vec<u8>>,
+}
+
+impl Read for Stalled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read.read(buffer)
+    }
+}
+
+impl Write for Stalled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.written.as_mut().ok_or(io::ErrorKind::WouldBlock)?;
+        written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.written.as_ref().map(|_| ()).ok_or(io::ErrorKind::WouldBlock.into())
+    }
 }

@@ -23,7 +23,6 @@ use tungstenite::{
 /// Limits on messages and frames: those of the first pair are out of reach for small inputs.
 const LIMITS: [(usize, usize); 4] = [(1 << 20, 1 << 18), (16, 1000), (200, 8), (100, 100)];
 
-/// Behind a Close nothing of the comparison is about limits.
 pub(super) const LIST: &[Entry<Case>] = &[
     Entry {
         id: "judged-when-whole",
@@ -32,9 +31,7 @@ pub(super) const LIST: &[Entry<Case>] = &[
         applies: |case| match case.ours {
             Outcome::Failed(Fault::LengthNotShortest | Fault::TooManyFragments) => false,
             Outcome::Failed(Fault::ControlTooLong) if case.frame.is_length_padded() => false,
-            Outcome::Failed(fault) => {
-                case.faults.contains(&fault) && case.theirs == Outcome::Waits
-            }
+            Outcome::Failed(fault) => case.faults.contains(&fault) && case.theirs == Outcome::Waits,
             _ => false,
         },
     },
@@ -411,10 +408,11 @@ fn fault(error: &ProtocolError) -> Fault {
 
 fn run_theirs(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
     let Limits { client, message, frame, .. } = setup.limits;
+    let longest = pieces.iter().map(Vec::len).max().unwrap_or(0);
     let config = WebSocketConfig::default()
         .max_message_size(Some(message as usize))
         .max_frame_size(Some(frame as usize))
-        .read_buffer_size(256);
+        .read_buffer_size(longest);
     let role = if client { protocol::Role::Client } else { protocol::Role::Server };
     let stream = Scripted::new(pieces, setup.stalled);
     let mut socket = WebSocket::from_raw_socket(stream, role, Some(config));
