@@ -13,7 +13,7 @@ use fullduplex::{
     ProtocolErrorKind, Transport,
     frame::{CloseFrameError, HeaderError},
 };
-use std::io;
+use std::io::{self, Read, Write};
 use tungstenite::{
     Bytes, Error, Message, WebSocket,
     error::{CapacityError, ProtocolError as TheirProtocolError},
@@ -406,14 +406,17 @@ fn fault(error: &ProtocolError) -> Fault {
     }
 }
 
+/// The limits of `setup`, and room for reads of `longest` bytes.
+fn their_config(setup: &Setup, longest: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(setup.limits.message as usize))
+        .max_frame_size(Some(setup.limits.frame as usize))
+        .read_buffer_size(longest)
+}
+
 fn run_theirs(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
-    let Limits { client, message, frame, .. } = setup.limits;
-    let longest = pieces.iter().map(Vec::len).max().unwrap_or(0);
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(message as usize))
-        .max_frame_size(Some(frame as usize))
-        .read_buffer_size(longest);
-    let role = if client { protocol::Role::Client } else { protocol::Role::Server };
+    let config = their_config(setup, pieces.iter().map(Vec::len).max().unwrap_or(0));
+    let role = if setup.limits.client { protocol::Role::Client } else { protocol::Role::Server };
     let stream = Scripted::new(pieces, setup.stalled);
     let mut socket = WebSocket::from_raw_socket(stream, role, Some(config));
     if let Some(close) = setup.closed_first {
@@ -426,18 +429,7 @@ fn run_theirs(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
             Err(error) => assert!(setup.stalled && would_block(&error), "{error:?}"),
         }
     }
-    let mut events = Vec::new();
-    let end = loop {
-        match socket.read() {
-            Ok(message) => events.push((socket.get_ref().taken, their_item(message))),
-            Err(error) if would_block(&error) => {}
-            Err(Error::ConnectionClosed) => break End::Clean,
-            Err(Error::Protocol(TheirProtocolError::ResetWithoutClosingHandshake)) => {
-                break End::Abnormal;
-            }
-            Err(error) => break End::Failed(their_fault(&error)),
-        }
-    };
+    let (events, end) = read_all(&mut socket, |stream| stream.taken);
     let end_at = socket.get_ref().taken;
     socket.get_mut().stalled = false;
     match socket.flush() {
@@ -446,6 +438,47 @@ fn run_theirs(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
     }
     let written = socket.into_inner().written;
     Run { events, end, end_at, offset: None, written }
+}
+
+/// Reads up to the end, noting how much was taken from the stream for each.
+fn read_all<S: Read + Write>(
+    socket: &mut WebSocket<S>,
+    taken: impl Fn(&S) -> usize,
+) -> (Vec<(usize, Item)>, End) {
+    let mut events = Vec::new();
+    let end = loop {
+        match socket.read() {
+            Ok(message) => events.push((taken(socket.get_ref()), their_item(message))),
+            Err(error) if would_block(&error) => {}
+            Err(Error::ConnectionClosed) => break End::Clean,
+            Err(Error::Protocol(TheirProtocolError::ResetWithoutClosingHandshake)) => {
+                break End::Abnormal;
+            }
+            Err(error) => break End::Failed(their_fault(&error)),
+        }
+    };
+    (events, end)
+}
+
+/// The configuration under which [`compare_behind`] reads.
+pub(super) fn config_behind() -> WebSocketConfig {
+    their_config(&Setup::new(0), 4096)
+}
+
+/// What tungstenite reads behind a head has to be what it makes of the bytes that this crate left
+/// there: neither took a byte of the other's frames for HTTP, or the other way round.
+pub(super) fn compare_behind<S: Read + Write>(
+    client: bool,
+    rest: Vec<u8>,
+    mut socket: WebSocket<S>,
+) {
+    let (events, end) = read_all(&mut socket, |_| 0);
+    let expected = run_theirs(&Setup::new(client.into()), vec![rest]);
+    assert!(
+        events.iter().map(|(_, item)| item).eq(expected.seen().0),
+        "other frames behind the head"
+    );
+    assert_eq!(end, expected.end, "another end behind the head");
 }
 
 fn would_block(error: &Error) -> bool {

@@ -1,7 +1,7 @@
 //! A request to a server of each: who answers with 101, and with which `Sec-WebSocket-Accept`.
 
 use super::{
-    Comparison, Entry, explain,
+    Comparison, Entry, explain, frames,
     head::{Head, Limits, is_host, visible},
     scripted::Scripted,
 };
@@ -199,8 +199,8 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
     let mut comparison = Comparison { accepted: false, differences: Vec::new() };
     for pieces in [plan.whole(), plan.pieces()] {
         let limits = Limits::new(plan.options);
-        let ours = run_ours(limits, pieces.clone());
-        let (theirs, taken, reads) = run_theirs(pieces);
+        let (ours, rest) = run_ours(limits, pieces.clone());
+        let (theirs, taken, reads) = run_theirs(pieces, rest);
         comparison.accepted = ours.is_ok();
         let head = Head::new(plan.stream);
         let case = Case { head, limits, stream: plan.stream.len(), taken, reads, ours, theirs };
@@ -214,38 +214,55 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
     comparison
 }
 
-fn run_ours(limits: Limits, pieces: Vec<Vec<u8>>) -> Result<String, Reason> {
+/// What came of it, and what is left behind a head that was accepted.
+fn run_ours(limits: Limits, pieces: Vec<Vec<u8>>) -> (Result<String, Reason>, Option<Vec<u8>>) {
     let mut server = ServerHandshake::new(limits.ours());
-    for mut piece in pieces {
-        let request = server.receive(&mut Input::new(&mut piece));
-        if let Some(request) = request.map_err(|rejection| rejection.reason())? {
-            let response = request.accept(&Acceptance::new()).expect("nothing was asked for");
-            let bytes = response.to_bytes().expect("a valid response");
-            return Ok(accept(&bytes));
+    let mut pieces = pieces.into_iter();
+    while let Some(mut piece) = pieces.next() {
+        let mut input = Input::new(&mut piece);
+        match server.receive(&mut input) {
+            Ok(None) => {}
+            Ok(Some(request)) => {
+                let response = request.accept(&Acceptance::new()).expect("nothing was asked for");
+                let bytes = response.to_bytes().expect("a valid response");
+                let rest = [input.as_bytes(), &pieces.flatten().collect::<Vec<u8>>()].concat();
+                return (Ok(accept(&bytes)), Some(rest));
+            }
+            Err(rejection) => return (Err(rejection.reason()), None),
         }
     }
-    Err(server.receive_eof().reason())
+    (Err(server.receive_eof().reason()), None)
 }
 
-/// What came of it, how many bytes were read, and in how many reads.
-fn run_theirs(pieces: Vec<Vec<u8>>) -> (Result<String, String>, usize, usize) {
+/// What came of it, how many bytes were read for the head, and in how many reads. If it is
+/// accepted as well, what is behind it has to be `rest`.
+fn run_theirs(
+    pieces: Vec<Vec<u8>>,
+    rest: Option<Vec<u8>>,
+) -> (Result<String, String>, usize, usize) {
     let count = pieces.len();
     let mut stream = Scripted::new(pieces, false);
-    let mut handshake = TheirHandshake::start(&mut stream, NoCallback, None);
+    let config = frames::config_behind();
+    let mut handshake = TheirHandshake::start(&mut stream, NoCallback, Some(config));
     let mut interrupted = 0;
-    let result = loop {
+    let error = loop {
         match handshake.handshake() {
-            Ok(_) => break Ok(()),
+            Ok(socket) => {
+                let accept = accept(&socket.get_ref().written);
+                let (taken, reads) = (socket.get_ref().taken, socket.get_ref().reads);
+                if let Some(rest) = rest {
+                    frames::compare_behind(false, rest, socket);
+                }
+                return (Ok(accept), taken, reads);
+            }
             Err(HandshakeError::Interrupted(again)) => handshake = again,
-            Err(HandshakeError::Failure(error)) => break Err(kind(&error)),
+            Err(HandshakeError::Failure(error)) => break kind(&error),
         }
         interrupted += 1;
         assert!(interrupted <= count, "it only waits");
     };
-    let Scripted { taken, reads, written, .. } = stream;
-    let result = result.map(|()| accept(&written));
-    assert_eq!(result.is_err(), written.is_empty(), "{}", written.escape_ascii());
-    (result, taken, reads)
+    assert!(stream.written.is_empty(), "{}", stream.written.escape_ascii());
+    (Err(error), stream.taken, stream.reads)
 }
 
 /// The accept value of a 101 response.

@@ -1,7 +1,7 @@
 //! A response to a client of each: who takes the connection for open, and with which subprotocol.
 
 use super::{
-    Comparison, Entry, explain,
+    Comparison, Entry, explain, frames,
     head::{Head, Limits, visible},
     request::kind,
     scripted::Scripted,
@@ -132,8 +132,8 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
     let offered = plan.options & 8 != 0;
     for pieces in [plan.whole(), plan.pieces()] {
         let limits = Limits::new(plan.options);
-        let (ours, key) = run_ours(limits, offered, pieces.clone());
-        let (theirs, taken, reads) = run_theirs(&key, offered, pieces);
+        let (ours, key, rest) = run_ours(limits, offered, pieces.clone());
+        let (theirs, taken, reads) = run_theirs(&key, offered, pieces, rest);
         comparison.accepted = ours.is_ok();
         let case =
             Case { head: Head::new(plan.stream), limits, offered, taken, reads, ours, theirs };
@@ -148,12 +148,12 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
 
 type Subprotocol = Option<String>;
 
-/// What came of it, and the key that was sent.
+/// What came of it, the key that was sent, and what is left behind a head that was accepted.
 fn run_ours(
     limits: Limits,
     offered: bool,
     pieces: Vec<Vec<u8>>,
-) -> (Result<Subprotocol, ClientHandshakeError>, String) {
+) -> (Result<Subprotocol, ClientHandshakeError>, String, Option<Vec<u8>>) {
     let mut request = Request::new("ws://example.com/chat");
     if offered {
         request = request
@@ -165,21 +165,28 @@ fn run_ours(
     let head = Head::new(client.request_bytes());
     let key = head.first("Sec-WebSocket-Key").expect("the key").escape_ascii().to_string();
     let mut client = client.limits(limits.ours());
-    for mut piece in pieces {
-        match client.receive(&mut Input::new(&mut piece)) {
+    let mut pieces = pieces.into_iter();
+    while let Some(mut piece) = pieces.next() {
+        let mut input = Input::new(&mut piece);
+        match client.receive(&mut input) {
             Ok(None) => {}
-            Ok(Some(response)) => return (Ok(response.subprotocol().map(Into::into)), key),
-            Err(error) => return (Err(error), key),
+            Ok(Some(response)) => {
+                let rest = [input.as_bytes(), &pieces.flatten().collect::<Vec<u8>>()].concat();
+                return (Ok(response.subprotocol().map(Into::into)), key, Some(rest));
+            }
+            Err(error) => return (Err(error), key, None),
         }
     }
-    (Err(client.receive_eof()), key)
+    (Err(client.receive_eof()), key, None)
 }
 
-/// What came of it, how many bytes were read, and in how many reads.
+/// What came of it, how many bytes were read for the head, and in how many reads. If it is
+/// accepted as well, what is behind it has to be `rest`.
 fn run_theirs(
     key: &str,
     offered: bool,
     pieces: Vec<Vec<u8>>,
+    rest: Option<Vec<u8>>,
 ) -> (Result<Subprotocol, String>, usize, usize) {
     let mut request = http::Request::get("ws://example.com/chat")
         .header("Host", "example.com")
@@ -195,19 +202,25 @@ fn run_theirs(
     let request = request.body(()).expect("a valid request");
     let count = pieces.len();
     let mut stream = Scripted::new(pieces, false);
-    let mut handshake = TheirHandshake::start(&mut stream, request, None).expect("a valid request");
+    let mut handshake = TheirHandshake::start(&mut stream, request, Some(frames::config_behind()))
+        .expect("a valid request");
     let mut interrupted = 0;
-    let result = loop {
+    let error = loop {
         match handshake.handshake() {
-            Ok((_, response)) => {
+            Ok((socket, response)) => {
                 let name = response.headers().get("Sec-WebSocket-Protocol");
-                break Ok(name.map(|name| name.to_str().expect("it was offered").to_string()));
+                let name = name.map(|name| name.to_str().expect("it was offered").to_string());
+                let (taken, reads) = (socket.get_ref().taken, socket.get_ref().reads);
+                if let Some(rest) = rest {
+                    frames::compare_behind(true, rest, socket);
+                }
+                return (Ok(name), taken, reads);
             }
             Err(HandshakeError::Interrupted(again)) => handshake = again,
-            Err(HandshakeError::Failure(error)) => break Err(kind(&error)),
+            Err(HandshakeError::Failure(error)) => break kind(&error),
         }
         interrupted += 1;
         assert!(interrupted <= count, "it only waits");
     };
-    (result, stream.taken, stream.reads)
+    (Err(error), stream.taken, stream.reads)
 }
