@@ -496,6 +496,29 @@ fn halves_are_reunited_with_all_that_is_under_way() {
     assert_eq!(run(reader.recv()).unwrap(), Some(Message::from("more")));
 }
 
+/// The parts that a dropped close of the writer has kept are discarded by one in one piece, not left
+/// in its way.
+#[test]
+fn a_close_in_one_piece_discards_the_parts_that_a_writer_has_kept() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let script = Script::new();
+        let (mut reader, writer) = halves(&script, role, quiet());
+        script.arrive(frame(role, 0x02, b"a part that is taken,"));
+        assert!(!run(reader.recv_chunk()).unwrap().unwrap().is_last());
+        script.arrive(frame(role, 0x80, b"and one that is kept"));
+        assert!(!is_ready(writer.close(CloseCode::NORMAL, "")));
+        let mut ws = reader.reunite(writer).unwrap();
+        assert!(!is_ready(ws.close(CloseCode::NORMAL, "")));
+        script.arrive(frame(role, 0x88, b""));
+        script.end();
+        run(ws.close(CloseCode::NORMAL, "")).unwrap();
+        assert!(ws.closed().unwrap().is_clean());
+    }
+}
+
 /// A writer that sends without pause does not keep another one's flush from ending.
 #[test]
 fn a_flush_waits_only_for_what_was_queued_before_it() {

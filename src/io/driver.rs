@@ -498,7 +498,9 @@ impl<T: Io> Driver<T> {
             self.connection.close(Some(frame.clone()));
         }
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        let pace = if self.connection.is_in_chunks() { Pace::Chunks } else { Pace::Any };
+        // Parts of a message may have been kept although its last one has come.
+        let in_chunks = self.connection.is_in_chunks() || self.keeps_chunks();
+        let pace = if in_chunks { Pace::Chunks } else { Pace::Any };
         self.poll_events(cx, (Caller::Sending, pace), discard).map_ok(|_| ())
     }
 }
