@@ -19,6 +19,7 @@ pub mod inflate;
 pub mod receive_chunked;
 pub mod request_head;
 pub mod response_head;
+pub mod roundtrip;
 
 use core::convert::Infallible;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("extensions", extensions::extensions),
     ("inflate", inflate::inflate),
     ("differential", differential::differential),
+    ("roundtrip", roundtrip::roundtrip),
 ];
 
 /// The front of an input that is delivered in pieces: a byte of options and three sizes, which
