@@ -3,6 +3,7 @@
 //! whether the crate accepted the input, by which the test of the seeds sees that these still do
 //! what their names say.
 
+pub mod adapter_ops;
 mod book;
 #[path = "../../tests/common/deflate.rs"]
 mod by_the_book;
@@ -20,6 +21,8 @@ pub mod receive_chunked;
 pub mod request_head;
 pub mod response_head;
 pub mod roundtrip;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use core::convert::Infallible;
 
@@ -37,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inflate", inflate::inflate),
     ("differential", differential::differential),
     ("roundtrip", roundtrip::roundtrip),
+    ("adapter_ops", adapter_ops::adapter_ops),
 ];
 
 /// The front of an input that is delivered in pieces: a byte of options and three sizes, which

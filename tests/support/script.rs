@@ -113,6 +113,15 @@ impl Script {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// As [`go_on`](Self::go_on), for one direction: whoever waits for the other is not woken.
+    pub(crate) fn go_on_in(&self, reads: bool, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let waker = if reads { state.reader.take() } else { state.writer.take() };
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// Lets one direction go on that somebody waits for, and wakes who waits: whether anybody did.
     pub(crate) fn go_on_one_way(&self, reads_first: bool) -> bool {
         let mut state = self.state();
