@@ -519,6 +519,28 @@ fn a_close_in_one_piece_discards_the_parts_that_a_writer_has_kept() {
     }
 }
 
+/// Whoever is in the middle of a message is told so, whatever was kept in front of the rest of it.
+#[test]
+fn parts_that_a_writer_has_kept_behind_a_ping_are_not_lost() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let script = Script::new();
+        let (mut reader, writer) = halves(&script, role, quiet());
+        script.arrive(frame(role, 0x02, b"one"));
+        assert!(!run(reader.recv_chunk()).unwrap().unwrap().is_last());
+        script.arrive([frame(role, 0x89, b"?"), frame(role, 0x80, b"two")].concat());
+        script.arrive(frame(role, 0x81, b"the next message"));
+        assert!(!is_ready(writer.close(CloseCode::NORMAL, "")));
+        assert!(matches!(run(reader.recv()), Err(Error::Unfinished)));
+        assert!(matches!(run(reader.recv_event()), Err(Error::Unfinished)));
+        let rest = run(reader.recv_chunk()).unwrap().unwrap();
+        assert_eq!((rest.as_bytes(), rest.is_last()), (&b"two"[..], true));
+        assert_eq!(run(reader.recv()).unwrap(), Some(Message::from("the next message")));
+    }
+}
+
 /// A writer that sends without pause does not keep another one's flush from ending.
 #[test]
 fn a_flush_waits_only_for_what_was_queued_before_it() {

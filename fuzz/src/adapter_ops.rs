@@ -38,6 +38,8 @@ const SIZES: [usize; 16] =
 /// with `0x80` those who were woken are not polled before the next step, and without `0x40` the number
 /// also determines in which order they are from then on. Of the number of a call the
 /// high four bits are a size, and the low ones after how many polls it is dropped, or zero.
+/// In the middle of a message that is taken in chunks a receive goes on with it, unless the number has
+/// `0x10`: then it is told that it may not.
 ///
 /// | letter | call | letter | what else happens |
 /// |---|---|---|---|

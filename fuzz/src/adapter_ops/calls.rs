@@ -52,6 +52,16 @@ impl Case {
     pub(super) async fn receive<R: Receives>(&self, from: &mut R, call: Call) -> bool {
         let lane = &self.lanes[0];
         let partial = self.books.borrow_mut().partial.take();
+        if partial.is_some() && call.letter != b'k' && call.number & 0x10 != 0 {
+            self.books.borrow_mut().partial = partial;
+            // Nothing but the rest of it, or the end.
+            return match lane.make(from.recv_event(), call.polls()).await {
+                None => !lane.drops.get(),
+                Some(Err(Error::Unfinished)) => true,
+                Some(Ok(Some(event))) => panic!("{event:?} inside a message"),
+                Some(end) => self.ended(from, end.map(|_| ())).await,
+            };
+        }
         if partial.is_some() || call.letter == b'k' {
             let chunk = match lane.make(from.recv_chunk(), call.polls()).await {
                 Some(Ok(Some(chunk))) => chunk,

@@ -101,10 +101,11 @@ impl<T: Io> Driver<T> {
         self.wakers.elsewhere = false;
     }
 
-    /// Whether the next that was kept is a part of a message.
+    /// Whether a part of a message was kept, behind control frames perhaps: nothing else of messages
+    /// is in front of it, since whole ones are kept only behind the end of one that came in parts.
     pub(super) fn keeps_chunks(&self) -> bool {
-        let kept = self.kept.as_ref().and_then(|kept| kept.events.front());
-        matches!(kept, Some(Event::Chunk(_)))
+        let kept = self.kept.as_ref();
+        kept.is_some_and(|kept| kept.events.iter().any(|event| matches!(event, Event::Chunk(_))))
     }
 
     /// All bytes that were ever queued; `None` while frames of the last message are still to be
