@@ -110,7 +110,8 @@ fn keepalive(interval: u64, pong_timeout: u64) -> Config {
 
 #[test]
 fn everything_is_off_by_default() {
-    for config in [Config::default(), Config::default().no_keepalive()] {
+    let off = keepalive(1, 1).no_keepalive();
+    for config in [Config::default(), Config::default().no_keepalive(), off] {
         for role in BOTH {
             let mut timed = Timed::new(role, config.clone());
             timed.receives(0x81, b"hello");
@@ -286,6 +287,8 @@ fn a_round_trip_starts_with_the_write() {
     let mut timed = Timed::new(Role::Server, keepalive(100, 20));
     timed.until(99.0);
     timed.writes = false;
+    timed.until(105.0);
+    timed.look(); // somebody looks though nothing is due
     timed.until(110.0);
     timed.writes = true;
     timed.write();
@@ -419,6 +422,32 @@ fn a_slow_peer_is_not_a_dead_one() {
         let (at, error) = timed.timed_out().unwrap();
         assert_eq!(error, TimeoutError::Pong);
         assert!((1010.0..=1030.0).contains(&at), "given up at {at}");
+    }
+}
+
+/// No pong can come inside of a data frame: while one grows the peer is slow, and no longer alive
+/// than that.
+#[test]
+fn a_peer_in_the_middle_of_a_frame_is_not_a_dead_one() {
+    for role in BOTH {
+        for ends in [false, true] {
+            let mut timed = Timed::new(role, keepalive(100, 20));
+            timed.until(101.0);
+            let (at, _) = timed.pings()[0];
+            let wire = frame(role, 0x82, &[7; 50]);
+            let (first, rest) = wire.split_at(20);
+            timed.until(at + 19.0);
+            receive(&mut timed.connection, first, 1, watch).1.unwrap();
+            timed.until(at + 39.0);
+            receive(&mut timed.connection, &rest[..10], 1, watch).1.unwrap();
+            timed.until(at + 59.0);
+            assert_eq!(timed.timed_out(), None, "it grows");
+            if ends {
+                receive(&mut timed.connection, &rest[10..], 1, watch).1.unwrap();
+            }
+            timed.until(at + 100.0);
+            assert_eq!(timed.timed_out(), Some((at + 60.0, TimeoutError::Pong)), "{role:?} {ends}");
+        }
     }
 }
 

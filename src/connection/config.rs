@@ -292,3 +292,14 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    /// Connections that nobody configured share one set of defaults.
+    #[test]
+    fn defaults_are_shared() {
+        assert!(Arc::ptr_eq(&Config::shared(), &Config::shared()));
+    }
+}

@@ -71,3 +71,25 @@ impl Keys {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use rand::Rng;
+
+    /// §10.3: whatever is drawn and however much, nothing comes twice.
+    #[test]
+    fn section_10_3_every_draw_is_fresh() {
+        let mut seen = alloc::collections::BTreeSet::new();
+        for _ in 0..3 * BLOCK {
+            let mut bytes = [0; 16];
+            ThreadKeys.fill_bytes(&mut bytes);
+            assert!(seen.insert(u128::from_ne_bytes(bytes)));
+            assert!(seen.insert(ThreadKeys.next_u64().into()));
+        }
+        // Of so few keys of four bytes two may be alike, but hardly more.
+        let keys: alloc::collections::BTreeSet<_> =
+            (0..3 * BLOCK).map(|_| ThreadKeys.next_u32()).collect();
+        assert!(keys.len() >= 3 * BLOCK - 2);
+    }
+}

@@ -232,3 +232,23 @@ impl From<&[u8]> for Message {
         Self::Binary(Bytes::copy_from_slice(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_text_or_bytes() {
+        let (text, binary) = (Message::from("one"), Message::from(b"one"));
+        assert!(text.is_text() && !binary.is_text());
+        assert_eq!((text.as_text(), binary.as_text()), (Some("one"), None));
+        assert_eq!((text.as_bytes(), binary.as_bytes()), (&b"one"[..], &b"one"[..]));
+        assert_ne!(text, binary);
+        assert!(text == *"one" && text == "one" && text != *"two" && text != "two");
+        assert!(binary != *"one" && binary != "one");
+        assert_eq!(binary.clone().into_text(), Err(binary.clone()));
+        assert_eq!(text.clone().into_text().unwrap(), "one");
+        assert_eq!((text.into_bytes(), binary.into_bytes()), ("one".into(), "one".into()));
+        assert_eq!((Message::from("").len(), Message::from("").is_empty()), (0, true));
+    }
+}
