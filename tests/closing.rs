@@ -43,6 +43,21 @@ fn section_7_1_1_discarding_has_a_bound() {
     }
 }
 
+/// The peer has ended its side before ours was written: with the last byte it is over, whether or
+/// not the caller asks before it shuts down.
+#[test]
+fn shutting_down_behind_the_end_of_input_is_the_end() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default());
+        receive(&mut connection, &frame(role, 0x88, b""), 1, watch).1.unwrap();
+        connection.receive_eof();
+        assert_eq!(connection.transport(), Transport::WriteOnly);
+        drain(&mut connection);
+        connection.shutdown_complete();
+        assert!(connection.closed().unwrap().is_clean());
+    }
+}
+
 /// The same at the other end of the scale: no time to close at all.
 #[test]
 fn a_close_timeout_of_nothing_ends_at_once() {

@@ -321,6 +321,23 @@ fn corrupt_data_fails_with_1007() {
     }
 }
 
+/// What stands in front of corrupt data counts first, as if the input had been cut there; and the
+/// error does not wait for more input.
+#[test]
+fn data_in_front_of_corrupt_data_is_looked_at() {
+    let corrupt = |text: &[u8]| [Blocks::new().stored(false, text).raw(), vec![0x06]].concat();
+    for first in [0x41, TEXT] {
+        fails(&[(first, &corrupt(b"fine"))], Kind::InvalidDeflate);
+        fails(&[(first, &corrupt(b"not \xff text"))], Kind::InvalidUtf8);
+    }
+    for role in BOTH {
+        let wire = frame(role, 0x42, &corrupt(&[7; 100]));
+        let config = Config::default().max_message_size(99);
+        let (_, result) = read(role, &config, "", &wire);
+        assert_eq!(result, Err(Kind::MessageTooBig { size: 100, limit: 99 }), "{role:?}");
+    }
+}
+
 // Limits (RFC 6455 §10.4)
 
 /// Known failure 15: n passes and n + 1 fails with 1009, also where n is the size of the pieces in
@@ -408,8 +425,11 @@ fn absurdly_many_streams_fail() {
     let tiny = Blocks::new().fixed(true, b"", None).raw();
     assert_eq!(tiny.len(), 2);
     for role in BOTH {
-        let some = [tiny.repeat(60), vec![0]].concat();
-        assert_eq!(read(role, &Config::default(), "", &frame(role, BINARY, &some)).1, Ok(()));
+        // 64 are free, and one more for each 64 bytes that came. What follows the last is one, too.
+        for (streams, result) in [(65, Ok(())), (66, Err(Kind::TooManyStreams))] {
+            let some = [tiny.repeat(streams), vec![0]].concat();
+            assert_eq!(read(role, &Config::default(), "", &frame(role, BINARY, &some)).1, result);
+        }
         let (_, result) =
             read(role, &Config::default(), "", &frame(role, BINARY, &tiny.repeat(100)));
         assert_eq!(result, Err(Kind::TooManyStreams));
@@ -581,6 +601,20 @@ fn incompressible_messages() {
                 assert_eq!(result, Ok(()));
                 assert_eq!(events, [Seen::Binary(noise.clone()), Seen::Binary(noise.clone())]);
             }
+        }
+    }
+}
+
+/// Whether a message fits into a frame is asked before it is compressed.
+#[test]
+fn what_fits_into_a_frame_is_one() {
+    let text = "to be or not to be".repeat(20);
+    for role in BOTH {
+        for (most, frames) in [(text.len(), 1), (text.len() - 1, 2)] {
+            let config = Config::default().max_sent_frame(most);
+            let mut connection = deflating(role, config, params(""));
+            connection.send_with(&text, Compression::Always).unwrap();
+            assert_eq!(sent(&mut connection).len(), frames, "{role:?}");
         }
     }
 }

@@ -314,8 +314,9 @@ fn a_closed_connection_holds_nothing() {
     for role in BOTH {
         let ((), heap) = measure(|| {
             let mut connection = deflating(role, Config::default(), params(""));
-            connection.send_with("text", Compression::Always).unwrap();
-            let mut wire = frames(role, &[(0xc2, b"\0\x01\0\xfe\xffx\0"), (0x88, b"")]);
+            // Enough to fill both windows.
+            connection.send_with("text".repeat(10_000), Compression::Always).unwrap();
+            let mut wire = frames(role, &[(0xc2, &zeros(40_000)), (0x88, b"")]);
             assert_eq!(read_until_it_fails(&mut connection, &mut wire), None);
             let ((), heap) = measure(|| {
                 let outbox = connection.outbox();

@@ -182,6 +182,27 @@ proptest! {
     }
 }
 
+/// Where compressing changes nothing in the length, both make the same choice; and both count.
+#[test]
+fn what_keeps_its_length_is_what_send_writes() {
+    let mut ties = 0;
+    for seed in 0..500 {
+        let mut random = Random::new(seed);
+        let length = random.below(40);
+        let text: String = (0..length).map(|_| *random.pick(&['a', 'b', 'ü', '🦀'])).collect();
+        let connect = || server(largest().threshold(0), 15, false);
+        let (mut always, mut sends, mut prepares) = (connect(), connect(), connect());
+        always.send_with(&text, Compression::Always).unwrap();
+        sends.send(&text).unwrap();
+        prepares.send_prepared(&Prepared::new(&text)).unwrap();
+        assert_eq!(sends.stats().messages_sent, 1);
+        assert_eq!(sends.stats(), prepares.stats());
+        ties += usize::from(drain(&mut always).len() == 2 + text.len());
+        assert_eq!(drain(&mut sends), drain(&mut prepares), "{text}");
+    }
+    assert!(ties > 10, "{ties}");
+}
+
 /// Text that does not become small enough to be copied.
 fn large() -> String {
     noise(3, 60_000).iter().map(|byte| char::from(b'a' + byte % 16)).collect()

@@ -96,6 +96,17 @@ fn settings_of_the_largest_frame() {
     }
 }
 
+/// While less than 16 KiB wait the next fragment is made, and not one more: a control frame would
+/// have to wait for it.
+#[test]
+fn no_fragment_is_made_ahead_of_its_time() {
+    let mut server = connection(Role::Server, Config::default().max_sent_frame(4096 - 4));
+    server.send(vec![1; 100_000]).unwrap();
+    assert_eq!(server.outbox().len(), 16 * 1024);
+    server.outbox().advance(1);
+    assert_eq!(server.outbox().len(), 16 * 1024 - 1 + 4096);
+}
+
 /// §10.3: each fragment has a mask key of its own.
 #[test]
 fn section_10_3_each_fragment_has_its_key() {

@@ -8,7 +8,7 @@ mod heap;
 mod support;
 
 use bytes::Buf;
-use common::{BOTH, KEY, connection, drain, frame, other, receive, seconds, watch};
+use common::{BOTH, KEY, connection, drain, frame, other, receive, seconds, sent, watch};
 use core::time::Duration;
 use fullduplex::{
     Config, Connection, Message, MessageRef, Prepared, Role, SendErrorReason, Text, TimeoutError,
@@ -106,6 +106,22 @@ fn connections_share_what_is_large() {
         for (before, shared) in [(&b""[..], alone), (b"before", behind)] {
             let (one, other) = (place(before), place(before));
             assert_eq!(one.1 == other.1, shared, "{size} {before:?}");
+        }
+    }
+}
+
+/// What is too large for a frame of this connection goes out in fragments here, and only here.
+#[test]
+fn what_is_too_large_for_a_frame_is_cut() {
+    let prepared = Prepared::new("to be continued");
+    for role in BOTH {
+        for (most, frames) in [(15, 1), (14, 2)] {
+            let mut connection = connection(role, Config::default().max_sent_frame(most));
+            connection.send_prepared(&prepared).unwrap();
+            let frames_sent = sent(&mut connection);
+            assert_eq!(frames_sent.len(), frames);
+            let text: Vec<u8> = frames_sent.into_iter().flat_map(|(_, piece)| piece).collect();
+            assert_eq!(text, b"to be continued");
         }
     }
 }

@@ -14,10 +14,28 @@ use common::{
     head_with, receive, reference, sent, watch,
 };
 use fullduplex::{
-    Config, Connection, Input, ProtocolErrorKind, Role, SendErrorReason, frame::ControlPayload,
+    Config, Connection, Event, Incoming, Input, ProtocolErrorKind, Role, SendErrorReason,
+    frame::ControlPayload,
 };
+use std::borrow::Cow;
 
 const STEPS: [usize; 3] = [usize::MAX, 1, 3];
+
+/// What is whole in the input is not copied, control frames neither.
+#[test]
+fn what_is_at_hand_is_borrowed() {
+    for role in BOTH {
+        let mut wire = frames(role, &[(0x89, b"a"), (0x8a, b"b"), (0x81, b"c"), (0x82, b"d")]);
+        let mut input = Input::new(&mut wire);
+        let mut connection = connection(role, Config::default());
+        let mut next = || connection.receive(&mut input).unwrap();
+        assert!(matches!(next(), Some(Event::Ping(Cow::Borrowed(b"a")))));
+        assert!(matches!(next(), Some(Event::Pong(Cow::Borrowed(b"b")))));
+        assert!(matches!(next(), Some(Event::Message(Incoming::Text(Cow::Borrowed("c"))))));
+        assert!(matches!(next(), Some(Event::Message(Incoming::Binary(Cow::Borrowed(b"d"))))));
+        assert!(next().is_none());
+    }
+}
 
 /// `wire` breaks a rule: Close `code` goes out, behind what the good frames in it led to.
 #[track_caller]

@@ -150,6 +150,22 @@ fn a_pong_that_was_replaced_is_not_counted() {
     assert_eq!((server.stats().pongs_sent, server.stats().bytes_sent), (17, 17 * 3));
 }
 
+/// A Close that waited for the end of a message in fragments counts once it is written.
+#[test]
+fn a_close_that_waited_is_counted() {
+    for role in BOTH {
+        let mut connection = connection(role, Config::default().max_sent_frame(100));
+        connection.send(vec![1; 100_000]).unwrap();
+        connection.close(None);
+        let mut written = 0;
+        while connection.stats().frames_sent < 1_001 {
+            written += drain(&mut connection).len() as u64;
+            assert_eq!(connection.stats().bytes_sent, written, "{role:?}");
+        }
+        assert!(connection.outbox().is_empty());
+    }
+}
+
 /// What a broken transport takes with it was accepted, and not written.
 #[test]
 fn lost_bytes_are_not_sent() {

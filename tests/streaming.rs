@@ -171,6 +171,43 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     ]
 }
 
+/// §8.1: text that breaks off inside of a code point is none, also where its last chunk is empty.
+#[test]
+fn section_8_1_text_in_chunks_that_breaks_off() {
+    for role in BOTH {
+        for last in [&b"\xc3"[..], b""] {
+            let first = if last.is_empty() { &b"gr\xc3"[..] } else { b"gr" };
+            let wire = frames(role, &[(0x01, first), (0x80, last)]);
+            let mut connection = connection(role, Config::default());
+            let (events, result) = receive_chunks(&mut connection, &wire, &[usize::MAX], || false);
+            assert_eq!((events, result.map_err(|e| e.kind())), (vec![], Err(Kind::InvalidUtf8)));
+        }
+    }
+}
+
+/// Whether a message is being sent in fragments: from the first to the last.
+#[test]
+fn it_is_known_that_a_message_is_not_finished() {
+    let mut connection = connection(Role::Server, Config::default());
+    assert!(!connection.is_in_fragments());
+    connection.send_fragment("a", false).unwrap();
+    assert!(connection.is_in_fragments());
+    connection.send_fragment("b", true).unwrap();
+    assert!(!connection.is_in_fragments());
+}
+
+/// A chunk is bytes, owned or not.
+#[test]
+fn chunks_become_bytes() {
+    let wire = frame(Role::Client, 0x82, b"bytes");
+    let chunk = chunks(&mut connection(Role::Client, Config::default()), &wire, &[100]).remove(0);
+    assert_eq!((chunk.len(), chunk.is_empty()), (5, false));
+    assert_eq!(chunk.into_bytes(), &b"bytes"[..]);
+    let wire = frame(Role::Client, 0x82, b"");
+    let chunk = chunks(&mut connection(Role::Client, Config::default()), &wire, &[100]).remove(0);
+    assert_eq!((chunk.len(), chunk.is_empty(), chunk.is_last()), (0, true, true));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 

@@ -9,7 +9,7 @@ use common::{
 };
 use core::time::Duration;
 use fullduplex::{
-    Closed, Config, Connection, Keepalive, Role, Time, TimeoutError, Transport,
+    Closed, Config, Connection, Input, Keepalive, Role, Time, TimeoutError, Transport,
     frame::ControlPayload,
 };
 
@@ -593,6 +593,20 @@ fn parts_of_a_message_that_come_count() {
     }
 }
 
+/// Also where they are handed on as they come, and are chunks of no message that has ended.
+#[test]
+fn parts_of_a_message_that_are_handed_on_count() {
+    let mut timed = Timed::new(Role::Client, Config::default().idle_timeout(secs(100)));
+    let wire = frame(Role::Client, 0x82, &[7; 50]);
+    let (mut head, payload) = (wire[..2].to_vec(), &wire[2..]);
+    timed.connection.receive_chunk(&mut Input::new(&mut head)).unwrap();
+    for (i, byte) in payload.iter().enumerate() {
+        timed.until(90.0 * (i + 1) as f64);
+        timed.connection.receive_chunk(&mut Input::new(&mut [*byte])).unwrap();
+    }
+    assert_eq!(timed.did, []);
+}
+
 /// A message that is only half there does not make control frames count.
 #[test]
 fn control_frames_inside_a_message_do_not_count() {
@@ -620,6 +634,19 @@ fn parts_of_a_message_that_go_count() {
         assert_eq!(timed.did, [], "part {i}");
         timed.connection.outbox().advance(10);
     }
+}
+
+/// That one is queued counts, though nothing of it is written yet.
+#[test]
+fn a_message_that_is_queued_counts() {
+    let mut timed = Timed::new(Role::Server, Config::default().idle_timeout(secs(100)));
+    timed.writes = false;
+    timed.until(90.0);
+    timed.connection.send("first").unwrap();
+    timed.until(189.0);
+    assert_eq!(timed.timed_out(), None);
+    timed.until(1e3);
+    assert!(timed.timed_out().is_some_and(|(at, error)| at < 216.0 && error == TimeoutError::Idle));
 }
 
 /// A message that only waits is none: the peer takes nothing.

@@ -159,6 +159,21 @@ fn a_caller_that_closes() {
     );
 }
 
+/// Our Close is told when it is sent, whatever comes of it.
+#[test]
+fn a_caller_that_closes_and_a_peer_that_hangs_up() {
+    all_tell(
+        Role::Server,
+        || Script::reading([Step::Eof]),
+        |ws| assert!(ws.close(CloseCode::NORMAL, "secret").is_err()),
+        &[
+            "websocket role=\"server\"",
+            "#: closing initiator=\"local\"",
+            "#: closed code=1006 clean=false",
+        ],
+    );
+}
+
 #[test]
 fn a_peer_that_breaks_the_protocol() {
     let wire = [frame(Role::Server, 0x81, b"secret"), frame(Role::Server, 0x81, b"secret\xff")];

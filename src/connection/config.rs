@@ -297,6 +297,18 @@ impl Default for Config {
 mod tests {
     use super::*;
 
+    /// What only the adapters look at.
+    #[test]
+    fn settings_of_the_adapters() {
+        let config = Config::default()
+            .handshake_timeout(Duration::from_secs(3))
+            .head_limits(HeadLimits::new().max_size(7))
+            .flush_policy(FlushPolicy::BeforeWait);
+        assert_eq!(config.handshake_timeout, Duration::from_secs(3));
+        assert_eq!(config.head_limits, HeadLimits::new().max_size(7));
+        assert_eq!(config.flush_policy, FlushPolicy::BeforeWait);
+    }
+
     /// Connections that nobody configured share one set of defaults.
     #[test]
     fn defaults_are_shared() {

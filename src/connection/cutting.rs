@@ -103,3 +103,19 @@ impl Connection {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use crate::{Config, Connection};
+
+    #[test]
+    fn a_message_is_cut_until_its_last_fragment_is_made() {
+        let mut connection = Connection::server(Config::default().max_sent_frame(10_000));
+        assert!(!connection.is_cut());
+        connection.send(alloc::vec![1; 30_000]).unwrap();
+        assert!(connection.is_cut(), "one is made ahead, and one more to have 16 KiB");
+        connection.outbox().advance(10_000);
+        connection.outbox();
+        assert!(!connection.is_cut());
+    }
+}

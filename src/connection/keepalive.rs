@@ -225,3 +225,29 @@ impl Pinger {
         self.state = State::Queued { end, written, look };
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    /// An adapter looks at the clock at once if a pong came, and not for each read.
+    #[test]
+    fn an_answer_is_to_be_noted_once() {
+        let (mut pinger, mut outbox) = (Pinger::new(), Outbox::default());
+        let settings = Keepalive::every(Duration::from_secs(100));
+        let at = |seconds| Time::since_epoch(Duration::from_secs(seconds));
+        assert!(matches!(pinger.due(settings, at(0), &outbox, None), Due::Nothing));
+        let Due::Ping(id) = pinger.due(settings, at(100), &outbox, None) else { panic!() };
+        outbox.push_pong(None, &id); // any frame will do
+        pinger.queued(settings, at(100), &outbox);
+        outbox.advance(outbox.len());
+        assert!(matches!(pinger.due(settings, at(101), &outbox, None), Due::Nothing));
+        assert!(!pinger.is_answered());
+        pinger.pong(&id);
+        assert!(pinger.is_answered());
+        assert_eq!(pinger.deadline(&outbox), Time::EPOCH);
+        assert!(matches!(pinger.due(settings, at(103), &outbox, None), Due::Nothing));
+        assert!(!pinger.is_answered());
+        assert_eq!(pinger.round_trip(), Some(Duration::from_secs(2)));
+    }
+}

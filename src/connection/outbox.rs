@@ -377,7 +377,7 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         let (total, lost) = (self.total_written(), self.unsent());
         let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
-        *self = Self { total, messages_end: total, pongs, lost, ..Self::default() };
+        *self = Self { total, pongs, lost, ..Self::default() };
     }
 
     /// Moves what is not done with to the front once what is done with is the larger part, so that
@@ -556,6 +556,7 @@ mod tests {
                 let shared = outbox.front(&mut front, most);
                 assert!(front.len() <= most && front.len() + shared.len() > 0);
                 front.extend_from_slice(&shared);
+                assert!(expected[all.len()..].starts_with(&front), "without a gap");
                 let step = step.min(front.len());
                 all.extend_from_slice(&front[..step]);
                 outbox.advance(step);
@@ -689,6 +690,25 @@ mod tests {
         assert!(outbox.is_drained() && !outbox.has_messages());
     }
 
+    /// Storage goes in only where there is none, and out only with nothing in it.
+    #[test]
+    fn storage_is_lent_and_reclaimed() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.has_no_storage());
+        assert_eq!(outbox.reclaim(), None);
+        let mut storage = Vec::with_capacity(1000);
+        storage.push(1);
+        let address = storage.as_ptr();
+        outbox.lend(storage);
+        assert!(!outbox.has_no_storage() && outbox.is_empty());
+        outbox.push(&binary(1), b"x");
+        outbox.lend(Vec::with_capacity(2000));
+        assert_eq!(outbox.reclaim(), None, "something waits in it");
+        assert_eq!(drain(&mut outbox, 1), b"\x82\x01x");
+        assert_eq!(outbox.reclaim().map(|storage| storage.as_ptr()), Some(address));
+        assert!(outbox.has_no_storage());
+    }
+
     #[test]
     fn a_large_buffer_is_given_back() {
         let mut outbox = Outbox::default();
@@ -696,5 +716,9 @@ mod tests {
         assert!(outbox.copied.capacity() > KEEP);
         drain(&mut outbox, usize::MAX);
         assert_eq!(outbox.copied.capacity(), 0);
+        outbox.lend(Vec::with_capacity(KEEP));
+        outbox.push(&binary(1), b"x");
+        drain(&mut outbox, usize::MAX);
+        assert_eq!(outbox.copied.capacity(), KEEP, "this one is kept");
     }
 }

@@ -104,8 +104,8 @@ impl Connection {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
-        if !self.receiver.is_in_payload() || self.state.is_over() {
-            return None;
+        if !self.receiver.is_in_payload() {
+            return None; // so it is, too, once the connection is over
         }
         self.append_here(read)
     }
@@ -180,4 +180,123 @@ impl Connection {
 #[inline]
 pub(super) fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
     Rules { masked: matches!(keys, Keys::Server), config, chunks: false }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::Incoming;
+    use alloc::vec;
+
+    const KEY: [u8; 4] = [1, 2, 3, 4];
+
+    /// A server that has received `head`, and then a key.
+    fn server(head: &[u8]) -> Connection {
+        let mut connection = Connection::server(Config::default());
+        let mut wire = [head, &KEY].concat();
+        assert!(connection.receive(&mut Input::new(&mut wire)).unwrap().is_none());
+        connection
+    }
+
+    /// The head of a frame of up to 64 KiB and more.
+    fn head(first: u8, length: u64) -> Vec<u8> {
+        match u16::try_from(length) {
+            Ok(length) => [&[first, 0xfe][..], &length.to_be_bytes()].concat(),
+            Err(_) => [&[first, 0xff][..], &length.to_be_bytes()].concat(),
+        }
+    }
+
+    /// Much of a binary frame goes straight into the message, unmasked where it lies: never its
+    /// last byte, never more than there is room for, and all of it counts.
+    #[test]
+    fn what_is_appended_is_the_message() {
+        for length in [64 << 10, 1_000_000] {
+            let plain: Vec<u8> = (0..length).map(|i| (i * i) as u8).collect();
+            let masked: Vec<u8> =
+                plain.iter().zip((0..4).cycle()).map(|(b, i)| b ^ KEY[i]).collect();
+            let mut connection = server(&head(0x82, length));
+            assert!(connection.is_in_data());
+            let mut came = 0;
+            while masked.len() - came >= 64 << 10 {
+                let progress = connection.receiver.progress();
+                connection.append(|_, _| ()).expect("a read that brings nothing");
+                assert_eq!(connection.receiver.progress(), progress);
+                let room = connection.append(|bytes, room| {
+                    assert!(0 < room && room <= bytes.capacity() - bytes.len());
+                    assert!(came + room < masked.len() && room <= 256 << 10);
+                    bytes.extend_from_slice(&masked[came..][..room]);
+                    room
+                });
+                came += room.unwrap();
+                assert!(connection.receiver.progress() > progress);
+                assert_eq!(connection.stats().payload_received, came as u64);
+            }
+            assert_eq!(connection.append(|_, _| ()), None, "little is left");
+            let mut rest = masked[came..].to_vec();
+            let event = connection.receive(&mut Input::new(&mut rest)).unwrap();
+            assert!(event == Some(Event::Message(Incoming::Binary(plain.into()))));
+            assert_eq!((connection.is_in_data(), connection.stats().messages_received), (false, 1));
+        }
+    }
+
+    /// A peer that sends is alive, also where nothing goes through a buffer.
+    #[test]
+    fn what_is_appended_interrupts_the_silence() {
+        use crate::{Keepalive, Time};
+        let second = core::time::Duration::from_secs(1);
+        for (brings, pings) in [(0, 1), (1, 0)] {
+            let mut connection =
+                Connection::server(Config::default().keepalive(Keepalive::every(second)));
+            let mut wire = [head(0x82, 1 << 20), KEY.to_vec()].concat();
+            connection.receive(&mut Input::new(&mut wire)).unwrap();
+            connection.handle_timeout(Time::EPOCH).unwrap();
+            connection.append(|bytes, _| bytes.resize(bytes.len() + brings, 0)).unwrap();
+            connection.handle_timeout(Time::EPOCH + second).unwrap();
+            assert_eq!(connection.stats().pings_sent, pings);
+        }
+    }
+
+    /// Text has to be checked, chunks are handed out, and between the messages there is nothing.
+    #[test]
+    fn what_cannot_be_appended_to() {
+        assert_eq!(server(&head(0x81, 1 << 20)).append(|_, _| ()), None, "text");
+        assert_eq!(server(&head(0x82, (64 << 10) - 1)).append(|_, _| ()), None, "little");
+        assert_eq!(Connection::server(Config::default()).append(|_, _| ()), None, "nothing");
+        let mut connection = server(&head(0x82, 1 << 20));
+        connection.transport_failed();
+        assert_eq!(connection.append(|_, _| ()), None, "over");
+        let mut connection = Connection::server(Config::default());
+        let mut wire = [head(0x82, 1 << 20), KEY.to_vec(), vec![0; 8]].concat();
+        assert!(connection.receive_chunk(&mut Input::new(&mut wire)).unwrap().is_some());
+        assert_eq!(connection.append(|_, _| ()), None, "in chunks");
+    }
+
+    /// §5.4, §5.5: a control frame may come between and inside of messages; in the middle of a data
+    /// frame there is none.
+    #[test]
+    fn section_5_4_a_control_frame_is_seen_by_its_first_byte() {
+        let next = |connection: &Connection, bytes: &[u8]| {
+            connection.is_control_next(&Input::new(&mut bytes.to_vec()))
+        };
+        let fresh = || Connection::server(Config::default());
+        for first in 0..=255_u8 {
+            let control = first & 0x08 != 0;
+            assert_eq!(next(&fresh(), &[first, 0x80]), control, "{first:#04x}");
+        }
+        assert!(!next(&fresh(), &[]));
+        for (received, control) in [
+            (&[0x89][..], true), // a part of its head
+            (&[0x89, 0x81, 1, 2], true),
+            (&[0x89, 0x81, 1, 2, 3, 4], true), // its head
+            (&[0x82], false),
+            (&[0x82, 0x82, 1, 2, 3, 4], false),
+            (&[0x82, 0x82, 1, 2, 3, 4, 5], false), // a part of its payload
+        ] {
+            let mut connection = fresh();
+            connection.receive(&mut Input::new(&mut received.to_vec())).unwrap();
+            for bytes in [&[][..], &[0x89], &[0x82]] {
+                assert_eq!(next(&connection, bytes), control, "{received:?} {bytes:?}");
+            }
+        }
+    }
 }

@@ -1,10 +1,7 @@
 //! Messages that are too large to be held, or of which not all is there yet (RFC 6455 §5.4): sent in
 //! fragments, received in chunks.
 
-use super::{
-    Connection, Event, ProtocolError, SendError, cutting::Unfinished, receive::Rules,
-    receiving::rules,
-};
+use super::{Connection, Event, ProtocolError, SendError, cutting::Unfinished, receiving::rules};
 use crate::{
     Input,
     frame::{Header, OpCode},
@@ -167,8 +164,7 @@ impl Connection {
         if let Some(held) = self.receiver.hand_on() {
             return Ok(Some(Event::Chunk(held)));
         }
-        let rules = Rules { chunks: true, ..rules(&self.keys, &self.config) };
-        if let Some(result) = self.receiver.whole(input, &rules) {
+        if let Some(result) = self.receiver.whole(input, &rules(&self.keys, &self.config)) {
             self.interrupt();
             return match result {
                 Ok(message) => Ok(Some(Event::Chunk(Chunk::whole(message)))),
@@ -192,5 +188,41 @@ impl Connection {
     #[cfg(feature = "std")]
     pub(crate) fn has_more_chunks(&self) -> bool {
         self.receiver.has_more()
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    /// What is held goes out as a chunk without further input.
+    #[test]
+    fn what_was_received_whole_is_handed_on() {
+        let mut connection = Connection::client(Config::default());
+        assert!(!connection.has_more_chunks());
+        let mut wire = *b"\x01\x02gr";
+        assert!(connection.receive(&mut Input::new(&mut wire)).unwrap().is_none());
+        assert!(connection.has_more_chunks());
+        let held = connection.receive_chunk(&mut Input::new(&mut [])).unwrap();
+        assert!(matches!(held, Some(Event::Chunk(chunk)) if chunk.as_bytes() == b"gr"));
+        assert!(!connection.has_more_chunks());
+    }
+
+    /// An adapter that has to end a message ends it as what it is.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[test]
+    fn the_last_fragment_is_of_the_same_kind() {
+        let mut connection = Connection::server(Config::default());
+        assert_eq!(connection.last_fragment(), None);
+        for (first, last) in [
+            (MessageRef::Text("a"), MessageRef::Text("")),
+            (MessageRef::Binary(b"a"), MessageRef::Binary(b"")),
+        ] {
+            connection.send_fragment(first, false).unwrap();
+            assert_eq!(connection.last_fragment(), Some(last));
+            connection.send_fragment(last, true).unwrap();
+            assert_eq!(connection.last_fragment(), None);
+        }
     }
 }

@@ -47,3 +47,19 @@ impl Add<Duration> for Time {
         Self(self.0.saturating_add(duration))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_saturate_at_both_ends() {
+        let second = Duration::from_secs(1);
+        let (one, two) = (Time::since_epoch(second), Time::since_epoch(2 * second));
+        assert_eq!((two.elapsed(), Time::EPOCH.elapsed()), (2 * second, Duration::ZERO));
+        assert_eq!((one + second, Time::EPOCH + second), (two, one));
+        assert_eq!(two + Duration::MAX, Time::since_epoch(Duration::MAX));
+        assert_eq!(two.saturating_since(one), second);
+        assert_eq!(one.saturating_since(two), Duration::ZERO);
+    }
+}

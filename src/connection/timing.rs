@@ -115,3 +115,29 @@ impl Connection {
         error
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use crate::{Config, Connection, Input, Keepalive, Time};
+    use core::time::Duration;
+
+    /// For an adapter, which else looks at the clock only when a deadline has come.
+    #[test]
+    fn a_pong_is_to_be_noted_while_the_connection_is_open() {
+        let second = Duration::from_secs(1);
+        let mut connection =
+            Connection::server(Config::default().keepalive(Keepalive::every(second)));
+        assert!(!connection.has_pong());
+        connection.handle_timeout(Time::EPOCH).unwrap();
+        connection.handle_timeout(Time::EPOCH + second).unwrap();
+        let ping = connection.outbox().chunk().to_vec();
+        connection.outbox().advance(ping.len());
+        connection.handle_timeout(Time::EPOCH + second).unwrap();
+        assert!(!connection.has_pong());
+        let mut pong = [&[0x8a, 0x88, 0, 0, 0, 0], &ping[2..]].concat();
+        connection.receive(&mut Input::new(&mut pong)).unwrap();
+        assert!(connection.has_pong());
+        connection.close(None);
+        assert!(!connection.has_pong(), "nobody asks any more");
+    }
+}

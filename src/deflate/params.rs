@@ -466,6 +466,8 @@ mod tests {
             answer(&strict, &["", "client_max_window_bits"]).as_deref(),
             Some("client_max_window_bits=11")
         );
+        // With the largest window there is nothing to limit.
+        assert_eq!(answer(&largest().require(true), &[""]).as_deref(), Some(""));
 
         // §7.1.1.1 and §7.1.1.2: both may be added unasked.
         let forgetful = largest().send_takeover(false).receive_takeover(false);

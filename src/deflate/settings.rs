@@ -135,3 +135,17 @@ pub enum Compression {
     /// it.
     Never,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takeover_is_a_setting_of_both_directions() {
+        let settings = Deflate::default().level(3);
+        assert_eq!(settings.clone().takeover(true), settings);
+        let neither = settings.clone().send_takeover(false).receive_takeover(false);
+        assert_eq!(settings.clone().takeover(false), neither);
+        assert_ne!(neither, settings);
+    }
+}

@@ -72,11 +72,8 @@ impl CloseCode {
     /// # Errors
     /// [`InvalidCloseCode`] for any other number.
     pub const fn new(code: u16) -> Result<Self, InvalidCloseCode> {
-        match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => match NonZeroU16::new(code) {
-                Some(code) => Ok(Self(code)),
-                None => Err(InvalidCloseCode(code)),
-            },
+        match (code, NonZeroU16::new(code)) {
+            (1000..=1003 | 1007..=1014 | 3000..=4999, Some(code)) => Ok(Self(code)),
             _ => Err(InvalidCloseCode(code)),
         }
     }
@@ -255,6 +252,7 @@ mod tests {
                 .contains(&code)
                 || (3000..5000).contains(&code);
             assert_eq!(CloseCode::new(code).is_ok(), legal, "{code}");
+            assert_eq!(CloseCode::try_from(code).ok().map(u16::from), legal.then_some(code));
             assert_eq!(CloseFrame::decode(&code.to_be_bytes()).is_ok(), legal, "{code}");
         }
     }

@@ -91,3 +91,20 @@ impl fmt::Display for ControlPayloadTooLong {
 }
 
 impl core::error::Error for ControlPayloadTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn section_5_5_at_most_125_bytes() {
+        let payload = ControlPayload::new(&[7; 125]).unwrap();
+        assert_eq!(payload.as_bytes(), [7; 125]);
+        assert_eq!(payload.as_ref(), [7; 125]);
+        assert_eq!(ControlPayload::new(&[7; 126]), Err(ControlPayloadTooLong(126)));
+        assert_eq!(ControlPayload::try_from(&[7; 125][..]), Ok(payload));
+        assert!(ControlPayload::try_from(&[7; 126][..]).is_err());
+        assert_ne!(payload, ControlPayload::new(&[7; 124]).unwrap());
+        assert_ne!(payload, ControlPayload::EMPTY);
+    }
+}

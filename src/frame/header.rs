@@ -266,6 +266,20 @@ impl core::error::Error for HeaderError {}
 mod tests {
     use super::*;
 
+    #[test]
+    fn section_5_2_reserved_bits_are_a_set() {
+        let all = [Rsv::NONE, Rsv::RSV1, Rsv::RSV2, Rsv::RSV3];
+        for (i, one) in all.into_iter().enumerate() {
+            assert_eq!(one.union(one), one);
+            assert_eq!((one.is_none(), one.contains(Rsv::NONE)), (i == 0, true));
+            for other in all {
+                let both = one.union(other);
+                assert!(both.contains(one) && both.contains(other));
+                assert_eq!(one.contains(other), one == other || other.is_none());
+            }
+        }
+    }
+
     fn decoded(bytes: &[u8]) -> (Header, usize) {
         Header::decode(bytes).unwrap().unwrap()
     }

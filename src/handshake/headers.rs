@@ -207,6 +207,7 @@ mod tests {
     #[test]
     fn rfc9110_5_1_names_ignore_ascii_case() {
         let mut headers = Headers::new();
+        assert!(headers.is_empty());
         headers.append("X-A", "1").unwrap();
         headers.append("x-b", " \t2 ").unwrap();
         headers.append("x-a", "3").unwrap();

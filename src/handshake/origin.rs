@@ -207,7 +207,9 @@ mod tests {
         for origin in bad {
             assert!(!policy.permits(Some(origin), "example.com"), "{origin}");
         }
-        for wrong in ["null", "example.com", "*", "https://*.example.com", "https://a/b", ""] {
+        for wrong in
+            ["null", "example.com", "*", "https://*.example.com", "https://a/b", "ht_tp://a", ""]
+        {
             assert_eq!(OriginPolicy::list([wrong]), Err(InvalidOrigin(wrong.to_string())));
         }
         assert!(!OriginPolicy::list([""; 0]).unwrap().permits(Some("https://a"), "a"));

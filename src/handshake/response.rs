@@ -296,6 +296,14 @@ mod tests {
         assert_eq!(Response::new(304).with_body("x").to_bytes(), Err(InvalidResponse::Body(304)));
         assert!(text(&Response::new(599)).starts_with("HTTP/1.1 599 \r\n"));
         assert_eq!(Response::new(599).to_string(), "599");
+        let named = (200..600).filter(|status| !reason(*status).is_empty());
+        assert_eq!(named.clone().count(), 34);
+        for status in named {
+            let response = Response::new(status);
+            let line = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+            assert!(text(&response).starts_with(&line), "{line}");
+            assert_eq!(response.to_string(), format!("{status} {}", reason(status)));
+        }
     }
 
     /// Known failure 35: no 101 without all checks.

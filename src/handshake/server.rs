@@ -333,6 +333,8 @@ mod tests {
         let mut server = ServerHandshake::default();
         assert_eq!(server.received(), 0);
         assert!(server.receive_eof().is_eof());
+        assert_eq!(server.received(), 0, "it is over");
+        assert!(!server.receive_eof().is_eof(), "and that is another reason");
         let mut server = ServerHandshake::default();
         let mut bytes = *b"GET / HT";
         assert!(server.receive(&mut Input::new(&mut bytes)).unwrap().is_none());

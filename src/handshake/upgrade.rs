@@ -378,6 +378,24 @@ mod tests {
         }
     }
 
+    /// §9.1: an extension is accepted by the name under which it was offered.
+    #[test]
+    fn section_9_1_only_what_was_offered() {
+        let request = request("/", &[("Sec-WebSocket-Extensions", "foo, bar; a")]).unwrap();
+        let accept = |names: &[&str]| {
+            let extensions = names.iter().map(|name| name.parse().unwrap());
+            let acceptance = extensions.fold(Acceptance::new(), Acceptance::extension);
+            assert_eq!(acceptance.extensions().len(), names.len());
+            request.accept(&acceptance).map(|response| response.extensions().to_vec())
+        };
+        assert_eq!(
+            accept(&["bar", "foo; b"]).unwrap(),
+            ["bar".parse().unwrap(), "foo; b".parse().unwrap()]
+        );
+        let not_offered = InvalidAcceptance::ExtensionNotOffered("baz".to_string());
+        assert_eq!(accept(&["foo", "baz"]), Err(not_offered));
+    }
+
     /// Parts that no HTTP/1.1 parser could have given are refused as well.
     #[test]
     fn parts_are_checked_like_bytes() {

@@ -352,6 +352,7 @@ mod tests {
             ("ws://example.com", false, "example.com", 80, "example.com", "/"),
             ("WSS://EXAMPLE.com", true, "example.com", 443, "example.com", "/"),
             ("ws://h:80/a", false, "h", 80, "h", "/a"),
+            ("ws://./a", false, ".", 80, ".", "/a"), // RFC 3986 §3.2.2 has nothing against it
             ("ws://h:443", false, "h", 443, "h:443", "/"),
             ("wss://h:443/", true, "h", 443, "h", "/"),
             ("wss://h:80/", true, "h", 80, "h:80", "/"),

@@ -139,6 +139,20 @@ mod tests {
         }
     }
 
+    /// What is still to come is what room is made for, as far as that is near.
+    #[cfg(feature = "std")]
+    #[test]
+    fn reserves_what_is_announced_before_it_is_read() {
+        for announced in [1, 10_000, 64 << 10, 100_000] {
+            let mut assembly = Assembly::new(false);
+            assert_eq!(assembly.append(announced).unwrap().capacity(), announced);
+        }
+        let mut assembly = Assembly::new(false);
+        let capacity = assembly.append(usize::MAX >> 1).unwrap().capacity();
+        assert!((64 << 10..=AHEAD + (64 << 10)).contains(&capacity), "{capacity}");
+        assert!(Assembly::new(true).append(100_000).is_none(), "text has to be checked");
+    }
+
     #[test]
     fn reserves_no_more_than_is_announced_once_that_is_much() {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {

@@ -250,5 +250,34 @@ mod tests {
         assert_eq!(text.clone().into_text().unwrap(), "one");
         assert_eq!((text.into_bytes(), binary.into_bytes()), ("one".into(), "one".into()));
         assert_eq!((Message::from("").len(), Message::from("").is_empty()), (0, true));
+        assert_eq!(Message::from(&String::from("one")), Message::from("one"));
+    }
+
+    /// Borrowed or owned, what came is the same message, and what is owned can be shared.
+    #[test]
+    fn what_came_becomes_a_message() {
+        let text = |owned| match owned {
+            true => Incoming::Text(Cow::Owned("one".into())),
+            false => Incoming::Text(Cow::Borrowed("one")),
+        };
+        let binary = |owned| match owned {
+            true => Incoming::Binary(Cow::Owned(b"one".into())),
+            false => Incoming::Binary(Cow::Borrowed(b"one")),
+        };
+        for owned in [false, true] {
+            assert_eq!(text(owned).as_text(), Some("one"));
+            assert_eq!(binary(owned).as_text(), None);
+            for (incoming, message) in
+                [(text(owned), Message::from("one")), (binary(owned), Message::from(b"one"))]
+            {
+                assert_eq!(incoming.as_bytes(), b"one");
+                assert_eq!(incoming.is_shareable(), owned);
+                assert!(!IntoMessage::is_shareable(&&incoming), "it may be needed still");
+                assert_eq!(IntoMessage::into_message(&incoming), message);
+                assert_eq!(incoming.clone().into_static(), incoming);
+                assert_eq!(incoming.clone().into_message(), message);
+                assert_eq!(Message::from(incoming), message);
+            }
+        }
     }
 }

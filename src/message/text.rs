@@ -195,8 +195,35 @@ mod tests {
             let bytes = Bytes::from(text.clone());
             assert_eq!((bytes.as_ptr(), &bytes[..]), (shared, "grüße".as_bytes()));
         }
-        let [.., moved] = texts;
+        let [fixed, copied, moved] = texts;
+        assert_eq!([String::from(fixed), String::from(copied)], ["grüße", "grüße"]);
         let back = String::from(moved);
         assert_eq!(back.as_ptr(), address);
+    }
+
+    /// As a key, and in an order, it is the text that it holds.
+    #[test]
+    fn it_compares_as_text_does() {
+        use alloc::collections::BTreeSet;
+        let (one, two) = (Text::from("one"), Text::from(String::from("two")));
+        assert!(one == *"one" && one == "one" && one == String::from("one"));
+        assert!(*"one" == one && "one" == one && one == Text::from_static("one"));
+        assert!(one != *"two" && one != "two" && one != String::from("two"));
+        assert!(*"two" != one && "two" != one && one != two);
+        assert!(one < two && two > one && one.partial_cmp(&one) == Some(Ordering::Equal));
+        assert_eq!(AsRef::<str>::as_ref(&one), "one");
+        assert_eq!(AsRef::<[u8]>::as_ref(&one), b"one");
+        assert_eq!(Text::default(), "");
+        let ordered: BTreeSet<Text> = [two, one].into();
+        assert!(ordered.contains("one") && !ordered.contains("three"));
+        assert!(ordered.iter().eq(["one", "two"].iter()));
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn it_is_found_in_a_map_by_its_text() {
+        let map: std::collections::HashMap<Text, u32> =
+            ["one", "two"].map(Text::from).into_iter().zip(1..).collect();
+        assert_eq!((map.get("one"), map.get("two"), map.get("three")), (Some(&1), Some(&2), None));
     }
 }
