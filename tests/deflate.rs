@@ -192,6 +192,27 @@ fn blocks_of_every_sort() {
 
 // §6.1, §6.2
 
+/// All input may be used up while something of it is still to come: the end of a repetition, behind
+/// a buffer that is full. Bytes of nine bits shift it to where that is.
+#[test]
+fn a_repetition_across_the_end_of_a_buffer() {
+    for nines in 0..8 {
+        for beyond in 1..3 {
+            let literals = vec![0xff; nines];
+            let front = vec![b'x'; 32 * 1024 - nines - 3 + beyond];
+            let stream =
+                Blocks::new().stored(false, &front).fixed(true, &literals, Some(1_000)).raw();
+            let message = Seen::Binary([&front[..], &literals, b"xxx"].concat());
+            for role in BOTH {
+                let wire = frame(role, BINARY, &stream);
+                let (events, result) = read(role, &Config::default(), "", &wire);
+                assert_eq!(result, Ok(()), "{role:?} {nines} {beyond}");
+                assert!(events == [message.clone()], "{role:?} {nines} {beyond}");
+            }
+        }
+    }
+}
+
 /// Known failure 26: RSV1 in every place it can be, with and without negotiation.
 #[test]
 fn rfc7692_6_1_rsv1_only_at_the_start_of_a_message() {

@@ -210,7 +210,7 @@ mod tests {
     /// last byte, never more than there is room for, and all of it counts.
     #[test]
     fn what_is_appended_is_the_message() {
-        for length in [64 << 10, 1_000_000] {
+        for length in [64 << 10, 1_000_000, 3_000_000] {
             let plain: Vec<u8> = (0..length).map(|i| (i * i) as u8).collect();
             let masked: Vec<u8> =
                 plain.iter().zip((0..4).cycle()).map(|(b, i)| b ^ KEY[i]).collect();
