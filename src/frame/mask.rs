@@ -93,7 +93,7 @@ mod tests {
         let key = [0x12, 0x34, 0x56, 0x78];
         for length in (0..100).chain(WIDE_FROM - 2..3 * WIDE_FROM) {
             let plain: Vec<u8> = (0..length).map(|i| i as u8).collect();
-            for offset in [0, 1, 2, 3, 4, 7, (1 << 33) + 1] {
+            for offset in [0, 1, 2, 3, 4, 7, (1 << 31) + 2, (1 << 33) + 1] {
                 let mut masked = plain.clone();
                 mask(&mut masked, key, offset);
                 for (i, byte) in masked.iter().enumerate() {

@@ -421,6 +421,12 @@ mod tests {
             assert_eq!(kept::examined() - before, 4000, "steps of {step}");
             assert!(reader.head.capacity() <= 4000, "{}", reader.head.capacity());
         }
+        // Whose sizes are no multiples of each other.
+        let (mut reader, mut bytes) = (HeadReader::new(Kind::Request, limits), head.into_bytes());
+        let (first, rest) = bytes.split_at_mut(1);
+        assert_eq!(reader.read(&mut Input::new(first)), Ok(false));
+        let full = rest.chunks_mut(1300).any(|piece| reader.read(&mut Input::new(piece)).is_err());
+        assert!(full && reader.head.capacity() <= 4000, "{}", reader.head.capacity());
         let head = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
         for step in [1, 3, 1000, 4096] {
             let before = kept::examined();
