@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::Random;
+use common::{Random, connection};
 use fullduplex::{
-    CloseCode, CloseFrame, Config, Connection, Event, Input, Message, MessageRef, ProtocolError,
-    ProtocolErrorKind, SendErrorReason, Text, TimeoutError,
+    CloseCode, CloseFrame, Config, Connection, Input, Message, MessageRef, ProtocolError,
+    ProtocolErrorKind, Role, SendErrorReason, Text, TimeoutError,
     frame::{
         CloseFrameError, ControlPayload, ControlPayloadTooLong, HeaderError, InvalidCloseCode,
         OpCode, ReasonTooLong, Rsv,
@@ -103,7 +103,7 @@ fn errors_of_the_protocol() {
     let fails = |bytes: &[u8]| -> ProtocolError {
         let mut bytes = [b"\x81\x00", bytes].concat();
         let mut input = Input::new(&mut bytes);
-        let mut client = Connection::client(Config::default());
+        let mut client = connection(Role::Client, Config::default());
         assert!(client.receive(&mut input).unwrap().is_some());
         client.receive(&mut input).unwrap_err()
     };
@@ -294,7 +294,7 @@ fn payloads_are_never_printed() {
     let secret = "s3cret";
     let mut bytes =
         [b"\x01\x03s3c\x80\x03ret", &b"\x82\x06s3cret\x89\x06s3cret\x8a\x06s3cret"[..]].concat();
-    let mut client = Connection::client(Config::default());
+    let mut client = connection(Role::Client, Config::default());
     let mut input = Input::new(&mut bytes);
     assert_eq!(format!("{input:?}"), "Input(34 bytes)");
     let mut seen = Vec::new();
@@ -309,7 +309,7 @@ fn payloads_are_never_printed() {
     assert_eq!(format!("{event:?}"), text);
 
     let mut chunk = *b"\x01\x06s3cret";
-    let mut client = Connection::client(Config::default());
+    let mut client = connection(Role::Client, Config::default());
     let event = client.receive_chunk(&mut Input::new(&mut chunk)).unwrap().unwrap();
     let text = "Chunk { text: true, first: true, last: false, len: 6 }";
     assert_eq!(format!("{event:?}"), text);

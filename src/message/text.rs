@@ -205,12 +205,15 @@ mod tests {
     #[test]
     fn it_compares_as_text_does() {
         use alloc::collections::BTreeSet;
+        let (first, second) = (String::from("one"), String::from("two"));
         let (one, two) = (Text::from("one"), Text::from(String::from("two")));
-        assert!(one == *"one" && one == "one" && one == String::from("one"));
+        assert!(one == *"one" && one == "one" && one == first);
         assert!(*"one" == one && "one" == one && one == Text::from_static("one"));
-        assert!(one != *"two" && one != "two" && one != String::from("two"));
+        assert!(one != *"two" && one != "two" && one != second);
         assert!(*"two" != one && "two" != one && one != two);
-        assert!(one < two && two > one && one.partial_cmp(&one) == Some(Ordering::Equal));
+        assert_eq!(one.partial_cmp(&two), Some(Ordering::Less));
+        assert_eq!(two.partial_cmp(&one), Some(Ordering::Greater));
+        assert_eq!(one.cmp(&Text::from("one")), Ordering::Equal);
         assert_eq!(AsRef::<str>::as_ref(&one), "one");
         assert_eq!(AsRef::<[u8]>::as_ref(&one), b"one");
         assert_eq!(Text::default(), "");
