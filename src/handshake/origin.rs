@@ -212,6 +212,9 @@ mod tests {
         {
             assert_eq!(OriginPolicy::list([wrong]), Err(InvalidOrigin(wrong.to_string())));
         }
+        for origin in [None, Some("null"), Some("https://anything")] {
+            assert!(OriginPolicy::any().permits(origin, "example.com"));
+        }
         assert!(!OriginPolicy::list([""; 0]).unwrap().permits(Some("https://a"), "a"));
     }
 

@@ -373,6 +373,7 @@ mod tests {
         ];
         for (text, secure, host, port, header, target) in cases {
             let url = Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(text.parse().as_ref(), Ok(&url));
             assert_eq!((url.is_secure(), url.host(), url.port()), (secure, host, port), "{text}");
             assert_eq!((url.host_header().as_str(), url.target()), (header, target), "{text}");
             // What is printed parses to the same.
