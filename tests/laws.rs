@@ -235,7 +235,11 @@ proptest! {
             rsv,
             opcode,
             mask: key,
-            payload_len: if control { length % 126 } else { length },
+            payload_len: match opcode {
+                OpCode::Close if length % 126 == 1 => 0, // §5.5.1: a code has two bytes
+                _ if control => length % 126,
+                _ => length,
+            },
         };
         let (bytes, size) = header.encode();
         let wire = [&bytes[..size], &behind].concat();

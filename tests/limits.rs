@@ -9,7 +9,8 @@ mod heap;
 
 use bytes::{Buf, Bytes};
 use common::{
-    BOTH, KEY, Seen, close_codes, connection, drain, frame, frames, head, receive, sent, watch,
+    BOTH, KEY, Seen, close_codes, connection, drain, frame, frames, head, other, receive, sent,
+    watch,
 };
 use core::mem;
 use fullduplex::{
@@ -111,6 +112,82 @@ fn section_10_4_frame_limit() {
     }
 }
 
+/// A7: a head is judged by the first byte that no other can make right: a length once it is whole,
+/// so that it can be named, everything else once two bytes are there.
+#[test]
+fn section_7_1_7_the_first_byte_that_decides_decides() {
+    let config = Config::default().max_message_size(300).max_fragments(2);
+    let masked = |role, second: u8| if role == Role::Server { second | 0x80 } else { second };
+    for role in BOTH {
+        // What came before, the head, and how much of it decides.
+        let started = frame(role, 0x01, b"a");
+        let two = [started.clone(), frame(role, 0x00, b"b")].concat();
+        let cases: [(&str, &[u8], Vec<u8>, usize); 14] = [
+            ("a reserved opcode", b"", vec![0x83, masked(role, 0)], 1),
+            ("a fragmented ping", b"", vec![0x09, masked(role, 0)], 1),
+            ("half a Close code", b"", vec![0x88, masked(role, 1), 1, 2, 3, 4], 2),
+            ("a long ping", b"", vec![0x89, masked(role, 126), 0, 126], 2),
+            ("RSV2", b"", vec![0xa1, masked(role, 126), 0, 126], 2),
+            ("the other's mask", b"", vec![0x81, masked(other(role), 127), 0, 0], 2),
+            ("nothing to continue", b"", vec![0x80, masked(role, 126), 0, 126], 2),
+            ("a message inside", &started, vec![0x81, masked(role, 126), 0, 126], 2),
+            ("too many fragments", &two, vec![0x80, masked(role, 126), 0, 126], 2),
+            ("a padded length", b"", vec![0x82, masked(role, 126), 0, 125, 1, 2, 3, 4], 4),
+            ("too large", b"", vec![0x82, masked(role, 126), 1, 45, 1, 2, 3, 4], 4),
+            ("too large", &started, vec![0x80, masked(role, 126), 1, 44, 1, 2, 3, 4], 4),
+            ("far too large", b"", head(role, 0x82, 1 << 40), 10),
+            ("the top bit", b"", head(role, 0x82, 1 << 63), 10),
+        ];
+        for (name, before, head, decides) in cases {
+            for step in [1, usize::MAX] {
+                for end in 1..=head.len() {
+                    let mut connection = connection(role, config.clone());
+                    assert!(receive(&mut connection, before, 1, watch).1.is_ok());
+                    let result = receive(&mut connection, &head[..end], step, watch).1;
+                    assert_eq!(result.is_err(), end >= decides, "{name}: {end} bytes, {role:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A3: the limit on frames follows the one on messages unless it is set, and the limit that is
+/// named is the one that binds, whichever was set first.
+#[test]
+fn section_10_4_the_limit_that_binds_is_named() {
+    use ProtocolErrorKind::{FrameTooBig, MessageTooBig};
+    const DEFAULT: u64 = 16 << 20;
+    let sizes = [0, 1, 125, 1000, DEFAULT - 1, DEFAULT, DEFAULT + 1, 20 << 20, 64 << 20];
+    let set = |size: u64| usize::try_from(size).unwrap();
+    let unset = [None].into_iter();
+    for message in unset.clone().chain(sizes.map(Some)) {
+        for frame in unset.clone().chain(sizes.map(Some)) {
+            let config = Config::default();
+            let config = match message {
+                Some(message) => {
+                    config.max_message_size(set(message)).max_frame_size(frame.map(set))
+                }
+                None => config.max_frame_size(frame.map(set)),
+            };
+            let message = message.unwrap_or(DEFAULT);
+            let binds = frame.unwrap_or(message).min(message);
+            for size in [binds, binds + 1, 40 << 20, 1 << 40] {
+                let expected = match (size > binds, frame == Some(binds)) {
+                    (false, _) => Ok(()),
+                    (true, true) => Err(FrameTooBig { size, limit: binds }),
+                    (true, false) => Err(MessageTooBig { size, limit: binds }),
+                };
+                for role in BOTH {
+                    let mut connection = connection(role, config.clone());
+                    let wire = head(role, 0x82, size);
+                    let result = receive(&mut connection, &wire, 1, watch).1.map_err(|e| e.kind());
+                    assert_eq!(result, expected, "{size} of {message} and {frame:?}");
+                }
+            }
+        }
+    }
+}
+
 /// Frames of a message, empty ones too; control frames between them are none.
 #[test]
 fn section_10_4_fragment_limit() {
@@ -141,7 +218,7 @@ fn section_10_4_defaults() {
     };
     assert_eq!(judge(16 << 20), Ok(()));
     let size = (16 << 20) + 1;
-    assert_eq!(judge(size), Err(ProtocolErrorKind::FrameTooBig { size, limit: 16 << 20 }));
+    assert_eq!(judge(size), Err(ProtocolErrorKind::MessageTooBig { size, limit: 16 << 20 }));
 
     for (kind, piece, code) in [
         ("empty fragments", frame(Role::Server, 0x00, b""), 1008),
@@ -323,7 +400,7 @@ fn unsent_bytes_have_a_limit() {
                 match connection.send(large.clone()) {
                     Ok(()) => {
                         assert!(accepts, "{backlog} of {mark}");
-                        let queued = head(common::other(role), 0x82, 100_000).len() + 100_000;
+                        let queued = head(other(role), 0x82, 100_000).len() + 100_000;
                         assert_eq!(connection.outbox().remaining(), backlog + queued);
                     }
                     Err(error) => {

@@ -93,7 +93,10 @@ fn the_defaults_are_as_stated() {
         let value = default.as_str();
         match setting.as_str() {
             "Config::max_message_size" => config = config.max_message_size(number(value)),
-            "Config::max_frame_size" => config = config.max_frame_size(number(value)),
+            "Config::max_frame_size" => {
+                assert_eq!(value, "none");
+                config = config.max_frame_size(None);
+            }
             "Config::max_fragments" => config = config.max_fragments(number(value) as u32),
             "Config::unsent_mark" => config = config.unsent_mark(number(value)),
             "Config::max_unsent" => config = config.max_unsent(number(value)),

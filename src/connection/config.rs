@@ -23,8 +23,9 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// This and the next are never more than a buffer can hold on this platform.
+    /// Never more than a buffer can hold on this platform.
     pub(crate) max_message_size: usize,
+    /// The largest number where nothing was set.
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
     /// This and the next are never zero, as no backlog is never too much.
@@ -115,11 +116,17 @@ impl Config {
         self
     }
 
-    /// The largest data frame that is accepted, in bytes of payload; a larger one fails the
-    /// connection with 1009. Default: 16 MiB, so that [`max_message_size`](Self::max_message_size)
-    /// decides.
-    pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.max_frame_size = bytes.min(isize::MAX as usize);
+    /// The largest data frame that is accepted, in bytes of payload as on the wire; a larger one
+    /// fails the connection with 1009. Default: `None`, which leaves it to
+    /// [`max_message_size`](Self::max_message_size): a frame may be as large as a message. A
+    /// compressed frame may then be an eighth larger and 64 bytes, because data that cannot be
+    /// compressed grows.
+    ///
+    /// Set it to refuse large frames from peers that could send fragments. Where a frame is over
+    /// both limits, the error names the smaller one.
+    pub fn max_frame_size(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_frame_size =
+            bytes.into().map_or(usize::MAX, |bytes| bytes.min(isize::MAX as usize));
         self
     }
 
@@ -255,6 +262,18 @@ impl Config {
         self
     }
 
+    /// The largest data frame, if anything but the message limit says so.
+    pub(super) fn frame_limit(&self, compressed: bool) -> Option<u64> {
+        let message = self.max_message_size as u64;
+        match (self.max_frame_size, compressed) {
+            (usize::MAX, false) => None,
+            (usize::MAX, true) => Some(message.saturating_add(message / 8 + 64)),
+            // What a compressed message comes to shows when it is inflated.
+            (set, true) => Some(set as u64),
+            (set, false) => Some(set as u64).filter(|limit| *limit <= message),
+        }
+    }
+
     /// Keepalive, where `default` is what holds unless something was said.
     pub(crate) fn keepalive_or(&self, default: Option<Keepalive>) -> Option<Keepalive> {
         match self.keepalive {
@@ -276,7 +295,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_message_size: 16 << 20,
-            max_frame_size: 16 << 20,
+            max_frame_size: usize::MAX,
             max_fragments: 1 << 17,
             unsent_mark: 256 * 1024,
             max_unsent: 1 << 20,

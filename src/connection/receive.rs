@@ -135,6 +135,16 @@ struct PartialHead {
 }
 
 impl PartialHead {
+    /// What is kept and as much of the input as a head can have, and how many bytes that is.
+    fn followed_by(&self, input: &Input<'_>) -> ([u8; Header::MAX_LEN], usize) {
+        let kept = usize::from(self.len);
+        let more = input.len().min(Header::MAX_LEN - kept);
+        let mut bytes = [0; Header::MAX_LEN];
+        bytes[..kept].copy_from_slice(&self.bytes[..kept]);
+        bytes[kept..kept + more].copy_from_slice(&input.as_bytes()[..more]);
+        (bytes, kept + more)
+    }
+
     /// Takes a head off the input, or all of the input if it ends inside one: the head and how
     /// long it was in bytes.
     #[inline]
@@ -143,11 +153,8 @@ impl PartialHead {
         let decoded = if kept == 0 {
             Header::decode(input.as_bytes())?
         } else {
-            let mut bytes = [0; Header::MAX_LEN];
-            let more = input.len().min(Header::MAX_LEN - kept);
-            bytes[..kept].copy_from_slice(&self.bytes[..kept]);
-            bytes[kept..kept + more].copy_from_slice(&input.as_bytes()[..more]);
-            Header::decode(&bytes[..kept + more])?
+            let (bytes, length) = self.followed_by(input);
+            Header::decode(&bytes[..length])?
         };
         match decoded {
             Some((_, length)) => {
@@ -278,14 +285,29 @@ impl Receiver {
                         return Ok(None);
                     }
                     self.frame_start = self.frame_end;
-                    let decoded = partial.decode(input);
-                    let Some((header, length)) =
-                        decoded.map_err(|error| self.error(Kind::Header(error)))?
-                    else {
-                        return Ok(None);
+                    let decoded = match partial.decode(input) {
+                        Ok(decoded) => decoded,
+                        Err(error) => {
+                            let (bytes, length) = partial.followed_by(input);
+                            return Err(self.head_error(
+                                &bytes[..length],
+                                rules,
+                                Kind::Header(error),
+                            ));
+                        }
+                    };
+                    let Some((header, length)) = decoded else {
+                        let (bytes, length) = (partial.bytes, usize::from(partial.len));
+                        return match self.first_fault(&bytes[..length], rules) {
+                            Some(kind) => Err(self.error(kind)),
+                            None => Ok(None),
+                        };
                     };
                     self.frame_end += length as u64;
-                    self.check(&header, rules).map_err(|kind| self.error(kind))?;
+                    if let Err(kind) = self.check(&header, rules) {
+                        let (bytes, length) = header.encode();
+                        return Err(self.head_error(&bytes[..length], rules, kind));
+                    }
                     self.frame_end += header.payload_len;
                     let event = self.start(header, input, rules.chunks);
                     if let Some(event) = event.map_err(|kind| self.error(kind))? {
@@ -412,7 +434,7 @@ impl Receiver {
     /// Judges a head by what depends on the connection, before any of its payload is awaited or
     /// reserved.
     #[inline]
-    fn check(&mut self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
+    fn check(&self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
         if !header.rsv.is_none() && !self.is_compressed(header) {
             return Err(Kind::ReservedBits(header.rsv)); // §5.2
         }
@@ -433,20 +455,22 @@ impl Receiver {
             return Ok(());
         }
         // §10.4. Limits are compared as u64, before any conversion.
-        let frame_limit = rules.config.max_frame_size as u64;
-        if header.payload_len > frame_limit {
-            return Err(Kind::FrameTooBig { size: header.payload_len, limit: frame_limit });
-        }
-        let (mut size, mut compressed) = (header.payload_len, !header.rsv.is_none());
-        if let Some(message) = &mut self.message {
+        let mut size = header.payload_len;
+        let mut compressed = !header.rsv.is_none();
+        if let Some(message) = &self.message {
             if message.fragments >= rules.config.max_fragments {
                 return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
             }
-            message.fragments += 1;
             compressed |= message.compressed;
             if let Payload::Held(assembly) = &message.payload {
                 size = size.saturating_add(assembly.len() as u64);
             }
+        }
+        match rules.config.frame_limit(compressed) {
+            Some(limit) if header.payload_len > limit => {
+                return Err(Kind::FrameTooBig { size: header.payload_len, limit });
+            }
+            _ => {}
         }
         let message_limit = rules.config.max_message_size as u64;
         // What a compressed message comes to shows when it is inflated.
@@ -454,6 +478,24 @@ impl Receiver {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
         Ok(())
+    }
+
+    /// What is wrong with a head of which these bytes came, if anything is for certain: nothing
+    /// that decides is waited beyond (§7.1.7).
+    #[cold]
+    #[inline(never)]
+    fn first_fault(&self, bytes: &[u8], rules: &Rules<'_>) -> Option<Kind> {
+        (1..=bytes.len()).find_map(|end| match Header::decode(&bytes[..end]) {
+            Ok(Some((header, _))) => self.check(&header, rules).err(),
+            Ok(None) => self.check(&Header::decode_start(&bytes[..end])?, rules).err(),
+            Err(error) => Some(Kind::Header(error)),
+        })
+    }
+
+    /// The error of a bad head. However much of it came at once, it is the first one to be seen.
+    #[cold]
+    fn head_error(&self, bytes: &[u8], rules: &Rules<'_>, kind: Kind) -> ProtocolError {
+        self.error(self.first_fault(bytes, rules).unwrap_or(kind))
     }
 
     /// Whether this head, which has a reserved bit set, starts a compressed message.
@@ -481,7 +523,11 @@ impl Receiver {
                 let compressed = !header.rsv.is_none();
                 self.message = Some(Underway { fragments: 1, compressed, payload });
             }
-            OpCode::Continuation => {}
+            OpCode::Continuation => {
+                if let Some(message) = &mut self.message {
+                    message.fragments = message.fragments.saturating_add(1);
+                }
+            }
             opcode if header.payload_len <= input.len() as u64 => {
                 let payload = input.take(to_usize(header.payload_len));
                 unmask(payload, header.mask, 0);

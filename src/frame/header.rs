@@ -80,7 +80,7 @@ impl Rsv {
 ///
 /// [`decode`](Self::decode) refuses what no extension can make legal: a reserved opcode, a length
 /// that is not in its shortest form or has its top bit set, a control frame that is fragmented or
-/// longer than 125 bytes. Which reserved bits, which direction of masking and which order of
+/// longer than 125 bytes, a Close frame of one byte. Which reserved bits, which direction of masking and which order of
 /// fragments are right depends on the connection and is judged there.
 ///
 /// ```
@@ -142,13 +142,30 @@ impl Header {
             if !fin {
                 return Err(HeaderError::FragmentedControl(opcode));
             }
-            if rest.first().is_some_and(|second| second & !MASKED >= LEN_16) {
-                return Err(HeaderError::ControlTooLong(opcode));
+            match (rest.first().map(|second| second & !MASKED), opcode) {
+                (Some(LEN_16 | LEN_64), _) => return Err(HeaderError::ControlTooLong(opcode)),
+                (Some(1), OpCode::Close) => return Err(HeaderError::HalfCloseCode),
+                _ => {}
             }
         }
         let Some((payload_len, mask, length)) = decode_rest(rest)? else { return Ok(None) };
         let header = Self { fin, rsv: Rsv(first & RSV_BITS), opcode, mask, payload_len };
         Ok(Some((header, 1 + length)))
+    }
+
+    /// What `input`, a head that is cut off, says so far, once its first two bytes are there: a
+    /// length of which not all is there counts as nothing.
+    #[cold]
+    pub(crate) fn decode_start(input: &[u8]) -> Option<Self> {
+        let [_, second, rest @ ..] = input else { return None };
+        let mut head = [0; Self::MAX_LEN];
+        head[..input.len()].copy_from_slice(input);
+        match second & !MASKED {
+            LEN_16 if rest.len() < 2 => head[1] &= MASKED,
+            LEN_64 if rest.len() < 8 => head[1] &= MASKED,
+            _ => {}
+        }
+        Some(Self::decode(&head).ok()??.0)
     }
 
     /// As [`decode`](Self::decode), for the head of a message in one frame without reserved bits;
@@ -236,6 +253,8 @@ pub enum HeaderError {
     FragmentedControl(OpCode),
     /// A control frame with more than 125 bytes of payload (§5.5).
     ControlTooLong(OpCode),
+    /// A Close frame with one byte of payload, which cannot be a code of two (§5.5.1).
+    HalfCloseCode,
     /// A length that a shorter form could hold (§5.2: "the minimal number of bytes").
     NonMinimalLength(u64),
     /// A 64-bit length with its most significant bit set (§5.2).
@@ -250,6 +269,7 @@ impl fmt::Display for HeaderError {
             Self::ControlTooLong(opcode) => {
                 write!(f, "{opcode:?} frame with more than 125 bytes of payload")
             }
+            Self::HalfCloseCode => f.write_str("Close frame with a body of one byte"),
             Self::NonMinimalLength(length) => {
                 write!(f, "payload length {length} is not in its shortest form")
             }
@@ -320,6 +340,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_start_of_a_head_says_what_it_can() {
+        let whole = Header {
+            fin: false,
+            rsv: Rsv::RSV2,
+            mask: Some([1, 2, 3, 4]),
+            ..Header::new(OpCode::Text, 70_000)
+        };
+        let (bytes, length) = whole.encode();
+        for end in 0..length {
+            let start = Header::decode_start(&bytes[..end]);
+            let Some(start) = start else {
+                assert!(end < 2, "{end}");
+                continue;
+            };
+            assert_eq!((start.fin, start.rsv, start.opcode), (false, Rsv::RSV2, OpCode::Text));
+            assert!(start.mask.is_some());
+            assert_eq!(start.payload_len, if end < 10 { 0 } else { 70_000 }, "{end}");
+        }
+        for (bytes, length) in
+            [(&b"\x82\x7e"[..], 0), (b"\x82\x7e\x01", 0), (b"\x82\xfe\x01\x00", 256)]
+        {
+            assert_eq!(Header::decode_start(bytes).unwrap().payload_len, length);
+        }
+    }
+
     /// §5.2: opcodes 3-7 and B-F are reserved, refused on the first byte.
     #[test]
     fn section_5_2_reserved_opcodes() {
@@ -340,6 +386,21 @@ mod tests {
                 assert_eq!(error, Err(HeaderError::ControlTooLong(opcode)));
             }
             assert_eq!(decoded(&[0x80 | nibble, 125]).0.payload_len, 125);
+        }
+    }
+
+    /// A7: §5.5.1, a Close has no body or one of at least two bytes, refused before the payload,
+    /// and before the mask key.
+    #[test]
+    fn section_5_5_1_half_a_close_code() {
+        for second in [0x01, 0x81] {
+            assert_eq!(Header::decode(&[0x88, second]), Err(HeaderError::HalfCloseCode));
+            for opcode in [0x89, 0x8a] {
+                assert!(Header::decode(&[opcode, second]).is_ok());
+            }
+        }
+        for length in [0, 2] {
+            assert_eq!(decoded(&[0x88, length]).0.payload_len, length.into());
         }
     }
 

@@ -112,7 +112,11 @@ fn read(
 ) -> Result<End, u16> {
     let mut rest = stream;
     let mut message: Option<Open> = None;
-    while let Some(head) = head(rest)? {
+    loop {
+        let Some(head) = head(rest)? else {
+            hopeless(rest, |head| judge(head, to, limits, inflate.is_some(), message.as_ref()))?;
+            break;
+        };
         judge(&head, to, limits, inflate.is_some(), message.as_ref())?;
         rest = &rest[head.size..];
         let here = head.length.min(rest.len() as u64);
@@ -207,7 +211,7 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, u16> {
     }
     let masked = bytes[1] & 0b1000_0000 != 0;
     let short = bytes[1] & 0b0111_1111;
-    if opcode >= 8 && short > 125 {
+    if opcode >= 8 && (short > 125 || opcode == 8 && short == 1) {
         return Err(PROTOCOL_ERROR);
     }
     let extended = match short {
@@ -234,6 +238,20 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, u16> {
     Ok(Some(Head { fin, rsv, opcode, key, length, size }))
 }
 
+/// What is wrong with a head that `start` cuts off, however it goes on: as soon as the first two
+/// bytes are there, and then the length.
+fn hopeless(start: &[u8], judge: impl Fn(&Head) -> Result<(), u16>) -> Result<(), u16> {
+    let [first, second, length @ ..] = start else { return Ok(()) };
+    let known = match second & 0x7f {
+        126 => length.len() >= 2,
+        127 => length.len() >= 8,
+        _ => true,
+    };
+    let mut whole = if known { start.to_vec() } else { vec![*first, second & 0x80] };
+    whole.resize(14, 0);
+    judge(&head(&whole)?.unwrap())
+}
+
 /// What depends on the connection: §5.1, §5.2, §5.4, §10.4; RFC 7692 §6.1.
 fn judge(
     head: &Head,
@@ -252,13 +270,14 @@ fn judge(
     if message.is_some() != (head.opcode == 0) {
         return Err(PROTOCOL_ERROR);
     }
-    if head.length > limits.frame {
-        return Err(TOO_BIG);
-    }
     if message.map_or(0, |message| message.fragments + 1) > limits.fragments {
         return Err(POLICY_VIOLATION);
     }
-    if compressed || message.is_some_and(|message| message.compressed) {
+    let inflated = compressed || message.is_some_and(|message| message.compressed);
+    if head.length > limits.frame && (inflated || limits.frame <= limits.message) {
+        return Err(TOO_BIG);
+    }
+    if inflated {
         return Ok(()); // its length shows when it is inflated
     }
     let before = message.map_or(0, |message| message.payload.len() as u64);

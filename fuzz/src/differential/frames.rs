@@ -395,7 +395,7 @@ fn fault(error: &ProtocolError) -> Fault {
         Kind::Masked(_) => Fault::Masked,
         Kind::NothingToContinue => Fault::NothingToContinue,
         Kind::MessageInsideMessage(_) => Fault::MessageInside,
-        Kind::CloseFrame(CloseFrameError::Truncated) => Fault::CloseTruncated,
+        Kind::Header(HeaderError::HalfCloseCode) => Fault::CloseTruncated,
         Kind::CloseFrame(CloseFrameError::Code(_)) => Fault::CloseCode,
         Kind::CloseFrame(CloseFrameError::Reason(_)) | Kind::InvalidUtf8 => Fault::Utf8,
         Kind::FrameTooBig { size, limit } | Kind::MessageTooBig { size, limit } => {

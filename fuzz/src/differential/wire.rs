@@ -164,7 +164,7 @@ pub(super) fn faults(frames: &[Frame], limits: &Limits) -> Vec<Fault> {
     add(Fault::TooBig { size: length, limit: limits.frame }, length > limits.frame);
     if frame.is_control() {
         let close = frame.opcode == 8;
-        add(Fault::CloseTruncated, close && frame.complete && frame.payload.len() == 1);
+        add(Fault::CloseTruncated, close && frame.short_length == Some(1));
         add(Fault::CloseCode, frame.close_code().is_some_and(|(_, legal)| !legal));
         let reason = frame.payload.get(2..).unwrap_or_default();
         add(Fault::Utf8, close && is_broken(reason, frame.complete));
