@@ -111,8 +111,8 @@ pub mod tokio;
 
 pub use connection::{
     Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
-    ProtocolErrorKind, Role, SendError, SendErrorReason, Side, Stats, Time, TimeoutError,
-    Transport, Unsent,
+    ProtocolErrorKind, ReceiveBudget, Role, SendError, SendErrorReason, Side, Stats, Time,
+    TimeoutError, Transport, Unsent,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};

@@ -9,15 +9,16 @@ mod heap;
 
 use bytes::{Buf, Bytes};
 use common::{
-    BOTH, KEY, Seen, close_codes, connection, drain, frame, frames, head, other, receive, sent,
-    watch,
+    BOTH, KEY, Random, Seen, close_codes, connection, drain, frame, frames, head, other, receive,
+    sent, watch,
 };
 use core::mem;
 use fullduplex::{
-    Config, Connection, Event, Input, Message, MessageRef, ProtocolError, ProtocolErrorKind, Role,
-    SendErrorReason, frame::ControlPayload,
+    Config, Connection, Event, Input, Message, MessageRef, ProtocolError, ProtocolErrorKind,
+    ReceiveBudget, Role, SendErrorReason, frame::ControlPayload,
 };
-use heap::measure;
+use heap::{measure, without_more_than};
+use std::sync::Arc;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -149,6 +150,87 @@ fn section_7_1_7_the_first_byte_that_decides_decides() {
             }
         }
     }
+}
+
+/// B13: what the allocator does not have fails the one connection that wanted it, with 1013.
+#[test]
+fn section_10_4_memory_that_is_not_there() {
+    let refused = |role, wire: &[u8], step| {
+        let mut connection = connection(role, Config::default());
+        let result = without_more_than(KIB << 10, || receive(&mut connection, wire, step, watch).1);
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), ProtocolErrorKind::OutOfMemory { .. }), "{error}");
+        assert_eq!(close_codes(&sent(&mut connection)), [1013]);
+    };
+    for role in BOTH {
+        for first in [0x81, 0x82] {
+            refused(role, &frame(role, first, &vec![b'a'; 3 << 20]), 10_000);
+            let part = vec![b'a'; 600 * KIB];
+            let parts = [(first & 0x7f, &part[..]), (0x00, &part), (0x80, &part)];
+            refused(role, &frames(role, &parts), 100_000);
+        }
+        // What is there serves all the same.
+        let mut connection = connection(role, Config::default());
+        let wire = frame(role, 0x82, &vec![0; 500 * KIB]);
+        let (events, result) =
+            without_more_than(KIB << 10, || receive(&mut connection, &wire, 10_000, watch));
+        assert!(events.len() == 1 && result.is_ok());
+    }
+}
+
+/// B13: connections that share a budget take no more than it has together, and each gives back
+/// what it took: with its message, when it fails, when it ends, and when it is dropped.
+#[test]
+fn section_10_4_a_budget_bounds_the_sum() {
+    const LIMIT: usize = 1 << 20;
+    let mut random = Random::new(7);
+    let (mut refused, mut served) = (0, 0);
+    for role in BOTH {
+        let budget = ReceiveBudget::new(LIMIT);
+        let config = Arc::new(Config::default().receive_budget(budget.clone()));
+        let mut open: Vec<_> = (0..20).map(|_| connection(role, config.clone())).collect();
+        for _ in 0..1500 {
+            let index = random.below(open.len());
+            let size = random.below(60_000);
+            let (fin, text) = (random.below(3) == 0, random.below(2) == 0);
+            // Which of the two is right is for the connection to say, which fails otherwise.
+            let goes_on = random.below(20) != 0;
+            let first = if fin { 0x80 } else { 0 } | if goes_on { 0 } else { 1 + u8::from(text) };
+            let wire = frame(role, first, &vec![b'a'; size]);
+            let result = receive(&mut open[index], &wire, 50_000, watch).1;
+            served += usize::from(result.is_ok());
+            assert!(budget.used() <= LIMIT);
+            if let Err(error) = result {
+                if let ProtocolErrorKind::OverBudget { limit, size } = error.kind() {
+                    assert!(limit == LIMIT as u64 && size > 0);
+                    assert!(close_codes(&sent(&mut open[index])).ends_with(&[1013]));
+                    refused += 1;
+                }
+                if random.below(2) == 0 {
+                    open[index].transport_failed();
+                }
+                open[index] = connection(role, config.clone());
+                let start = frame(role, 0x02, b"");
+                assert!(receive(&mut open[index], &start, 1, watch).1.is_ok());
+            }
+        }
+        drop(open);
+        assert_eq!(budget.used(), 0);
+    }
+    assert!(refused > 20 && served > 100, "{refused} refused, {served} served");
+}
+
+/// What a budget counts is what is held: nothing of a message that is handed on in chunks.
+#[test]
+fn a_budget_is_given_back_by_a_change_to_chunks() {
+    let budget = ReceiveBudget::new(1 << 20);
+    let config = Config::default().receive_budget(budget.clone());
+    let mut connection = connection(Role::Client, config);
+    let mut start = frame(Role::Client, 0x02, &[0; 1000]);
+    connection.receive(&mut Input::new(&mut start)).unwrap();
+    assert!(budget.used() >= 1000);
+    assert!(connection.receive_chunk(&mut Input::new(&mut [])).unwrap().is_some());
+    assert_eq!(budget.used(), 0);
 }
 
 /// A3: the limit on frames follows the one on messages unless it is set, and the limit that is

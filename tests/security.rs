@@ -7,8 +7,8 @@ mod heap;
 use common::{Random, frame, head};
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, CloseFrame, Config, Connection, Event, FlushPolicy, Input, Keepalive, Request, Role,
-    Transport,
+    CloseCode, CloseFrame, Config, Connection, Event, FlushPolicy, Input, Keepalive, ReceiveBudget,
+    Request, Role, Transport,
     handshake::{
         ClientHandshake, ClientHandshakeError, HeadLimits, OriginPolicy, RejectionReason,
         UpgradeRequest,
@@ -71,6 +71,7 @@ fn the_defaults_are_as_stated() {
         .max_message_size(1)
         .max_frame_size(1)
         .max_fragments(1)
+        .receive_budget(ReceiveBudget::new(1))
         .unsent_mark(1)
         .max_unsent(1)
         .max_sent_frame(1)
@@ -98,6 +99,10 @@ fn the_defaults_are_as_stated() {
                 config = config.max_frame_size(None);
             }
             "Config::max_fragments" => config = config.max_fragments(number(value) as u32),
+            "Config::receive_budget" => {
+                assert_eq!(value, "none");
+                config = config.receive_budget(None);
+            }
             "Config::unsent_mark" => config = config.unsent_mark(number(value)),
             "Config::max_unsent" => config = config.max_unsent(number(value)),
             "Config::handshake_timeout" => config = config.handshake_timeout(seconds(value)),

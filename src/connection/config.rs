@@ -1,5 +1,6 @@
 //! Limits and times of a connection.
 
+use super::ReceiveBudget;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::handshake::HeadLimits;
@@ -28,6 +29,7 @@ pub struct Config {
     /// The largest number where nothing was set.
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
+    pub(super) receive_budget: Option<ReceiveBudget>,
     /// This and the next are never zero, as no backlog is never too much.
     unsent_mark: usize,
     pub(crate) max_unsent: usize,
@@ -135,6 +137,14 @@ impl Config {
     /// and stops a peer that sends empty fragments for ever.
     pub fn max_fragments(mut self, frames: u32) -> Self {
         self.max_fragments = frames;
+        self
+    }
+
+    /// A bound on the memory for unfinished messages that many connections share: each with a clone
+    /// of `budget`. A message for which nothing is left fails its connection with 1013. Default:
+    /// `None`, so that each connection may hold [`max_message_size`](Self::max_message_size).
+    pub fn receive_budget(mut self, budget: impl Into<Option<ReceiveBudget>>) -> Self {
+        self.receive_budget = budget.into();
         self
     }
 
@@ -297,6 +307,7 @@ impl Default for Config {
             max_message_size: 16 << 20,
             max_frame_size: usize::MAX,
             max_fragments: 1 << 17,
+            receive_budget: None,
             unsent_mark: 256 * 1024,
             max_unsent: 1 << 20,
             max_sent_frame: usize::MAX,

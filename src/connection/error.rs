@@ -6,7 +6,8 @@ use crate::{
 };
 use core::{error::Error, fmt};
 
-/// The peer broke the protocol or one of our limits (RFC 6455 §7.1.7): fatal and sticky.
+/// The peer broke the protocol or one of our limits, or there was no memory for its message
+/// (RFC 6455 §7.1.7): fatal and sticky.
 ///
 /// When it is returned, a Close frame with [`close_code`](Self::close_code) is already queued,
 /// and nothing that the peer sends later is looked at.
@@ -25,6 +26,13 @@ impl ProtocolError {
     /// Where the frame starts that was wrong, in bytes received since the opening handshake.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether the peer did something that it must not do, or went beyond a limit of its own
+    /// connection; `false` where only memory was short.
+    pub fn is_peer_fault(&self) -> bool {
+        use ProtocolErrorKind::{OutOfMemory, OverBudget};
+        !matches!(self.kind, OverBudget { .. } | OutOfMemory { .. })
     }
 
     /// The code of the Close frame that tells the peer (§7.4.1).
@@ -90,6 +98,20 @@ pub enum ProtocolErrorKind {
         /// The limit in bytes.
         limit: u64,
     },
+    /// There is nothing left for this message of the [budget](crate::Config::receive_budget) that
+    /// many connections share: 1013. This is load, not a mistake of the peer's.
+    OverBudget {
+        /// The memory that the message would have taken, in bytes, as far as it is known.
+        size: u64,
+        /// The budget of all of them, in bytes.
+        limit: u64,
+    },
+    /// The allocator had no memory for this message: 1013. This is load, not a mistake of the
+    /// peer's.
+    OutOfMemory {
+        /// The memory that the message would have taken, in bytes, as far as it is known.
+        size: u64,
+    },
     /// More frames in a message than
     /// [`Config::max_fragments`](crate::Config::max_fragments): 1008.
     TooManyFragments {
@@ -115,6 +137,7 @@ impl ProtocolErrorKind {
             | Self::CloseFrame(CloseFrameError::Reason(_)) => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             Self::TooManyFragments { .. } | Self::TooManyStreams => CloseCode::POLICY_VIOLATION,
+            Self::OverBudget { .. } | Self::OutOfMemory { .. } => CloseCode::TRY_AGAIN_LATER,
         }
     }
 }
@@ -139,6 +162,12 @@ impl fmt::Display for ProtocolErrorKind {
             }
             Self::MessageTooBig { size, limit } => {
                 write!(f, "message of {size} bytes or more is over the limit of {limit}")
+            }
+            Self::OverBudget { size, limit } => {
+                write!(f, "{size} bytes for a message are not left of a budget of {limit}")
+            }
+            Self::OutOfMemory { size } => {
+                write!(f, "there is no memory for a message of {size} bytes")
             }
             Self::TooManyFragments { limit } => {
                 write!(f, "message of more than {limit} frames")
@@ -249,10 +278,13 @@ mod tests {
             TooManyStreams,
             FrameTooBig,
             MessageTooBig,
-            TooManyFragments
+            TooManyFragments,
+            OverBudget,
+            OutOfMemory
         ];
         let page = include_str!("../guide/specification/receiving.md");
-        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let named = |line: &&str| line.starts_with("| `") || line.starts_with("`OverBudget`");
+        let rows = page.lines().filter(named);
         let cells = rows.flat_map(|row| row.split(|c: char| !c.is_alphanumeric()));
         for name in names {
             assert!(cells.clone().any(|word| word == name), "{name}");

@@ -1,5 +1,6 @@
 //! The protocol after the opening handshake: one state machine, for both roles.
 
+mod budget;
 mod close;
 mod config;
 mod cutting;
@@ -18,6 +19,7 @@ mod streaming;
 mod time;
 mod timing;
 
+pub use budget::ReceiveBudget;
 pub use close::{Closed, Side, Transport};
 pub use config::{Config, FlushPolicy, Keepalive};
 pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError};

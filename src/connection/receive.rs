@@ -13,7 +13,11 @@ mod chunks;
 #[cfg(feature = "deflate")]
 mod inflate;
 
-use super::{Config, ProtocolError, ProtocolErrorKind as Kind, stats::Received};
+use super::{
+    Config, ProtocolError, ProtocolErrorKind as Kind, ReceiveBudget, budget::Share, stats::Received,
+};
+#[cfg(feature = "std")]
+use crate::message::AHEAD_AT_FIRST;
 use crate::{
     Incoming, Input,
     frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
@@ -113,6 +117,47 @@ struct Underway {
     /// Whether what comes has to be inflated.
     compressed: bool,
     payload: Payload,
+    share: Share,
+}
+
+impl Underway {
+    /// Adds a piece to what is held; for the other arguments see [`Assembly::wants`].
+    #[inline]
+    fn push(
+        &mut self,
+        piece: &[u8],
+        announced: usize,
+        limit: usize,
+        budget: Option<&ReceiveBudget>,
+    ) -> Result<(), Kind> {
+        let Payload::Held(assembly) = &mut self.payload else {
+            return Err(Kind::NothingToContinue);
+        };
+        if let Some(size) = assembly.wants(piece.len(), announced, limit) {
+            self.share.grow(assembly, size, budget)?;
+        }
+        assembly.push(piece).map_err(|_| Kind::InvalidUtf8) // §8.1
+    }
+}
+
+impl Share {
+    /// Makes `assembly` as large as `size`, if budget and memory are there for that.
+    #[cold]
+    fn grow(
+        &mut self,
+        assembly: &mut Assembly,
+        size: usize,
+        budget: Option<&ReceiveBudget>,
+    ) -> Result<(), Kind> {
+        if !self.grow_to(size, budget) {
+            let limit = budget.map_or(0, |budget| budget.limit() as u64);
+            return Err(Kind::OverBudget { size: size as u64, limit });
+        }
+        match assembly.grow(size) {
+            true => Ok(()),
+            false => Err(Kind::OutOfMemory { size: size as u64 }),
+        }
+    }
 }
 
 enum Payload {
@@ -309,7 +354,7 @@ impl Receiver {
                         return Err(self.head_error(&bytes[..length], rules, kind));
                     }
                     self.frame_end += header.payload_len;
-                    let event = self.start(header, input, rules.chunks);
+                    let event = self.start(header, input, rules);
                     if let Some(event) = event.map_err(|kind| self.error(kind))? {
                         return Ok(Some(event));
                     }
@@ -335,8 +380,9 @@ impl Receiver {
                     if missing == 0 {
                         self.state = State::START;
                     }
-                    if let Some(message) =
-                        self.assemble(piece, missing, fin).map_err(|kind| self.error(kind))?
+                    if let Some(message) = self
+                        .assemble(piece, missing, fin, rules)
+                        .map_err(|kind| self.error(kind))?
                     {
                         return Ok(Some(Event::Message(message)));
                     }
@@ -383,18 +429,28 @@ impl Receiver {
     /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
     /// the last one, which is for [`next`](Self::next).
     #[cfg(feature = "std")]
-    pub(super) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
+    pub(super) fn append<T>(
+        &mut self,
+        budget: Option<&ReceiveBudget>,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> T,
+    ) -> Option<T> {
         let State::Payload { mask: key, len, done, .. } = &mut self.state else { return None };
         let missing = to_usize(*len - *done);
         if missing < APPEND_FROM {
             return None;
         }
-        let Some(Underway { compressed: false, payload: Payload::Held(assembly), .. }) =
+        let Some(Underway { compressed: false, payload: Payload::Held(assembly), share, .. }) =
             &mut self.message
         else {
             return None;
         };
-        let bytes = assembly.append(missing)?;
+        let piece = missing.min(AHEAD_AT_FIRST);
+        assembly.as_binary()?;
+        if let Some(size) = assembly.wants(piece, missing - piece, usize::MAX) {
+            // What cannot be had fails the connection when the bytes come.
+            share.grow(assembly, size, budget).ok()?;
+        }
+        let bytes = assembly.as_binary()?;
         let before = bytes.len();
         let room = (bytes.capacity() - before).min(missing - 1).min(APPEND);
         let output = read(bytes, room);
@@ -511,17 +567,18 @@ impl Receiver {
         &mut self,
         header: Header,
         input: &mut Input<'i>,
-        chunks: bool,
+        rules: &Rules<'_>,
     ) -> Result<Option<Event<'i>>, Kind> {
         match header.opcode {
             OpCode::Text | OpCode::Binary => {
                 let text = header.opcode == OpCode::Text;
-                let payload = match chunks {
+                let payload = match rules.chunks {
                     true => Payload::Passing(Passage::new(text)),
                     false => Payload::Held(Assembly::new(text)),
                 };
                 let compressed = !header.rsv.is_none();
-                self.message = Some(Underway { fragments: 1, compressed, payload });
+                let share = Share::default();
+                self.message = Some(Underway { fragments: 1, compressed, payload, share });
             }
             OpCode::Continuation => {
                 if let Some(message) = &mut self.message {
@@ -545,8 +602,8 @@ impl Receiver {
                 return Ok(None);
             }
         }
-        if header.payload_len == 0 && !chunks {
-            return Ok(self.assemble(&[], 0, header.fin)?.map(Event::Message));
+        if header.payload_len == 0 && !rules.chunks {
+            return Ok(self.assemble(&[], 0, header.fin, rules)?.map(Event::Message));
         }
         let Header { fin, mask, payload_len: len, .. } = header;
         self.state = State::Payload { fin, mask, len, done: 0 };
@@ -560,19 +617,18 @@ impl Receiver {
         piece: &[u8],
         missing: usize,
         fin: bool,
+        rules: &Rules<'_>,
     ) -> Result<Option<Incoming<'static>>, Kind> {
-        let Some(Underway { payload: Payload::Held(assembly), compressed, .. }) = &mut self.message
-        else {
-            return Err(Kind::NothingToContinue);
-        };
+        let budget = rules.config.receive_budget.as_ref();
+        let Some(message) = &mut self.message else { return Err(Kind::NothingToContinue) };
         self.received.pieces += 1;
         let last = missing == 0 && fin;
-        if *compressed {
+        if message.compressed {
             #[cfg(feature = "deflate")]
-            self.inflate(piece, last)?;
+            self.inflate(piece, last, budget)?;
         } else {
             self.received.plain += piece.len() as u64;
-            assembly.push(piece, missing, usize::MAX).map_err(|_| Kind::InvalidUtf8)?; // §8.1
+            message.push(piece, missing, usize::MAX, budget)?;
         }
         let message = match self.message.take_if(|_| last) {
             Some(Underway { payload: Payload::Held(assembly), .. }) => {

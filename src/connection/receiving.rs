@@ -114,7 +114,7 @@ impl Connection {
     #[cold]
     fn append_here<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
         let before = self.receiver.progress();
-        let output = self.receiver.append(read)?;
+        let output = self.receiver.append(self.config.receive_budget.as_ref(), read)?;
         if before != self.receiver.progress() {
             self.interrupt();
         }

@@ -85,7 +85,7 @@ impl Error {
     pub fn is_peer_fault(&self) -> bool {
         use ClientHandshakeError::{Eof, Refused, TimedOut};
         match self {
-            Self::Protocol(_) => true,
+            Self::Protocol(error) => error.is_peer_fault(),
             Self::Rejected(rejection) => !rejection.is_eof() && !self.is_timeout(),
             Self::Handshake(error) => !matches!(error, Refused(_) | Eof { .. } | TimedOut { .. }),
             _ => false,

@@ -11,7 +11,7 @@ use alloc::{string::String, vec::Vec};
 const AHEAD: usize = 1 << 20;
 
 /// How far before so much has come: what a peer gets for a head and a single byte.
-const AHEAD_AT_FIRST: usize = 64 << 10;
+pub(crate) const AHEAD_AT_FIRST: usize = 64 << 10;
 
 /// The payload of a message that is under way, as far as it came.
 pub(crate) enum Assembly {
@@ -47,40 +47,51 @@ impl Assembly {
         }
     }
 
-    /// Appends a piece. `announced` is how many more bytes will follow for sure, already checked
-    /// against the limits; `limit` is the most that the message may come to, which holds for what
-    /// is reserved, too.
-    pub(crate) fn push(
-        &mut self,
-        piece: &[u8],
-        announced: usize,
-        limit: usize,
-    ) -> Result<(), InvalidUtf8> {
-        let reserve = |len, capacity, piece| {
-            ahead(len, capacity, piece, announced).min(limit.saturating_sub(len).max(piece))
+    /// How large the buffer has to become, in bytes, before a piece of so many bytes is
+    /// [pushed](Self::push), if it has to grow. `announced` is how many more will follow for sure,
+    /// already checked against the limits; `limit` is the most that the message may come to, which
+    /// holds for what is reserved, too.
+    #[inline]
+    pub(crate) fn wants(&self, piece: usize, announced: usize, limit: usize) -> Option<usize> {
+        let (len, capacity, piece) = match self {
+            Self::Text { text, open } => (text.len(), text.capacity(), open.len() + piece),
+            Self::Binary(bytes) => (bytes.len(), bytes.capacity(), piece),
         };
+        if piece <= capacity - len {
+            return None;
+        }
+        Some(len + ahead(len, piece, announced).min(limit.saturating_sub(len).max(piece)))
+    }
+
+    /// Makes the buffer as large as it [wants](Self::wants) to be; whether there was memory.
+    #[must_use]
+    pub(crate) fn grow(&mut self, size: usize) -> bool {
         match self {
-            Self::Text { text, open } => {
-                let coming = open.len() + piece.len();
-                text.reserve_exact(reserve(text.len(), text.capacity(), coming));
-                open.push(text, piece)
-            }
+            Self::Text { text, .. } => text.try_reserve_exact(size - text.len()),
+            Self::Binary(bytes) => bytes.try_reserve_exact(size - bytes.len()),
+        }
+        .is_ok()
+    }
+
+    /// Appends a piece, for which there is room.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
+        match self {
+            Self::Text { text, open } => open.push(text, piece),
             Self::Binary(bytes) => {
-                bytes.reserve_exact(reserve(bytes.len(), bytes.capacity(), piece.len()));
                 bytes.extend_from_slice(piece);
                 Ok(())
             }
         }
     }
 
-    /// Where up to `announced` bytes of a binary message may be appended from outside, with room
-    /// for some of them; `None` for text, which has to be looked at first.
+    /// The bytes of a binary message, for more to be appended from outside where there is room;
+    /// `None` for text, which has to be looked at first.
     #[cfg(feature = "std")]
-    pub(crate) fn append(&mut self, announced: usize) -> Option<&mut Vec<u8>> {
-        let Self::Binary(bytes) = self else { return None };
-        let piece = announced.min(AHEAD_AT_FIRST);
-        bytes.reserve_exact(ahead(bytes.len(), bytes.capacity(), piece, announced - piece));
-        Some(bytes)
+    pub(crate) fn as_binary(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Text { .. } => None,
+            Self::Binary(bytes) => Some(bytes),
+        }
     }
 
     /// Gives back what was reserved for more.
@@ -102,12 +113,10 @@ impl Assembly {
     }
 }
 
-/// How much to reserve so that `piece` bytes fit: beyond them what the frame announced, at first
-/// little of it, or as much as there is already, so that tiny pieces do not grow it one by one.
-fn ahead(len: usize, capacity: usize, piece: usize, announced: usize) -> usize {
-    if piece <= capacity - len {
-        return 0;
-    }
+/// How much to reserve behind `len` bytes for `piece` more: beyond these what the frame announced,
+/// at first little of it, or as much as there is already, so that tiny pieces do not grow it one by
+/// one.
+fn ahead(len: usize, piece: usize, announced: usize) -> usize {
     let came = len + piece;
     let most = if came < AHEAD_AT_FIRST { AHEAD_AT_FIRST } else { came.max(AHEAD) };
     piece + announced.min(most).max(len.min(AHEAD))
@@ -116,6 +125,14 @@ fn ahead(len: usize, capacity: usize, piece: usize, announced: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As whoever receives does it.
+    fn push(assembly: &mut Assembly, piece: &[u8], announced: usize) {
+        if let Some(size) = assembly.wants(piece.len(), announced, usize::MAX) {
+            assert!(assembly.grow(size));
+        }
+        assembly.push(piece).unwrap();
+    }
 
     fn capacity(assembly: &Assembly) -> usize {
         match assembly {
@@ -127,11 +144,11 @@ mod tests {
     #[test]
     fn reserves_a_megabyte_ahead_of_what_came_or_twice_that() {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
-            assembly.push(b"x", usize::MAX >> 1, usize::MAX).unwrap();
+            push(&mut assembly, b"x", usize::MAX >> 1);
             assert!(capacity(&assembly) <= 1 + AHEAD_AT_FIRST);
             for announced in [usize::MAX >> 1, 0] {
                 for _ in 0..40 {
-                    assembly.push(&[b'x'; 100_000], announced, usize::MAX).unwrap();
+                    push(&mut assembly, &[b'x'; 100_000], announced);
                     let len = assembly.len();
                     assert!(capacity(&assembly) <= len + len.max(AHEAD));
                 }
@@ -140,17 +157,40 @@ mod tests {
     }
 
     /// What is still to come is what room is made for, as far as that is near.
-    #[cfg(feature = "std")]
     #[test]
     fn reserves_what_is_announced_before_it_is_read() {
+        let wants = |announced: usize| {
+            let piece = announced.min(AHEAD_AT_FIRST);
+            Assembly::new(false).wants(piece, announced - piece, usize::MAX).unwrap()
+        };
         for announced in [1, 10_000, 64 << 10, 100_000] {
-            let mut assembly = Assembly::new(false);
-            assert_eq!(assembly.append(announced).unwrap().capacity(), announced);
+            assert_eq!(wants(announced), announced);
         }
-        let mut assembly = Assembly::new(false);
-        let capacity = assembly.append(usize::MAX >> 1).unwrap().capacity();
-        assert!((64 << 10..=AHEAD + (64 << 10)).contains(&capacity), "{capacity}");
-        assert!(Assembly::new(true).append(100_000).is_none(), "text has to be checked");
+        let size = wants(usize::MAX >> 1);
+        assert!((64 << 10..=AHEAD + (64 << 10)).contains(&size), "{size}");
+    }
+
+    /// No more than the message may come to is reserved, but for a piece that is there.
+    #[test]
+    fn reserves_within_the_limit() {
+        for assembly in [Assembly::new(true), Assembly::new(false)] {
+            assert_eq!(assembly.wants(10, usize::MAX >> 1, 15), Some(15));
+            assert_eq!(assembly.wants(10, usize::MAX >> 1, 5), Some(10));
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn text_is_not_appended_to_unchecked() {
+        assert!(Assembly::new(true).as_binary().is_none());
+        assert!(Assembly::new(false).as_binary().is_some());
+    }
+
+    #[test]
+    fn what_no_allocator_has_is_told() {
+        for mut assembly in [Assembly::new(true), Assembly::new(false)] {
+            assert!(!assembly.grow(usize::MAX));
+        }
     }
 
     #[test]
@@ -158,7 +198,7 @@ mod tests {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let size = 10 << 20;
             for came in (100_000..=size).step_by(100_000) {
-                assembly.push(&[b'x'; 100_000], size - came, usize::MAX).unwrap();
+                push(&mut assembly, &[b'x'; 100_000], size - came);
                 assert!(capacity(&assembly) <= size.max(came + AHEAD));
             }
         }
@@ -169,7 +209,7 @@ mod tests {
         for mut assembly in [Assembly::new(true), Assembly::new(false)] {
             let (size, mut steps, mut last) = (64 << 20, 0, 0);
             for came in (1 << 16..=size).step_by(1 << 16) {
-                assembly.push(&[b'x'; 1 << 16], size - came, usize::MAX).unwrap();
+                push(&mut assembly, &[b'x'; 1 << 16], size - came);
                 steps += usize::from(capacity(&assembly) != last);
                 last = capacity(&assembly);
             }
@@ -182,7 +222,7 @@ mod tests {
     fn tiny_pieces_grow_in_few_steps() {
         let (mut assembly, mut steps, mut last) = (Assembly::new(false), 0, 0);
         for _ in 0..1 << 20 {
-            assembly.push(b"x", 0, usize::MAX).unwrap();
+            push(&mut assembly, b"x", 0);
             steps += usize::from(capacity(&assembly) != last);
             last = capacity(&assembly);
         }

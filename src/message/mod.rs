@@ -7,6 +7,8 @@ mod text;
 mod text_pieces;
 mod utf8;
 
+#[cfg(feature = "std")]
+pub(crate) use assembly::AHEAD_AT_FIRST;
 pub(crate) use assembly::Assembly;
 pub use chunk::Chunk;
 pub(crate) use chunk::Passage;

@@ -2,7 +2,7 @@
 //! side. A test file that wants it says `#[path = "common/heap.rs"] mod heap;`.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use core::cell::Cell;
+use core::{cell::Cell, ptr};
 use std::alloc::{GlobalAlloc, Layout, System};
 
 #[global_allocator]
@@ -14,6 +14,7 @@ thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
     static NOW: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 fn count(calls: usize, bytes: isize) {
@@ -25,6 +26,9 @@ fn count(calls: usize, bytes: isize) {
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGEST.get() {
+            return ptr::null_mut();
+        }
         count(1, layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
@@ -37,6 +41,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if size > LARGEST.get() {
+            return ptr::null_mut();
+        }
         count(1, size as isize - layout.size() as isize);
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, size) }
@@ -65,4 +72,12 @@ pub(crate) fn measure<T>(work: impl FnOnce() -> T) -> (T, Heap) {
         kept: NOW.get() - before,
     };
     (result, heap)
+}
+
+/// Does `work` while this thread can have no allocation of more than so many bytes.
+pub(crate) fn without_more_than<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let before = LARGEST.replace(bytes);
+    let result = work();
+    LARGEST.set(before);
+    result
 }

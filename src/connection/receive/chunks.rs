@@ -1,7 +1,7 @@
 //! Messages that are handed on as they come.
 
 use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
-use crate::{Input, message::Chunk};
+use crate::{Input, connection::budget::Share, message::Chunk};
 use alloc::borrow::Cow;
 
 impl Receiver {
@@ -21,12 +21,13 @@ impl Receiver {
     /// Hands on what is held of the message that is under way, and from now on what comes.
     pub(in super::super) fn hand_on(&mut self) -> Option<Chunk<'static>> {
         let held = |message: &mut Underway| matches!(message.payload, Payload::Held(_));
-        let Underway { fragments, compressed, payload } = self.message.take_if(held)?;
+        let Underway { fragments, compressed, payload, .. } = self.message.take_if(held)?;
         let Payload::Held(assembly) = payload else { return None };
         let (held, mut passage) = assembly.into_passage();
         let chunk = (!held.is_empty()).then(|| passage.checked(held.into(), false));
         let payload = Payload::Passing(passage);
-        self.message = Some(Underway { fragments, compressed, payload });
+        let share = Share::default(); // nothing is held any more
+        self.message = Some(Underway { fragments, compressed, payload, share });
         chunk
     }
 

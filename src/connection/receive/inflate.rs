@@ -3,7 +3,7 @@
 use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
 use crate::{
     Input,
-    connection::Volume,
+    connection::{ReceiveBudget, Volume},
     deflate::{Decoder, Fault},
     frame::{Header, OpCode, Rsv},
     message::Chunk,
@@ -34,20 +34,18 @@ impl Receiver {
     }
 
     /// Adds a piece of payload to the message that is under way, inflated.
-    pub(super) fn inflate(&mut self, piece: &[u8], last: bool) -> Result<(), Kind> {
-        let Self {
-            decoder: Some(decoder),
-            message: Some(Underway { payload: Payload::Held(assembly), .. }),
-            ..
-        } = self
-        else {
+    pub(super) fn inflate(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        budget: Option<&ReceiveBudget>,
+    ) -> Result<(), Kind> {
+        let Self { decoder: Some(decoder), message: Some(message), .. } = self else {
             return Err(Kind::NothingToContinue);
         };
         let limit = decoder.limit();
-        decoder.pieces(piece, last, |inflated| {
-            assembly.push(inflated, 0, limit).map_err(|_| Kind::InvalidUtf8) // §8.1
-        })?;
-        if last {
+        decoder.pieces(piece, last, |inflated| message.push(inflated, 0, limit, budget))?;
+        if let (Payload::Held(assembly), true) = (&mut message.payload, last) {
             assembly.shrink();
         }
         Ok(())
