@@ -52,6 +52,7 @@ fn any_header(data: &[u8]) {
         OpCode::Close | OpCode::Ping | OpCode::Pong if header.payload_len > 125 => {
             Err(HeaderError::ControlTooLong(opcode))
         }
+        OpCode::Close if header.payload_len == 1 => Err(HeaderError::HalfCloseCode),
         _ => Ok(Some((header, length))),
     };
     assert_eq!(reference(&bytes[..length]), expected, "{header:?}");
@@ -75,6 +76,9 @@ fn reference(head: &[u8]) -> Result<Option<(Header, usize)>, HeaderError> {
     let Some(mut length) = bits.take(7) else { return Ok(None) };
     if control && length > 125 {
         return Err(HeaderError::ControlTooLong(opcode)); // §5.5
+    }
+    if code == 0x8 && length == 1 {
+        return Err(HeaderError::HalfCloseCode); // §5.5.1: "the first two bytes of the body"
     }
     if length >= 126 {
         let (width, smallest) = if length == 126 { (16, 126) } else { (64, 0x1_0000) };
