@@ -14,7 +14,7 @@ use common::{BOTH, close_codes, frame, frames, head, other, sent};
 use deflate::{Blocks, deflating, largest, params, with_bits};
 use fullduplex::{
     Config, Connection, Event, Input, ProtocolErrorKind as Kind, Role,
-    deflate::{Compression, Deflate},
+    deflate::{Compression, Deflate, DeflateParams},
 };
 use heap::measure;
 use std::{sync::Arc, thread};
@@ -162,9 +162,7 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
     let measured = thread::spawn(move || {
         let config = Arc::new(Config::default().deflate(largest().memory_level(memory_level)));
         let exchange = || -> [isize; 2] {
-            let end = |role| {
-                common::connection(role, config.clone()).with_deflate(with_bits(bits, takeover))
-            };
+            let end = |role| deflating_shared(role, config.clone(), with_bits(bits, takeover));
             let (mut sender, mut receiver) = (end(Role::Server), end(Role::Client));
             let mut kept = [0, 0];
             for round in 0..40 {
@@ -231,18 +229,82 @@ fn bytes_per_connection_and_per_thread() {
     }
 }
 
+/// What the ends of a connection with the default settings hold once much was said both ways, if the
+/// server gives this answer: the client, and the server if it is one of ours.
+fn held_by_default(answer: &'static str) -> [isize; 2] {
+    let measured = thread::spawn(move || {
+        let exchange = || {
+            let deflate = Deflate::default();
+            let answer = format!("permessage-deflate{answer}").parse().unwrap();
+            let agreed = deflate.agreed(&[answer]).unwrap();
+            let config = Arc::new(Config::default().deflate(deflate));
+            // Another server uses all of the window that it has not spoken of.
+            let other = Arc::new(Config::default().deflate(largest()));
+            let ours = agreed.is_some_and(|agreed| agreed.server_max_window_bits() < 15);
+            let of_server = if ours { config.clone() } else { other };
+            let mut client = common::connection(Role::Client, config).with_deflate(agreed).unwrap();
+            let mut server =
+                common::connection(Role::Server, of_server).with_deflate(agreed).unwrap();
+            let mut kept = [0, 0];
+            for round in 0..40 {
+                let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
+                let turn = |from: &mut Connection, to: &mut Connection| {
+                    let (mut wire, sending) = measure(|| {
+                        from.send(&text).unwrap();
+                        let wire = common::drain(from);
+                        let _storage = from.outbox().reclaim();
+                        wire
+                    });
+                    let ((), receiving) = measure(|| {
+                        let event = to.receive(&mut Input::new(&mut wire)).unwrap();
+                        assert!(matches!(event, Some(Event::Message(_))));
+                    });
+                    (sending.kept - wire.capacity() as isize, receiving.kept)
+                };
+                let (out, back) = (turn(&mut client, &mut server), turn(&mut server, &mut client));
+                kept[0] += out.0 + back.1;
+                kept[1] += out.1 + back.0;
+            }
+            kept
+        };
+        exchange(); // what the thread keeps for all connections is there before
+        exchange()
+    });
+    measured.join().unwrap()
+}
+
+/// What the documentation of the module says about the default settings.
+#[test]
+fn bytes_of_the_default_settings() {
+    let about = |kib: isize| kib * 1024 - 100..=kib * 1024 + 100;
+    let answer = "; server_max_window_bits=12; client_max_window_bits=12"; // to what browsers offer
+    let deflate = Deflate::default();
+    let ours = deflate.accept(&deflate.offers()).unwrap().to_extension().to_string();
+    assert_eq!(ours, format!("permessage-deflate{answer}"));
+    let [client, server] = held_by_default(answer);
+    println!("both ends ours: the client holds {client} bytes, the server {server}");
+    assert!(about(8).contains(&client) && about(8).contains(&server));
+    let [client, _] = held_by_default("");
+    println!("a server that names no window: the client holds {client} bytes");
+    assert!(about(36).contains(&client));
+    let none = "; server_no_context_takeover; client_no_context_takeover";
+    let [client, server] = held_by_default(none);
+    println!("without takeover: {client} bytes, {server} bytes");
+    assert!(about(0).contains(&client) && about(0).contains(&server));
+}
+
 /// Nothing is allocated before the first message, save for the settings.
 #[test]
 fn a_new_connection_holds_next_to_nothing() {
     for role in BOTH {
         let config = Arc::new(Config::default().deflate(Deflate::default()));
         let (plain, without) = measure(|| common::connection(role, config.clone()));
-        let (connection, with) = measure(|| deflating_shared(role, config.clone()));
+        let (connection, with) = measure(|| deflating_shared(role, config.clone(), params("")));
         println!("{role:?}: {} bytes for what was agreed on", with.kept - without.kept);
         assert!(with.kept - without.kept <= 264, "{with:?} {without:?}");
         drop((plain, connection));
         // Plain messages do not change that.
-        let mut connection = deflating_shared(role, config.clone());
+        let mut connection = deflating_shared(role, config.clone(), params(""));
         let mut wire = frame(role, 0x81, b"plain");
         let (_, heap) = measure(|| read_until_it_fails(&mut connection, &mut wire));
         assert_eq!(heap.calls, 0);
@@ -250,8 +312,8 @@ fn a_new_connection_holds_next_to_nothing() {
     println!("bytes: Connection {}", size_of::<Connection>());
 }
 
-fn deflating_shared(role: Role, config: Arc<Config>) -> Connection {
-    common::connection(role, config).with_deflate(params(""))
+fn deflating_shared(role: Role, config: Arc<Config>, agreed: DeflateParams) -> Connection {
+    common::connection(role, config).with_deflate(agreed).unwrap()
 }
 
 /// In the long run a compressed message costs its own allocation, and sending none.

@@ -53,7 +53,7 @@ pub(crate) struct Pieces<T> {
 
 /// Lets what is queued go into a buffer of the thread's.
 #[inline(always)]
-pub(super) fn lend(connection: &mut Connection) {
+pub(crate) fn lend(connection: &mut Connection) {
     if connection.outbox().has_no_storage() && connection.is_open() {
         connection.outbox().lend(pool::take_write());
     }
@@ -497,10 +497,9 @@ impl<T: Io> Driver<T> {
         if self.connection.is_open() {
             self.connection.close(Some(frame.clone()));
         }
+        self.connection.discard_messages();
+        self.kept = None;
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        // Parts of a message may have been kept although its last one has come.
-        let in_chunks = self.connection.is_in_chunks() || self.keeps_chunks();
-        let pace = if in_chunks { Pace::Chunks } else { Pace::Any };
-        self.poll_events(cx, (Caller::Sending, pace), discard).map_ok(|_| ())
+        self.poll_events(cx, (Caller::Sending, Pace::Any), discard).map_ok(|_| ())
     }
 }

@@ -4,7 +4,7 @@ use super::turns::Turns;
 use crate::{
     Closed, Connection, Event, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
-    io::{End, Error, ReadBuffer, Trace, give_write},
+    io::{End, Error, ReadBuffer, Trace, give_write, lend},
 };
 use alloc::collections::VecDeque;
 use core::{ops::ControlFlow, task::Poll};
@@ -79,6 +79,12 @@ impl<S> State<S> {
         !input.is_empty() || (connection.is_in_chunks() && connection.has_more_chunks())
     }
 
+    /// The connection, to queue something in storage that the thread lends.
+    pub(super) fn queueing(&mut self) -> &mut Connection {
+        lend(&mut self.connection);
+        &mut self.connection
+    }
+
     /// Takes note of what a read came to.
     pub(super) fn arrived(&mut self, read: Poll<io::Result<usize>>) {
         self.drained = true;
@@ -140,14 +146,17 @@ impl<S> State<S> {
     pub(super) fn digest(&mut self) {
         let Self { input, connection, found, reader, .. } = self;
         let gone = *reader == ReaderIs::Gone;
+        if gone {
+            connection.discard_messages();
+        }
         input.consume(|input| {
-            while !input.is_empty() || (gone && connection.has_more_chunks()) {
+            while !input.is_empty() {
                 // What comes at the end is discarded.
                 let ends = gone || connection.transport() != Transport::Open;
                 if !ends && !connection.is_control_next(input) {
                     break;
                 }
-                let event = match gone || connection.is_in_chunks() {
+                let event = match connection.is_in_chunks() {
                     true => connection.receive_chunk(input),
                     false => connection.receive(input),
                 };
