@@ -3,6 +3,7 @@
 use super::{Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
 use crate::{
     Input,
+    connection::budget::Share,
     frame::{Header, OpCode},
     message::Passage,
 };
@@ -25,7 +26,8 @@ impl Receiver {
             Some(Underway { payload: Payload::Unwanted(skipped), .. }) => skipped,
         };
         let payload = Payload::Unwanted(skipped);
-        self.message = Some(Underway { fragments: 0, compressed: false, payload });
+        let share = Share::default(); // nothing is held
+        self.message = Some(Underway { fragments: 0, compressed: false, payload, share });
         #[cfg(feature = "deflate")]
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
