@@ -385,6 +385,58 @@ fn a_half_closed_peer_gets_the_rest() {
     }
 }
 
+/// A peer that writes all it has and reads only then: each message is answered, in order and in
+/// front of the Close, whether the peer ends with a Close or with its side of TCP alone, and whether
+/// answers are fed by a handler or sent one by one.
+#[test]
+fn everything_is_answered_to_a_peer_that_has_not_read() {
+    const MESSAGES: u32 = 2_000;
+    for role in BOTH {
+        for (close, one_by_one) in [(true, true), (true, false), (false, true), (false, false)] {
+            let payloads = (0..MESSAGES).map(|n| n.to_be_bytes());
+            let mut wire: Vec<u8> = payloads.clone().flat_map(|n| frame(role, 0x82, &n)).collect();
+            if close {
+                wire.extend(frame(role, 0x88, &close_body(1001, "")));
+            }
+            on_all_over_tcp(role, &quiet(), |ws, mut peer| {
+                peer.write_all(&wire).unwrap();
+                peer.shutdown(Shutdown::Write).unwrap();
+                let end = if one_by_one {
+                    loop {
+                        match ws.recv() {
+                            Ok(Some(message)) if close => match ws.send(message) {
+                                // The Close was read with the message.
+                                Ok(()) | Err(Error::Closed) => {}
+                                Err(error) => break Err(error),
+                            },
+                            Ok(Some(message)) => ws.send(message).unwrap(),
+                            Ok(None) => break Ok(()),
+                            Err(error) => break Err(error),
+                        }
+                    }
+                } else {
+                    ws.echo()
+                };
+                peer.set_nonblocking(true).unwrap(); // over loopback all is there
+                let (written, _) = read_all(&peer);
+                let frames = split(role, &written);
+                let answers = frames.iter().filter(|(first, _)| *first == 0x82);
+                let answers: Vec<_> = answers.map(|(_, payload)| &payload[..]).collect();
+                let expected: Vec<_> = payloads.clone().collect();
+                assert!(answers.iter().eq(expected.iter()), "{} answers", answers.len());
+                match close {
+                    true => {
+                        end.unwrap();
+                        assert_eq!(frames.last().unwrap().0, 0x88);
+                        assert_eq!(close_codes(&frames), [1001]);
+                    }
+                    false => assert!(matches!(end, Err(Error::Abnormal)), "{end:?}"),
+                }
+            });
+        }
+    }
+}
+
 /// Echo of several thousand messages through both adapters, each against the other.
 #[test]
 fn the_adapters_talk_to_each_other() {
