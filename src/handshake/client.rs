@@ -2,7 +2,7 @@
 
 use super::{
     accept::{self, ACCEPT_LEN},
-    body::{self, BodyReader},
+    body::BodyReader,
     head::{HeadError, HeadLimits, HeadReader, Kind, ResponseHead},
     headers::{Headers, Once},
     negotiate::{self, InvalidExtension},
@@ -172,9 +172,6 @@ impl ClientHandshake {
     fn check(&self, head: ResponseHead) -> Result<Response, ClientHandshakeError> {
         use ClientHandshakeError as Error;
         let headers = &head.headers;
-        if head.minor == 0 {
-            return Err(Error::Head(HeadError::Version));
-        }
         // Step 2; a value that lists more is not "websocket" either.
         match headers.once("Upgrade") {
             Once::One(upgrade) if upgrade.eq_ignore_ascii_case(b"websocket") => {}
@@ -189,14 +186,11 @@ impl ClientHandshake {
             Once::One(accept) if *accept == self.accept => {}
             _ => return Err(Error::Accept),
         }
-        // RFC 9110 §8.6, RFC 9112 §6.1: neither may be there. A length of 0 does no harm.
-        let length = headers.contains("Content-Length") && body::content_length(headers) != Some(0);
-        if length || headers.contains("Transfer-Encoding") {
-            return Err(Error::Body);
-        }
+        // RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say. That it must
+        // not have Content-Length or Transfer-Encoding is for its sender.
         let subprotocol = self.check_subprotocol(headers)?;
         // Step 5; a name decides, parameters are the extension's to judge.
-        let extensions = negotiate::parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))
+        let extensions = negotiate::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
             .map_err(Error::Extensions)?;
         let offered = |name| self.parts.extensions.iter().any(|offer| offer.name() == name);
         if let Some(unknown) = extensions.iter().find(|extension| !offered(extension.name())) {
@@ -271,8 +265,6 @@ pub enum ClientHandshakeError {
     Connection,
     /// `Sec-WebSocket-Accept` in the 101 is missing, repeated, or does not answer the key.
     Accept,
-    /// A 101 with `Transfer-Encoding`, or with a `Content-Length` other than 0.
-    Body,
     /// A 101 with a subprotocol that was not offered.
     SubprotocolNotOffered(String),
     /// A 101 with more than one `Sec-WebSocket-Protocol`.
@@ -309,7 +301,6 @@ impl fmt::Display for ClientHandshakeError {
             Self::Accept => {
                 f.write_str("Sec-WebSocket-Accept in the 101 response does not answer the key")
             }
-            Self::Body => f.write_str("the 101 response announces a body"),
             Self::SubprotocolNotOffered(name) => {
                 write!(f, "the server chose subprotocol {name:?}, which was not offered")
             }
@@ -579,18 +570,28 @@ mod tests {
         }
     }
 
-    /// RFC 9110 §8.6 and RFC 9112 §6.1, checklist 130.
+    /// A4: RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say, and what
+    /// follows are frames. Not to send these fields is the server's duty (§6.1, RFC 9110 §8.6).
     #[test]
-    fn rfc9110_8_6_a_101_has_no_body() {
+    fn rfc9112_6_3_a_101_ends_at_the_empty_line() {
         for line in [
-            "Content-Length: 1",
+            "Content-Length: 0",
+            "Content-Length: 5",
             "Content-Length: x",
-            "Transfer-Encoding: chunked",
             "Content-Length: 0\r\nContent-Length: 1",
+            "Transfer-Encoding: chunked",
             "Content-Length: 0\r\nTransfer-Encoding: x",
+            "Trailer: x\r\nTransfer-Encoding: gzip, chunked",
         ] {
-            let error = result("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
-            assert_eq!(error, Err(Error::Body), "{line}");
+            let text = answer("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+            let mut bytes = [text.as_bytes(), b"\x81\x05Hello"].concat();
+            let mut input = Input::new(&mut bytes);
+            let response = handshake(request()).receive(&mut input).unwrap().unwrap();
+            assert_eq!((response.status(), response.body()), (101, &[][..]), "{line}");
+            assert_eq!(input.as_bytes(), b"\x81\x05Hello", "{line}");
+            // And so does an interim response in front of it.
+            let text = format!("HTTP/1.1 103 \r\n{line}\r\n\r\n{}", answer("", ""));
+            assert!(receive(&mut handshake(request()), &text).unwrap().is_some(), "{line}");
         }
     }
 
@@ -709,7 +710,6 @@ mod tests {
             Upgrade,
             Connection,
             Accept,
-            Body,
             SubprotocolNotOffered,
             RepeatedSubprotocol,
             NoSubprotocol,

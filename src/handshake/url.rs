@@ -211,7 +211,7 @@ fn userinfo(text: &str, at: usize) -> Result<(String, Option<String>), InvalidUr
 }
 
 /// The byte that the percent escape at `at` stands for.
-fn escaped(text: &[u8], at: usize) -> Option<u8> {
+pub(super) fn escaped(text: &[u8], at: usize) -> Option<u8> {
     let digit = |offset| char::from(*text.get(at + offset)?).to_digit(16);
     Some((digit(1)? << 4 | digit(2)?) as u8)
 }
