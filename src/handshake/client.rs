@@ -285,7 +285,13 @@ pub enum ClientHandshakeError {
 impl fmt::Display for ClientHandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(response) => write!(f, "the server answered {response}, not 101"),
+            Self::Refused(response) => {
+                write!(f, "the server answered {response}, not 101")?;
+                if let Some(line) = response.first_line() {
+                    write!(f, ": {line:?}")?;
+                }
+                f.write_str(hint(response.status()))
+            }
             Self::Head(error) => write!(f, "no valid HTTP response: {error}"),
             Self::Eof { received: 0 } => f.write_str("the connection ended without a response"),
             Self::Eof { received } => {
@@ -296,11 +302,16 @@ impl fmt::Display for ClientHandshakeError {
                 write!(f, "no response in time, only {received} bytes of its head")
             }
             Self::TooManyInterim => write!(f, "more than {MAX_INTERIM} interim responses"),
-            Self::Upgrade => f.write_str("the 101 response lacks \"Upgrade: websocket\""),
-            Self::Connection => f.write_str("the 101 response lacks \"Connection: Upgrade\""),
-            Self::Accept => {
-                f.write_str("Sec-WebSocket-Accept in the 101 response does not answer the key")
-            }
+            Self::Upgrade => f.write_str(
+                "Upgrade in the 101 response is missing, repeated, or not \"websocket\"",
+            ),
+            Self::Connection => f.write_str(
+                "Connection in the 101 response is missing, or does not list \"Upgrade\"",
+            ),
+            Self::Accept => f.write_str(
+                "Sec-WebSocket-Accept in the 101 response is missing, repeated, \
+                 or does not answer the key",
+            ),
             Self::SubprotocolNotOffered(name) => {
                 write!(f, "the server chose subprotocol {name:?}, which was not offered")
             }
@@ -316,6 +327,20 @@ impl fmt::Display for ClientHandshakeError {
             }
             Self::Finished => f.write_str("the handshake is over already"),
         }
+    }
+}
+
+/// What the status of a refusal usually comes from, where it is not what it says.
+fn hint(status: u16) -> &'static str {
+    match status {
+        // Who has seen a request with HTTP/1.1 and Upgrade does not answer so.
+        426 | 505 => {
+            " (a proxy in between may not pass the upgrade on; nginx needs `proxy_http_version 1.1` \
+             and the headers Upgrade and Connection set)"
+        }
+        200..300 => " (is there a WebSocket at this URL?)",
+        301 | 302 | 303 | 307 | 308 => " (no redirect is followed; Location says where to)",
+        _ => "",
     }
 }
 
@@ -639,7 +664,7 @@ mod tests {
         assert_eq!((response.body(), response.is_truncated()), (b"nope".as_slice(), false));
         assert_eq!(
             Error::Refused(response).to_string(),
-            "the server answered 403 Forbidden, not 101"
+            "the server answered 403 Forbidden, not 101: \"nope\""
         );
     }
 

@@ -34,7 +34,8 @@ use core::{convert::Infallible, fmt};
 /// # Ok::<(), fullduplex::handshake::InvalidRequest>(())
 /// ```
 ///
-/// A user name and password in the URL become `Authorization: Basic`, unless that header is given.
+/// A user name and password in the URL become `Authorization: Basic`, unless that header is given
+/// or both are empty.
 /// `Debug` hides both, and other credentials.
 #[derive(Clone)]
 pub struct Request {
@@ -144,8 +145,11 @@ impl Request {
         }
         if let (Some(name), false) = (url.username(), self.headers.contains("Authorization")) {
             let password = url.password().unwrap_or_default();
-            let basic = STANDARD.encode(format!("{name}:{password}"));
-            line("Authorization", format!("Basic {basic}").as_bytes());
+            // `ws://@h/` and `ws://:@h/` name nobody, to browsers either.
+            if !(name.is_empty() && password.is_empty()) {
+                let basic = STANDARD.encode(format!("{name}:{password}"));
+                line("Authorization", format!("Basic {basic}").as_bytes());
+            }
         }
         self.headers.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
@@ -307,6 +311,12 @@ mod tests {
         assert!(basic.contains(line), "{basic}");
         assert!(basic.contains("\r\nHost: h\r\n") && basic.starts_with("GET / "));
         assert!(text(Request::new("ws://u@h/")).unwrap().contains("Authorization: Basic dTo=\r\n"));
+        // D13: nobody is no credential; a password alone is one.
+        for nobody in ["ws://@h/", "ws://:@h/", "ws://h/"] {
+            assert!(!text(Request::new(nobody)).unwrap().contains("Authorization"), "{nobody}");
+        }
+        let password = text(Request::new("ws://:x@h/")).unwrap();
+        assert!(password.contains("\r\nAuthorization: Basic Ong=\r\n"), "{password}");
         let bearer = Request::new("ws://a:b@h/").header("authorization", "Bearer x");
         let bearer = text(bearer).unwrap();
         assert!(bearer.contains("\r\nauthorization: Bearer x\r\n") && !bearer.contains("Basic"));

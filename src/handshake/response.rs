@@ -136,6 +136,36 @@ impl Response {
         self.truncated
     }
 
+    /// The first line of text in the body, for the message of an error: without tags if it is a page,
+    /// and cut to a hundred characters.
+    pub(super) fn first_line(&self) -> Option<String> {
+        const MOST: usize = 100;
+        if self.headers.contains("Content-Encoding") {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(4096)]);
+        let is_page = text.trim_start().starts_with('<');
+        let (mut line, mut in_tag) = (String::new(), false);
+        for c in text.chars() {
+            match c {
+                '>' if in_tag => in_tag = false,
+                _ if in_tag => {}
+                '\r' | '\n' | '<' if c != '<' || is_page => {
+                    in_tag = c == '<';
+                    if !line.trim().is_empty() {
+                        break;
+                    }
+                    line.clear();
+                }
+                c => line.push(c),
+            }
+        }
+        let line = line.trim();
+        let end = line.char_indices().nth(MOST).map_or(line.len(), |(end, _)| end);
+        let dots = if end < line.len() { "…" } else { "" };
+        (!line.is_empty()).then(|| format!("{}{dots}", &line[..end]))
+    }
+
     /// The subprotocol in use (§4.1); `None` when there is none.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
@@ -350,6 +380,39 @@ mod tests {
             let result = Response::new(403).with_header(name, "1").to_bytes();
             assert_eq!(result, Err(InvalidResponse::Reserved(name.to_string())));
         }
+    }
+
+    /// B9: of what a server says, what people can read.
+    #[test]
+    fn the_first_line_of_a_body() {
+        let nginx = "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\n<center>";
+        let cases = [
+            ("", None),
+            (" \r\n\n", None),
+            ("who are you?", Some("who are you?")),
+            ("\r\n  a < b > c \r\nd", Some("a < b > c")),
+            (nginx, Some("400 Bad Request")),
+            ("<!DOCTYPE html><p class=\"a\nb\">No <b>way</b></p>", Some("No")),
+            ("<html><", None),
+            ("<", None),
+            ("<a", None),
+            ("<a>", None),
+            ("<a>b", Some("b")),
+            ("{\"error\": 1}", Some("{\"error\": 1}")),
+        ];
+        for (body, line) in cases {
+            let response = Response::new(400).with_body(body);
+            assert_eq!(response.first_line().as_deref(), line, "{body:?}");
+        }
+        for (letter, width) in [("x", 1), ("é", 2)] {
+            let response = Response::new(400).with_body(letter.repeat(5000));
+            assert_eq!(response.first_line().unwrap().len(), 100 * width + "…".len());
+        }
+        let exact = Response::new(400).with_body("x".repeat(100));
+        assert_eq!(exact.first_line().unwrap().len(), 100);
+        let zipped = Response::new(400).with_header("Content-Encoding", "gzip").with_body("x");
+        assert_eq!(zipped.first_line(), None);
+        assert_eq!(Response::new(400).with_body(b"\xff").first_line().unwrap(), "\u{fffd}");
     }
 
     /// D14: a 101 is as `accept` made it, save further headers of others.
