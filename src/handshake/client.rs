@@ -338,7 +338,7 @@ fn hint(status: u16) -> &'static str {
             " (a proxy in between may not pass the upgrade on; nginx needs `proxy_http_version 1.1` \
              and the headers Upgrade and Connection set)"
         }
-        200..300 => " (is there a WebSocket at this URL?)",
+        200..=299 => " (is there a WebSocket at this URL?)",
         301 | 302 | 303 | 307 | 308 => " (no redirect is followed; Location says where to)",
         _ => "",
     }

@@ -20,7 +20,7 @@ use core::{fmt, str};
 /// What a client asked for, where plain HTTP may come on the same port: see
 /// [`ServerHandshake::receive_any`](super::ServerHandshake::receive_any).
 #[derive(Clone, Debug)]
-pub enum IncomingRequest {
+pub enum AnyRequest {
     /// An upgrade to WebSocket.
     Upgrade(UpgradeRequest),
     /// Plain HTTP.
@@ -35,12 +35,12 @@ pub enum IncomingRequest {
 ///
 /// ```
 /// use fullduplex::Input;
-/// use fullduplex::handshake::{IncomingRequest, Response, ServerHandshake};
+/// use fullduplex::handshake::{AnyRequest, Response, ServerHandshake};
 ///
 /// let mut wire = *b"HEAD /health HTTP/1.1\r\nHost: example.com\r\n\r\n";
 /// let mut server = ServerHandshake::default();
-/// let incoming = server.receive_any(&mut Input::new(&mut wire))?.expect("the head is complete");
-/// let IncomingRequest::Http(request) = incoming else { panic!("it asks for no upgrade") };
+/// let request = server.receive_any(&mut Input::new(&mut wire))?.expect("the head is complete");
+/// let AnyRequest::Http(request) = request else { panic!("it asks for no upgrade") };
 /// let response = match request.path() {
 ///     "/health" => Response::new(200).with_body("fine"),
 ///     _ => Response::new(404),

@@ -61,7 +61,7 @@ pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
 pub use headers::{Headers, InvalidHeader};
-pub use http::{HttpRequest, IncomingRequest};
+pub use http::{AnyRequest, HttpRequest};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use kept::examined;

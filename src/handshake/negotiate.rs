@@ -205,6 +205,16 @@ fn check_subprotocol(name: &[u8]) -> Result<&str, InvalidSubprotocol> {
     text.ok_or_else(|| InvalidSubprotocol::NotToken(String::from_utf8_lossy(name).into_owned()))
 }
 
+/// Whether permessage-deflate (RFC 7692) is among them.
+#[cfg(feature = "std")]
+pub(super) fn has_deflate(extensions: &[Extension]) -> bool {
+    extensions.iter().any(|extension| extension.name() == "permessage-deflate")
+}
+
+/// What an error says of permessage-deflate where nobody would compress.
+pub(super) const DEFLATE_OFF: &str = "permessage-deflate is given by hand, but not turned on: \
+    set Config::deflate (feature `deflate`), which negotiates it by itself";
+
 /// The extensions as one line.
 pub(super) fn join(extensions: &[Extension]) -> String {
     let mut line = String::new();

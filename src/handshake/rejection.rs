@@ -28,7 +28,7 @@ pub struct Rejection {
     reason: RejectionReason,
     detail: Detail,
     /// Whether it answers a HEAD request.
-    to_head: bool,
+    answers_head: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Rejection {
 
     #[cold]
     fn with(reason: RejectionReason, detail: Detail) -> Self {
-        Self { reason, detail, to_head: false }
+        Self { reason, detail, answers_head: false }
     }
 
     /// A method that is not allowed; `plain` says that HEAD is.
@@ -61,7 +61,7 @@ impl Rejection {
 
     /// As the answer to a HEAD request, if it is one.
     pub(super) fn answering_head(self, is_head: bool) -> Self {
-        Self { to_head: is_head, ..self }
+        Self { answers_head: is_head, ..self }
     }
 
     /// Why.
@@ -90,7 +90,7 @@ impl Rejection {
                 .with_header("Sec-WebSocket-Version", "13"),
             _ => response,
         };
-        response.with_body(format!("{}\n", self.why())).answering_head(self.to_head)
+        response.with_body(format!("{}\n", self.why())).answering_head(self.answers_head)
     }
 
     fn why(&self) -> Why<'_> {
@@ -106,9 +106,7 @@ impl fmt::Display for Why<'_> {
         let Rejection { reason, detail, .. } = self.0;
         reason.fmt(f)?;
         match detail {
-            // The reason says it already.
-            Detail::Head(HeadError::Version) | Detail::None | Detail::PlainToo => Ok(()),
-            Detail::Header(_) | Detail::Subprotocol(_) => Ok(()),
+            Detail::None | Detail::PlainToo | Detail::Header(_) | Detail::Subprotocol(_) => Ok(()),
             Detail::Head(detail) => write!(f, ": {detail}"),
             Detail::Extension(detail) => write!(f, ": {detail}"),
         }
@@ -139,7 +137,8 @@ impl From<HeadError> for Rejection {
             HeadError::TooLarge { .. } => RejectionReason::HeadTooLarge,
             HeadError::TooManyHeaders { .. } => RejectionReason::TooManyHeaders,
             HeadError::TargetTooLong { .. } => RejectionReason::TargetTooLong,
-            HeadError::Version => RejectionReason::HttpVersion,
+            // The reason says all.
+            HeadError::Version => return Self::new(RejectionReason::HttpVersion),
             HeadError::NotHttp | HeadError::Tls | HeadError::Invalid { .. } => {
                 RejectionReason::Malformed
             }

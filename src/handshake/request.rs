@@ -106,7 +106,8 @@ impl Request {
     /// Offers an extension (§9.1), the most wanted one first. Who offers one has to speak it.
     ///
     /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on adds its own offers
-    /// of that, unless there is one: then it keeps to what is given here.
+    /// of that, unless there is one: then it keeps to what is given here. One that does not turn it on
+    /// fails with [`InvalidRequest::DeflateOff`] if it is given here.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
@@ -116,6 +117,15 @@ impl Request {
     /// The extensions that are offered so far.
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
+    }
+
+    /// For an adapter that does not compress: an error if permessage-deflate is offered all the same.
+    #[cfg(feature = "std")]
+    pub(crate) fn without_deflate(&self) -> Result<(), InvalidRequest> {
+        match negotiate::has_deflate(&self.extensions) {
+            true => Err(InvalidRequest::DeflateOff),
+            false => Ok(()),
+        }
     }
 
     /// Where to connect to.
@@ -228,6 +238,9 @@ pub enum InvalidRequest {
     Repeated(String),
     /// A subprotocol that cannot be offered.
     Subprotocol(InvalidSubprotocol),
+    /// permessage-deflate is offered by hand, and the adapter does not compress: the first compressed
+    /// frame would fail.
+    DeflateOff,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -238,6 +251,7 @@ impl fmt::Display for InvalidRequest {
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
             Self::Repeated(name) => write!(f, "header {name:?} is given twice"),
             Self::Subprotocol(error) => error.fmt(f),
+            Self::DeflateOff => f.write_str(negotiate::DEFLATE_OFF),
         }
     }
 }
@@ -248,7 +262,7 @@ impl core::error::Error for InvalidRequest {
             Self::Url(error) => Some(error),
             Self::Header(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
-            Self::Reserved(_) | Self::Repeated(_) => None,
+            Self::Reserved(_) | Self::Repeated(_) | Self::DeflateOff => None,
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct Response {
     pub(super) body: Vec<u8>,
     pub(super) truncated: bool,
     /// Whether it answers a HEAD request: its content is announced and not sent.
-    to_head: bool,
+    answers_head: bool,
     subprotocol: Option<String>,
     extensions: Vec<Extension>,
     error: Option<InvalidResponse>,
@@ -75,7 +75,7 @@ impl Response {
             headers,
             body: Vec::new(),
             truncated: false,
-            to_head: false,
+            answers_head: false,
             subprotocol: None,
             extensions: Vec::new(),
             error: None,
@@ -112,7 +112,7 @@ impl Response {
 
     /// As the answer to a HEAD request, if it is one (RFC 9110 §9.3.2).
     pub(super) fn answering_head(self, is_head: bool) -> Self {
-        Self { to_head: is_head, ..self }
+        Self { answers_head: is_head, ..self }
     }
 
     /// The status code, from 100 to 999.
@@ -134,6 +134,20 @@ impl Response {
     /// it broke off, did not come in time, or its framing was malformed.
     pub fn is_truncated(&self) -> bool {
         self.truncated
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn answers_head(&self) -> bool {
+        self.answers_head
+    }
+
+    /// What a client is told when its server has given an answer that cannot be sent.
+    #[cfg(feature = "std")]
+    pub(crate) fn internal_error(to_head: bool) -> Self {
+        Self::new(500)
+            .with_header("Content-Type", "text/plain; charset=utf-8")
+            .with_body("the server has made a mistake in its answer\n")
+            .answering_head(to_head)
     }
 
     /// The first line of text in the body, for the message of an error: without tags if it is a page,
@@ -213,7 +227,7 @@ impl Response {
             headers::write_line(&mut out, "Content-Length", length.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
-        if !self.to_head {
+        if !self.answers_head {
             out.extend_from_slice(&self.body);
         }
         Ok(out)

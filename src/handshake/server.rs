@@ -2,7 +2,7 @@
 
 use super::{
     head::{HeadLimits, HeadReader, Kind, RequestHead},
-    http::{HttpRequest, IncomingRequest},
+    http::{AnyRequest, HttpRequest},
     rejection::{Rejection, RejectionReason},
     upgrade::UpgradeRequest,
 };
@@ -78,16 +78,13 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Rejection`]: send its response and close the connection.
-    pub fn receive_any(
-        &mut self,
-        input: &mut Input<'_>,
-    ) -> Result<Option<IncomingRequest>, Rejection> {
+    pub fn receive_any(&mut self, input: &mut Input<'_>) -> Result<Option<AnyRequest>, Rejection> {
         let Some(head) = self.head(input)? else { return Ok(None) };
         let request = HttpRequest::check(head, true)?;
         if !request.concerns_websocket() {
-            return Ok(Some(IncomingRequest::Http(request)));
+            return Ok(Some(AnyRequest::Http(request)));
         }
-        UpgradeRequest::check(request).map(|request| Some(IncomingRequest::Upgrade(request)))
+        UpgradeRequest::check(request).map(|request| Some(AnyRequest::Upgrade(request)))
     }
 
     fn head(&mut self, input: &mut Input<'_>) -> Result<Option<RequestHead>, Rejection> {
@@ -421,7 +418,7 @@ mod tests {
         };
         let plain = "GET /health?a=%20 HTTP/1.1\r\nHost: example.com\r\nCookie: a=b\r\n\r\n";
         for (text, is_head) in [(plain, false), (&plain.replace("GET", "HEAD"), true)] {
-            let Ok(Some(IncomingRequest::Http(request))) = any(text) else { panic!("{text}") };
+            let Ok(Some(AnyRequest::Http(request))) = any(text) else { panic!("{text}") };
             assert_eq!((request.is_head(), request.path()), (is_head, "/health"));
             assert_eq!((request.target(), request.query()), ("/health?a=%20", Some("a=%20")));
             assert_eq!((request.host(), request.header("cookie")), ("example.com", Some("a=b")));
@@ -434,11 +431,11 @@ mod tests {
             // The default is as it was.
             assert!(receive(text.as_bytes()).is_err());
         }
-        let Ok(Some(IncomingRequest::Upgrade(request))) = any(GOOD) else { panic!("an upgrade") };
+        let Ok(Some(AnyRequest::Upgrade(request))) = any(GOOD) else { panic!("an upgrade") };
         assert_eq!(request.path(), "/chat");
         // Another protocol is no WebSocket, and RFC 9110 §7.8 lets a server ignore it.
         let other = plain.replace("Host:", "Upgrade: h2c\r\nConnection: Upgrade\r\nHost:");
-        assert!(matches!(any(&other), Ok(Some(IncomingRequest::Http(_)))));
+        assert!(matches!(any(&other), Ok(Some(AnyRequest::Http(_)))));
         let cases = [
             ("GET", "POST", Reason::Method),
             ("GET", "get", Reason::Method),

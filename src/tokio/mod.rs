@@ -50,15 +50,16 @@ pub use crate::asynchronous::SlowConsumer;
 pub use stream::{ClientStream, TokioIo};
 
 use crate::{
-    Config, Error, Role, Time, TimeoutError, asynchronous,
+    Config, Error, Role, Time, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::{Opening, SendFragments, dial_target, send_reader},
+    io::{Opening, SendFragments, dial_share, dial_target, not_dialled, send_reader},
 };
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::{future::poll_fn, pin::pin, task::Poll};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
+use std::io;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
 };
 
 /// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`] for what it can do.
@@ -75,6 +76,13 @@ pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
+
+/// What a client asked for, where plain HTTP may come on the same port: see
+/// [`asynchronous::UpgradeOrHttp`].
+pub type UpgradeOrHttp<S> = asynchronous::UpgradeOrHttp<TokioIo<S>>;
+
+/// A request of plain HTTP that waits for its answer: see [`asynchronous::UpgradeOrHttp`].
+pub type HttpExchange<S> = asynchronous::HttpExchange<TokioIo<S>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
@@ -137,8 +145,8 @@ async fn send_all(to: &mut impl SendFragments, reader: impl AsyncRead) -> Result
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. The addresses of a name are tried in order. For other
-/// settings see [`connect_with`].
+/// the URL become an `Authorization` header. The addresses of a name are tried in order, and share the
+/// time that is left: of two, the first has half of it. For other settings see [`connect_with`].
 ///
 /// # Errors
 /// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
@@ -166,19 +174,49 @@ pub async fn connect_with(
     let url = dial_target(&request)?;
     let mut clock = TokioIo::new(());
     let deadline = Time::EPOCH + config.handshake_timeout;
-    let mut dial = pin!(TcpStream::connect((String::from(url.host()), url.port())));
-    let stream = poll_fn(|cx| match dial.as_mut().poll(cx) {
-        Poll::Ready(stream) => Poll::Ready(stream.map_err(Error::from)),
-        Poll::Pending => match clock.poll_clock(cx, deadline) {
-            Poll::Ready(Ok(_)) => Poll::Ready(Err(TimeoutError::Handshake.into())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Pending => Poll::Pending,
-        },
-    })
-    .await?;
+    let lookup = lookup_host((url.host(), url.port()));
+    let addresses = match within(&mut clock, deadline, lookup).await? {
+        Some(addresses) => addresses?.collect(),
+        None => return Err(not_dialled(None, true)),
+    };
+    let stream = dial(&mut clock, deadline, addresses, TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     let io = clock.with_stream(ClientStream::Tcp(stream));
     WebSocket::open(Opening::since(Time::EPOCH, io, config), request).await
+}
+
+/// Dials one address after the other, with a share of the time for each.
+async fn dial<S, F: Future<Output = io::Result<S>>>(
+    clock: &mut TokioIo<()>,
+    deadline: Time,
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<S, Error> {
+    let mut last = None;
+    for (i, address) in addresses.iter().enumerate() {
+        let now = clock.time();
+        let share = dial_share(deadline.saturating_since(now), addresses.len() - i);
+        match within(clock, now + share, connect(*address)).await? {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => last = Some(error),
+            None => {}
+        }
+    }
+    Err(not_dialled(last, clock.time() >= deadline))
+}
+
+/// What a future comes to; `None` once `deadline` has passed.
+async fn within<T>(
+    clock: &mut TokioIo<()>,
+    deadline: Time,
+    future: impl Future<Output = T>,
+) -> Result<Option<T>, Error> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(Some(output))),
+        Poll::Pending => clock.poll_clock(cx, deadline).map(|now| Ok(now.map(|_| None)?)),
+    })
+    .await
 }
 
 /// Opens a connection, as a client, over a stream that is connected already.
@@ -241,6 +279,25 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let mut opening = Opening::new(TokioIo::new(stream), config.into());
     let request = Box::pin(opening.request()).await?;
     Ok(Upgrade::new(opening, request))
+}
+
+/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
+/// HEAD that has nothing to do with WebSocket is given out and not refused. See
+/// [`UpgradeOrHttp`](asynchronous::UpgradeOrHttp).
+///
+/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
+/// the client should be told.
+///
+/// # Errors
+/// As [`accept`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<UpgradeOrHttp<S>, Error> {
+    UpgradeOrHttp::read(Opening::new(TokioIo::new(stream), config.into())).await
 }
 
 /// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
