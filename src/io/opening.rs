@@ -350,3 +350,24 @@ fn timed_out(handshake: &mut ClientHandshake) -> Error {
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D19: the same in all adapters that dial.
+    #[test]
+    fn addresses_share_what_is_left() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(dial_share(ten, 1), ten);
+        assert_eq!(dial_share(ten, 2), ten / 2);
+        assert_eq!(dial_share(ten, 5), ten / 5);
+        assert_eq!(dial_share(ten, 0), ten);
+        assert_eq!(dial_share(Duration::ZERO, 2), Duration::ZERO);
+        assert!(dial_share(Duration::MAX, usize::MAX) > Duration::ZERO);
+        let refused = || Some(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert!(matches!(not_dialled(refused(), false), Error::Io(_)));
+        assert!(matches!(not_dialled(refused(), true), Error::Timeout(TimeoutError::Handshake)));
+        assert!(matches!(not_dialled(None, false), Error::Io(_)));
+    }
+}

@@ -311,3 +311,93 @@ pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
     let opening = Opening::new(TokioIo::new(stream), config.into()).with_unread(unread.into());
     Upgrade::new(opening, request)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TimeoutError;
+    use ::tokio::time::{Instant, advance};
+    use core::{future::pending, time::Duration};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// What an address does when it is dialled.
+    #[derive(Clone, Copy, Debug)]
+    enum Address {
+        Hole,
+        Refuses,
+        Answers,
+        AnswersAfter(u64),
+    }
+
+    /// Dials, with ten seconds in all: what came of it, and after how many seconds.
+    async fn dialled(addresses: &[Address]) -> (Result<usize, Error>, f64) {
+        let start = Instant::now();
+        let mut clock = TokioIo::new(());
+        let listed = (0..addresses.len()).map(|i| SocketAddr::from(([127, 0, 0, 1], i as u16)));
+        let connect = |address: SocketAddr| {
+            let i = usize::from(address.port());
+            let address = addresses[i];
+            async move {
+                match address {
+                    Address::Hole => pending().await,
+                    Address::Refuses => Err(io::ErrorKind::ConnectionRefused.into()),
+                    Address::Answers => Ok(i),
+                    Address::AnswersAfter(seconds) => {
+                        ::tokio::time::sleep(SECOND * seconds as u32).await;
+                        Ok(i)
+                    }
+                }
+            }
+        };
+        let deadline = Time::EPOCH + 10 * SECOND;
+        let result = dial(&mut clock, deadline, listed.collect(), connect).await;
+        (result, start.elapsed().as_secs_f64())
+    }
+
+    /// D19: an address that does not answer leaves time for those behind it.
+    #[::tokio::test(start_paused = true)]
+    async fn addresses_share_the_time() {
+        use Address::{Answers, AnswersAfter, Hole, Refuses};
+        let cases: [(&[Address], usize, f64); 7] = [
+            (&[Answers, Hole], 0, 0.0),
+            (&[Hole, Answers], 1, 5.0),
+            (&[Refuses, Answers], 1, 0.0),
+            (&[Hole, Hole, Answers], 2, 20.0 / 3.0),
+            (&[Hole, AnswersAfter(4)], 1, 9.0),
+            (&[AnswersAfter(9)], 0, 9.0),
+            (&[Refuses, AnswersAfter(9)], 1, 9.0),
+        ];
+        for (addresses, answered, after) in cases {
+            let (result, seconds) = dialled(addresses).await;
+            assert_eq!(result.unwrap(), answered, "{addresses:?}");
+            assert!((seconds - after).abs() < 0.01, "{addresses:?}: {seconds} s");
+        }
+    }
+
+    /// D19, D26: the last error, unless it is the time that is up.
+    #[::tokio::test(start_paused = true)]
+    async fn none_answers() {
+        use Address::{AnswersAfter, Hole, Refuses};
+        for addresses in [&[Hole][..], &[Refuses, Hole], &[Hole, Hole], &[AnswersAfter(11)]] {
+            let (result, seconds) = dialled(addresses).await;
+            let timeout = matches!(result, Err(Error::Timeout(TimeoutError::Handshake)));
+            assert!(timeout, "{addresses:?}: {result:?}");
+            assert!((10.0..10.01).contains(&seconds), "{addresses:?}: {seconds} s");
+        }
+        for (addresses, after) in [(&[Refuses][..], 0.0), (&[Hole, Refuses], 5.0)] {
+            let (result, seconds) = dialled(addresses).await;
+            let Err(Error::Io(error)) = result else { panic!("{addresses:?}: {result:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            assert!((seconds - after).abs() < 0.01, "{addresses:?}: {seconds} s");
+        }
+        let (result, _) = dialled(&[]).await;
+        assert!(matches!(result, Err(Error::Io(_))), "{result:?}");
+        // With a clock that has no time left.
+        advance(SECOND).await;
+        let mut clock = TokioIo::new(());
+        let addresses = Vec::from([SocketAddr::from(([127, 0, 0, 1], 1))]);
+        let dial = dial(&mut clock, Time::EPOCH, addresses, |_| pending::<io::Result<()>>());
+        assert!(matches!(dial.await, Err(Error::Timeout(TimeoutError::Handshake))));
+    }
+}
