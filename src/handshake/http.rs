@@ -4,7 +4,7 @@
 use super::{
     authority::Authority,
     body, grammar,
-    head::RequestHead,
+    head::{HeadError, RequestHead},
     headers::{Headers, Once},
     query,
     rejection::{Rejection, RejectionReason},
@@ -71,7 +71,7 @@ impl HttpRequest {
         let reject = |reason| Err(Rejection::new(reason).answering_head(is_head));
 
         if version != (1, 1) {
-            return reject(Reason::HttpVersion);
+            return Err(Rejection::from(HeadError::Version).answering_head(is_head));
         }
         let Once::One(host) = headers.once("Host") else { return reject(Reason::Host) };
         let Some(host) = str::from_utf8(host).ok().and_then(|host| Authority::parse(host).ok())

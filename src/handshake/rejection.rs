@@ -107,6 +107,7 @@ impl fmt::Display for Why<'_> {
         reason.fmt(f)?;
         match detail {
             Detail::None | Detail::PlainToo | Detail::Header(_) | Detail::Subprotocol(_) => Ok(()),
+            Detail::Head(HeadError::Version) => Ok(()), // the reason says all of it
             Detail::Head(detail) => write!(f, ": {detail}"),
             Detail::Extension(detail) => write!(f, ": {detail}"),
         }
@@ -137,8 +138,7 @@ impl From<HeadError> for Rejection {
             HeadError::TooLarge { .. } => RejectionReason::HeadTooLarge,
             HeadError::TooManyHeaders { .. } => RejectionReason::TooManyHeaders,
             HeadError::TargetTooLong { .. } => RejectionReason::TargetTooLong,
-            // The reason says all.
-            HeadError::Version => return Self::new(RejectionReason::HttpVersion),
+            HeadError::Version => RejectionReason::HttpVersion,
             HeadError::NotHttp | HeadError::Tls | HeadError::Invalid { .. } => {
                 RejectionReason::Malformed
             }
