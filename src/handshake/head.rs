@@ -129,8 +129,9 @@ enum Part {
 
 /// What the first line says, as far as it was read.
 struct FirstLine {
-    /// Whether the method is HEAD, or as much of it as came.
+    /// Whether the method is HEAD, once it is read; and how many of its letters were those.
     is_head: bool,
+    head_letters: usize,
     version: (u8, u8),
     status: u16,
 }
@@ -146,15 +147,14 @@ impl HeadReader {
             head: Kept::new(),
             at: At::First,
             blank_lines: 0,
-            first_line: FirstLine { is_head: true, version: (0, 0), status: 0 },
+            first_line: FirstLine { is_head: false, head_letters: 0, version: (0, 0), status: 0 },
             headers: 0,
         }
     }
 
     /// Whether this is a HEAD request, as far as is known: no response to it has content.
     pub(super) fn is_head(&self) -> bool {
-        let method_is_read = !matches!(self.at, At::First | At::Part(Part::Method, _));
-        self.kind == Kind::Request && method_is_read && self.first_line.is_head
+        self.first_line.is_head
     }
 
     /// How many bytes came so far.
@@ -262,11 +262,11 @@ impl HeadReader {
         let digit = byte.is_ascii_digit();
         match part {
             Part::Method if byte == b' ' && length > 0 => {
-                self.first_line.is_head &= length == 4;
+                self.first_line.is_head = length == 4 && self.first_line.head_letters == 4;
                 return Ok(At::Part(Part::Target, 0));
             }
             Part::Method if grammar::is_tchar(byte) => {
-                self.first_line.is_head &= b"HEAD".get(length) == Some(&byte);
+                self.first_line.head_letters += usize::from(b"HEAD".get(length) == Some(&byte));
             }
             Part::Method => return Err(HeadError::NotHttp),
             Part::Target if byte == b' ' && length > 0 => return Ok(At::Part(Part::Version, 0)),
@@ -749,7 +749,20 @@ mod tests {
         for head in ["HEAD ", "HEAD /", "HEAD / HTTP/1.0\r", "HEAD / HTTP/1.1\r\nX Y", "\nHEAD "] {
             assert!(is_head(Kind::Request, head.as_bytes()), "{head}");
         }
-        for other in ["", "HEAD", "HEA ", "HEADS ", "head ", "GET ", "\r\n", "GET /HEAD "] {
+        for other in [
+            "",
+            "\r",
+            "\n\r",
+            "XEAD ",
+            "HEXD ",
+            "HEAD",
+            "HEA ",
+            "HEADS ",
+            "head ",
+            "GET ",
+            "\r\n",
+            "GET /HEAD ",
+        ] {
             assert!(!is_head(Kind::Request, other.as_bytes()), "{other}");
         }
         assert!(!is_head(Kind::Response, b"HTTP/1.1 200 HEAD"));

@@ -210,8 +210,10 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
         let (theirs, taken, reads) = run_theirs(pieces, rest);
         comparison.accepted = ours.is_ok();
         let head = Head::new(plan.stream);
-        let empty =
-            plan.stream.split(|&byte| byte == b'\n').take_while(|line| matches!(line, b"" | b"\r"));
+        let empty = plan
+            .stream
+            .split(|&byte| byte == b'\n')
+            .take_while(|line| matches!(*line, [] | [b'\r']));
         let (empty_lines, stream) = (empty.count(), plan.stream.len());
         let case = Case { head, limits, empty_lines, stream, taken, reads, ours, theirs };
         match (&case.ours, &case.theirs) {
