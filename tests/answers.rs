@@ -523,7 +523,7 @@ async fn a_turn_that_is_used_up_is_no_timeout() {
     let (ours, mut theirs) = tokio::io::duplex(4096);
     let client = fullduplex::tokio::client(ours, "ws://example.com/", quiet());
     let mut client = pin!(client);
-    poll_fn(|cx| Poll::Ready(assert!(client.as_mut().poll(cx).is_pending()))).await;
+    assert!(poll_fn(|cx| Poll::Ready(client.as_mut().poll(cx).is_pending())).await);
     let mut head = vec![0; 4096];
     let length = theirs.read(&mut head).await.unwrap();
     let head = String::from_utf8(head[..length].to_vec()).unwrap();
@@ -535,7 +535,7 @@ async fn a_turn_that_is_used_up_is_no_timeout() {
     let (ours, mut theirs) = tokio::io::duplex(4096);
     let mut server = pin!(fullduplex::tokio::accept(ours));
     theirs.write_all(&REQUEST.as_bytes()[..50]).await.unwrap();
-    poll_fn(|cx| Poll::Ready(assert!(server.as_mut().poll(cx).is_pending()))).await;
+    assert!(poll_fn(|cx| Poll::Ready(server.as_mut().poll(cx).is_pending())).await);
     theirs.write_all(&REQUEST.as_bytes()[50..]).await.unwrap();
     tokio::time::advance(11 * SECOND).await;
     use_up_the_turn().await;

@@ -55,7 +55,13 @@ use crate::{
     io::{Opening, SendFragments, dial_share, dial_target, not_dialled, send_reader},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
+use core::{
+    future::poll_fn,
+    mem,
+    net::SocketAddr,
+    pin::pin,
+    task::{Poll, ready},
+};
 use std::io;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -205,16 +211,25 @@ async fn dial<S, F: Future<Output = io::Result<S>>>(
     Err(not_dialled(last, clock.time() >= deadline))
 }
 
-/// What a future comes to; `None` once `deadline` has passed.
+/// What a future comes to; `None` once `deadline` has passed and it was polled in a turn behind that:
+/// a task that has used up its turn does not know yet.
 async fn within<T>(
     clock: &mut TokioIo<()>,
     deadline: Time,
     future: impl Future<Output = T>,
 ) -> Result<Option<T>, Error> {
     let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Ok(Some(output))),
-        Poll::Pending => clock.poll_clock(cx, deadline).map(|now| Ok(now.map(|_| None)?)),
+    let mut late = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(output)));
+        }
+        ready!(clock.poll_clock(cx, deadline))?;
+        if mem::replace(&mut late, true) {
+            return Poll::Ready(Ok(None));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await
 }
