@@ -19,10 +19,7 @@ use fullduplex::{
         DefaultTimer, FuturesIo, Timer, WebSocket, accept, accept_with, client, upgrade,
         upgrade_parsed,
     },
-    handshake::{
-        Acceptance, Acceptor, ClientHandshakeError, RejectionReason, Request, Response,
-        UpgradeRequest,
-    },
+    handshake::{Acceptance, Acceptor, RejectionReason, Request, Response, UpgradeRequest},
     testing::Clock,
 };
 use futures_util::future::join;
@@ -296,10 +293,8 @@ fn handshakes_end_in_time() {
     let config = Config::default().handshake_timeout(3 * SECOND);
     let end = clock.block_on(io.client(URL, config));
     let error = end.map(drop).unwrap_err();
-    let Error::Handshake(ClientHandshakeError::TimedOut { received }) = error else {
-        panic!("{error:?}")
-    };
-    assert_eq!((received, clock.now().elapsed()), (16, 3 * SECOND));
+    assert!(matches!(error, Error::Timeout(TimeoutError::Handshake)), "{error:?}"); // D26
+    assert_eq!(clock.now().elapsed(), 3 * SECOND);
 }
 
 #[test]

@@ -135,7 +135,7 @@ proptest! {
         body in vec(any::<u8>(), 0..100),
         chunked in any::<bool>(),
     ) {
-        let body = if matches!(status, 204 | 304) { Vec::new() } else { body };
+        let body = if matches!(status, 204 | 205 | 304) { Vec::new() } else { body };
         let refusal = Response::new(status).with_header("X-Why", "because").with_body(body.clone());
         let mut bytes = refusal.to_bytes().unwrap();
         if chunked && !body.is_empty() {
@@ -339,8 +339,11 @@ fn known_failure_28_hostile_lists() {
         let value = piece.repeat(8192 / piece.len());
         for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
             let text = head(NEEDED.into_iter().chain([(name, value.as_str())]));
-            let reason = reason(text.as_bytes()).unwrap();
-            assert_eq!(reason.status(), 400, "{name}: {piece}");
+            // Offers without end are legal, and those beyond a bound are not taken.
+            let legal = name.ends_with("Extensions") && matches!(piece, "a," | "constructor,");
+            let reason = reason(text.as_bytes());
+            let status = reason.map(RejectionReason::status);
+            assert_eq!(status, (!legal).then_some(400), "{name}: {piece}");
             let request = Request::new("ws://h/")
                 .subprotocol("a")
                 .extension(Extension::new("constructor").unwrap());

@@ -141,7 +141,11 @@ fn errors_of_what_one_asks_for() {
         ("ws://a_\"b", "the host has a character that no host name has (at byte 7)"),
         ("ws://ü", "the host is not ASCII; write it in its Punycode form (xn--…) (at byte 5)"),
         ("ws://1.2.3", "the host is neither a name nor an IPv4 address (at byte 5)"),
-        ("ws://[::g]", "the host in brackets is not an IPv6 address (at byte 6)"),
+        (
+            "ws://[::g]",
+            "the host in brackets is not an IPv6 address, whose zone is written as in %25eth0 \
+             (at byte 6)",
+        ),
         ("ws://h:0", "the port is not a number from 1 to 65535 (at byte 7)"),
         ("ws://a:\u{7f}@h", "a character has to be percent-escaped (at byte 7)"),
         ("ws://h/%2", "a % is not followed by two hexadecimal digits (at byte 7)"),
@@ -162,16 +166,19 @@ fn errors_of_what_one_asks_for() {
     says(twice.clone(), "subprotocol \"chat\" is offered twice");
     says(InvalidSubprotocol::NotToken("a b".into()), "subprotocol \"a b\" is not a token");
     says(InvalidSubprotocol::Empty, "empty list of subprotocols");
-    says(InvalidSubprotocol::TooMany, "more than 64 subprotocols or empty elements");
+    says(InvalidSubprotocol::TooMany, "more than 64 subprotocols");
     let syntax = InvalidExtension::Syntax { at: 7 };
     says(syntax.clone(), "malformed list of extensions at byte 7");
     says(InvalidExtension::NotToken("a b".into()), "\"a b\" is not a token");
     says(InvalidExtension::Empty, "empty list of extensions");
-    says(InvalidExtension::TooMany, "more than 32 extensions or empty elements");
+    says(InvalidExtension::TooMany, "more than 32 extensions");
     says(InvalidExtension::TooManyParams, "more than 16 parameters of one extension");
     let origin = "\"example.com\" is not an origin, which is scheme://host or scheme://host:port";
     says(OriginPolicy::list(["example.com"]).unwrap_err(), origin);
     assert_eq!(InvalidOrigin("example.com".into()).to_string(), origin);
+    let origin =
+        "\"wss://h\" is not an origin: that is where the page comes from, so http or https";
+    says(OriginPolicy::list(["wss://h"]).unwrap_err(), origin);
 
     let reserved = "header \"Host\" is written by the library";
     says(InvalidRequest::Reserved("Host".into()), reserved);
@@ -182,9 +189,16 @@ fn errors_of_what_one_asks_for() {
     says(InvalidResponse::Status(101), "101 is not a status that refuses an upgrade");
     says(InvalidResponse::Reserved("Host".into()), reserved);
     says(InvalidResponse::Body(304), "a response with status 304 has no body");
+    let frames = "a response with status 101 has no body: frames follow it";
+    says(InvalidResponse::Body(101), frames);
     says_why(InvalidResponse::Header(value.clone()), &value.to_string(), &value.to_string());
 
+    let off = "permessage-deflate is given by hand, but not turned on: set Config::deflate (feature \
+               `deflate`), which negotiates it by itself";
+    says(InvalidRequest::DeflateOff, off);
+
     use InvalidAcceptance as Invalid;
+    says(Invalid::DeflateOff, off);
     says(Invalid::SubprotocolNotOffered("a".into()), "the client did not offer subprotocol \"a\"");
     says(Invalid::ExtensionNotOffered("a".into()), "the client did not offer extension \"a\"");
     says(Invalid::Reserved("Host".into()), reserved);
@@ -200,6 +214,9 @@ fn errors_of_what_came() {
     says(HeadError::TooManyHeaders { limit: 9 }, "more than 9 header fields");
     says(HeadError::TargetTooLong { limit: 9 }, "target of more than 9 bytes");
     says(HeadError::NotHttp, "the first bytes are not HTTP");
+    let tls =
+        "the first byte is one of TLS, not of HTTP: one end speaks wss:// and the other ws://";
+    says(HeadError::Tls, tls);
     says(HeadError::Version, "unsupported version of HTTP");
     let invalid = HeadError::Invalid { what: "CR without LF", position: 5 };
     says(invalid, "invalid HTTP head: CR without LF (noticed at byte 5)");
@@ -210,15 +227,29 @@ fn errors_of_what_came() {
         Client::Refused(Box::new(Response::new(404))),
         "the server answered 404 Not Found, not 101",
     );
+    // B9: what the server says, and what it usually comes from.
+    let proxy = " (a proxy in between may not pass the upgrade on; nginx needs \
+                 `proxy_http_version 1.1` and the headers Upgrade and Connection set)";
+    let refused = |response: Response, text: &str| {
+        let text = format!("the server answered {response}, not 101{text}");
+        says(Client::Refused(Box::new(response)), &text);
+    };
+    refused(Response::new(403).with_body("who are\u{1b} you?\n\nx"), r#": "who are\u{1b} you?""#);
+    refused(Response::new(400).with_body("<html>\n<b>Bad</b>"), r#": "Bad""#);
+    refused(Response::new(505), proxy);
+    refused(Response::new(426).with_body("x"), &format!(": \"x\"{proxy}"));
+    refused(Response::new(200), " (is there a WebSocket at this URL?)");
+    refused(Response::new(302), " (no redirect is followed; Location says where to)");
     says(Client::Eof { received: 0 }, "the connection ended without a response");
     says(Client::Eof { received: 7 }, "the connection ended 7 bytes into the response's head");
     says(Client::TimedOut { received: 0 }, "no response in time");
     says(Client::TimedOut { received: 7 }, "no response in time, only 7 bytes of its head");
     says(Client::TooManyInterim, "more than 8 interim responses");
-    says(Client::Upgrade, "the 101 response lacks \"Upgrade: websocket\"");
-    says(Client::Connection, "the 101 response lacks \"Connection: Upgrade\"");
-    says(Client::Accept, "Sec-WebSocket-Accept in the 101 response does not answer the key");
-    says(Client::Body, "the 101 response announces a body");
+    let missing = |field, what| format!("{field} in the 101 response is missing, {what}");
+    says(Client::Upgrade, &missing("Upgrade", "repeated, or not \"websocket\""));
+    says(Client::Connection, &missing("Connection", "or does not list \"Upgrade\""));
+    let wrong = "repeated, or does not answer the key";
+    says(Client::Accept, &missing("Sec-WebSocket-Accept", wrong));
     says(
         Client::SubprotocolNotOffered("a".into()),
         "the server chose subprotocol \"a\", which was not offered",
@@ -265,12 +296,12 @@ fn rejected(fields: &str) -> Rejection {
 fn rejections_say_why() {
     let ours = "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    says(rejected("Host: h"), "upgrade request rejected with 426: only WebSocket is spoken here");
-    says_why(
-        rejected("a b: c"),
-        "upgrade request rejected with 400: malformed HTTP request",
-        "invalid HTTP head: a header name that is not a token (noticed at byte 26)",
-    );
+    let text = "upgrade request rejected with 426: only WebSocket is spoken here, which takes the \
+                fields Upgrade and Connection (a proxy may have dropped them)";
+    says(rejected("Host: h"), text);
+    let cause = "invalid HTTP head: white space in or behind a header name (noticed at byte 17)";
+    let text = "upgrade request rejected with 400: malformed HTTP request";
+    says_why(rejected("a b: c"), &format!("{text}: {cause}"), cause);
     says_why(
         rejected(&format!("{ours}Sec-WebSocket-Protocol: a, a")),
         "upgrade request rejected with 400: Sec-WebSocket-Protocol is invalid",
@@ -279,8 +310,24 @@ fn rejections_say_why() {
     let rejection = rejected(&format!("{ours}Sec-WebSocket-Extensions: a=b"));
     let (why, cause) =
         ("Sec-WebSocket-Extensions is invalid", "malformed list of extensions at byte 1");
-    says_why(rejection.clone(), &format!("upgrade request rejected with 400: {why}"), cause);
+    says_why(
+        rejection.clone(),
+        &format!("upgrade request rejected with 400: {why}: {cause}"),
+        cause,
+    );
     assert_eq!(rejection.response().body(), format!("{why}: {cause}\n").as_bytes());
+    // B9: nginx without `proxy_http_version 1.1`, and TLS to a port without.
+    let raw = |head: &[u8]| {
+        let mut server = ServerHandshake::new(HeadLimits::new());
+        server.receive(&mut Input::new(&mut head.to_vec())).unwrap_err()
+    };
+    let text = raw(b"GET / HTTP/1.0\r\n").to_string();
+    assert!(
+        text.ends_with("(a proxy may use 1.0; for nginx it is `proxy_http_version 1.1`)"),
+        "{text}"
+    );
+    let text = raw(b"\x16\x03\x01").to_string();
+    assert!(text.contains("the first byte is one of TLS, not of HTTP"), "{text}");
     let fields = [("a b", "c")];
     let rejection =
         fullduplex::handshake::UpgradeRequest::from_parts("GET", "/", (1, 1), fields).unwrap_err();

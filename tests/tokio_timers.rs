@@ -7,8 +7,7 @@ mod support;
 use common::{KEY, close_body, frame, frame_with, split};
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, Closed, Config, Error, Event, Role, TimeoutError,
-    handshake::{ClientHandshakeError, RejectionReason},
+    CloseCode, Closed, Config, Error, Event, Role, TimeoutError, handshake::RejectionReason,
 };
 use support::{REQUEST, Script, poll_times, quiet, watchdog};
 use tokio::{
@@ -94,9 +93,9 @@ async fn a_silent_server_ends_the_handshake_in_time() {
         let config = Config::default().handshake_timeout(Duration::from_secs(3));
         let error = fullduplex::tokio::client(ours, "ws://example.com/", config).await.unwrap_err();
         within(3.0..=3.0, start);
+        // D26: as when dialling takes too long.
+        assert!(matches!(error, Error::Timeout(TimeoutError::Handshake)), "{error:?}");
         assert!(error.is_timeout());
-        let Error::Handshake(ClientHandshakeError::TimedOut { received }) = error else { panic!() };
-        assert_eq!(received, part.len());
     }
 }
 

@@ -74,7 +74,6 @@ fn is_judged(error: &ClientHandshakeError) -> bool {
         Error::Upgrade
             | Error::Connection
             | Error::Accept
-            | Error::Body
             | Error::SubprotocolNotOffered(_)
             | Error::RepeatedSubprotocol
             | Error::NoSubprotocol
@@ -108,6 +107,5 @@ fn section_4_1(
     let chosen = head.values("Sec-WebSocket-Protocol");
     demand(chosen.len() <= 1, "§11.3.4: one subprotocol")?;
     demand(chosen.iter().all(|name| offered(name, subprotocols)), "6: subprotocol")?;
-    demand(!wanted || subprotocols.is_empty() || !chosen.is_empty(), "our own: a subprotocol")?;
-    demand(head.has_no_body(), "RFC 9110 §8.6: no body")
+    demand(!wanted || subprotocols.is_empty() || !chosen.is_empty(), "our own: a subprotocol")
 }

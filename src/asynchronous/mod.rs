@@ -56,7 +56,7 @@ mod websocket;
 
 pub use broadcast::{Broadcast, BroadcastStats, Delivery, MemberId, SlowConsumer};
 pub use halves::{Reader, ReuniteError, Writer};
-pub use upgrade::Upgrade;
+pub use upgrade::{HttpExchange, Upgrade, UpgradeOrHttp};
 pub use websocket::WebSocket;
 
 use crate::io::Io;

@@ -61,21 +61,24 @@
 mod deflate;
 mod duplex;
 mod halves;
+mod http;
 mod stream;
 mod streaming;
 mod websocket;
 
 pub use duplex::Duplex;
 pub use halves::{Reader, ReuniteError, Writer};
+pub use http::{HttpExchange, UpgradeOrHttp};
 pub use stream::{ClientStream, Plain, Timeouts};
 pub use websocket::{Upgrade, WebSocket};
 
 use crate::{
-    Config, Error, Time, TimeoutError,
+    Config, Error, Time,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::{Opening, block_on, dial_target},
+    io::{Opening, block_on, dial_share, dial_target, not_dialled},
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 use std::{
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
@@ -86,8 +89,8 @@ use stream::BlockingIo;
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. The addresses of a name are tried in order. For other
-/// settings see [`connect_with`].
+/// the URL become an `Authorization` header. The addresses of a name are tried in order, and share the
+/// time that is left: of two, the first has half of it. For other settings see [`connect_with`].
 ///
 /// # Errors
 /// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
@@ -112,13 +115,12 @@ pub fn connect_with(
     let mut last = None;
     let addresses = (url.host(), url.port()).to_socket_addrs()?.collect::<Vec<_>>();
     for (i, address) in addresses.iter().enumerate() {
-        // An address that does not answer must not use up the time of those behind it.
         let left = config.handshake_timeout.saturating_sub(start.elapsed());
-        let share = left / (addresses.len() - i) as u32;
-        if share.is_zero() {
-            return Err(TimeoutError::Handshake.into());
+        let share = dial_share(left, addresses.len() - i);
+        if left.is_zero() {
+            break;
         }
-        match TcpStream::connect_timeout(address, share) {
+        match TcpStream::connect_timeout(address, share.max(Duration::from_nanos(1))) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 let io = BlockingIo::starting(ClientStream::Tcp(stream), start);
@@ -127,11 +129,7 @@ pub fn connect_with(
             Err(error) => last = Some(error),
         }
     }
-    match last {
-        _ if start.elapsed() >= config.handshake_timeout => Err(TimeoutError::Handshake.into()),
-        Some(error) => Err(error.into()),
-        None => Err(std::io::Error::other("the host has no address").into()),
-    }
+    Err(not_dialled(last, start.elapsed() >= config.handshake_timeout))
 }
 
 /// Opens a connection, as a client, over a stream that is connected already.
@@ -180,6 +178,21 @@ pub fn upgrade<S: Read + Write + Timeouts>(
     let mut opening = Opening::new(BlockingIo::new(stream), config.into());
     let request = block_on(opening.request())?;
     Ok(Upgrade::new(opening, request))
+}
+
+/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
+/// HEAD that has nothing to do with WebSocket is given out and not refused. See [`UpgradeOrHttp`].
+///
+/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
+/// the client should be told.
+///
+/// # Errors
+/// As [`accept`].
+pub fn upgrade_or_http<S: Read + Write + Timeouts>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<UpgradeOrHttp<S>, Error> {
+    UpgradeOrHttp::read(Opening::new(BlockingIo::new(stream), config.into()))
 }
 
 /// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that

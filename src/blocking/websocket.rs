@@ -283,11 +283,13 @@ impl<S: Read + Write + Timeouts> Upgrade<S> {
         &self.request
     }
 
-    /// Opens the connection.
+    /// Opens the connection. However long you took to decide, the answer has two seconds of its own to
+    /// be written.
     ///
     /// # Errors
-    /// [`Error::Acceptance`] if the answer does not fit the request, otherwise as
-    /// [`accept`](super::accept).
+    /// [`Error::Acceptance`] if the answer does not fit the request: the client was told that the
+    /// server is at fault, with status 500. [`Error::Timeout`] if the client does not take it in time,
+    /// [`Error::Io`] if the stream failed.
     pub fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Error> {
         block_on(self.opening.accept(&self.request, acceptance)).map(WebSocket::accepted)
     }
@@ -300,10 +302,12 @@ impl<S: Read + Write + Timeouts> Upgrade<S> {
         block_on(self.opening.answer(&self.request, acceptor)).map(WebSocket::accepted)
     }
 
-    /// Turns the request down with an HTTP response of any status but 101, and ends the stream.
+    /// Turns the request down with an HTTP response of any status but 101, and ends the stream. As for
+    /// [`accept`](Self::accept), it has two seconds of its own.
     ///
     /// # Errors
-    /// [`Error::Response`] if the response cannot be used, [`Error::Io`] if the stream failed.
+    /// [`Error::Response`] if the response cannot be used, such as a 101 of another request: the client
+    /// was told that the server is at fault, with status 500. [`Error::Io`] if the stream failed.
     pub fn reject(mut self, response: &Response) -> Result<(), Error> {
         block_on(self.opening.reject(response))
     }

@@ -239,7 +239,9 @@ impl Config {
     }
 
     /// How long the opening handshake may take in an adapter; for `connect` this includes name
-    /// lookup and dialling. A server answers a slower client with 408. Default: 10 seconds.
+    /// lookup and dialling. A client fails with [`TimeoutError::Handshake`](crate::TimeoutError::Handshake). A
+    /// server answers a slower client with 408; its answer has the time that is left, and two seconds
+    /// at least. Default: 10 seconds.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self

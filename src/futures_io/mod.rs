@@ -82,6 +82,13 @@ pub type Broadcast<S, T = DefaultTimer> = asynchronous::Broadcast<FuturesIo<S, T
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S, T = DefaultTimer> = asynchronous::Upgrade<FuturesIo<S, T>>;
 
+/// What a client asked for, where plain HTTP may come on the same port: see
+/// [`asynchronous::UpgradeOrHttp`].
+pub type UpgradeOrHttp<S, T = DefaultTimer> = asynchronous::UpgradeOrHttp<FuturesIo<S, T>>;
+
+/// A request of plain HTTP that waits for its answer: see [`asynchronous::UpgradeOrHttp`].
+pub type HttpExchange<S, T = DefaultTimer> = asynchronous::HttpExchange<FuturesIo<S, T>>;
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
     /// were read behind it.
@@ -139,7 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Writer<S, T> {
 ///
 /// # Errors
 /// [`Error::Request`] before anything is sent, [`Error::Handshake`] if the server does not open
-/// the connection, also after [`Config::handshake_timeout`], [`Error::Io`] if the stream fails.
+/// the connection, [`Error::Timeout`] after [`Config::handshake_timeout`], [`Error::Io`] if the stream
+/// fails.
 ///
 /// # Cancel safety
 /// Not safe: if it is dropped, so is the stream.
@@ -192,6 +200,25 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     config: impl Into<Arc<Config>>,
 ) -> Result<Upgrade<S>, Error> {
     FuturesIo::new(stream).upgrade(config).await
+}
+
+/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
+/// HEAD that has nothing to do with WebSocket is given out and not refused. See
+/// [`UpgradeOrHttp`](asynchronous::UpgradeOrHttp).
+///
+/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
+/// the client should be told.
+///
+/// # Errors
+/// As [`accept`].
+///
+/// # Cancel safety
+/// As for [`client`].
+pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<UpgradeOrHttp<S>, Error> {
+    FuturesIo::new(stream).upgrade_or_http(config).await
 }
 
 /// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
@@ -250,6 +277,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
         let mut opening = Opening::new(self, config.into());
         let request = Box::pin(opening.request()).await?;
         Ok(Upgrade::new(opening, request))
+    }
+
+    /// As [`upgrade_or_http`](fn@upgrade_or_http).
+    ///
+    /// # Errors
+    /// As [`accept`].
+    ///
+    /// # Cancel safety
+    /// As for [`client`].
+    pub async fn upgrade_or_http(
+        self,
+        config: impl Into<Arc<Config>>,
+    ) -> Result<UpgradeOrHttp<S, T>, Error> {
+        UpgradeOrHttp::read(Opening::new(self, config.into())).await
     }
 
     /// As [`upgrade_parsed`].

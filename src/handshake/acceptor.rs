@@ -51,7 +51,8 @@ impl Acceptance {
     /// that in which they apply to sent data.
     ///
     /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on accepts it by itself,
-    /// unless it is here already: then it keeps to what is given here.
+    /// unless it is here already: then it keeps to what is given here. One that does not turn it on
+    /// fails with [`InvalidAcceptance::DeflateOff`] if it is given here.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
@@ -69,6 +70,15 @@ impl Acceptance {
         let result = add_header(&mut self.headers, name, value.as_ref());
         self.keep(result);
         self
+    }
+
+    /// For an adapter that does not compress: an error if permessage-deflate is accepted all the same.
+    #[cfg(feature = "std")]
+    pub(crate) fn without_deflate(&self) -> Result<(), InvalidAcceptance> {
+        match negotiate::has_deflate(&self.extensions) {
+            true => Err(InvalidAcceptance::DeflateOff),
+            false => Ok(()),
+        }
     }
 
     /// Keeps the first mistake.
@@ -196,6 +206,9 @@ pub enum InvalidAcceptance {
     Header(InvalidHeader),
     /// A header that is not the caller's to set.
     Reserved(String),
+    /// permessage-deflate is accepted by hand, and the adapter does not compress: the first compressed
+    /// frame would fail.
+    DeflateOff,
     /// permessage-deflate, given by hand, with parameters that a response cannot have, or that
     /// answer none of the client's offers (RFC 7692 §7.1).
     #[cfg(feature = "deflate")]
@@ -214,6 +227,7 @@ impl fmt::Display for InvalidAcceptance {
             }
             Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            Self::DeflateOff => f.write_str(negotiate::DEFLATE_OFF),
             #[cfg(feature = "deflate")]
             Self::Deflate(error) => error.fmt(f),
         }

@@ -39,7 +39,9 @@ impl BodyReader {
     /// RFC 9112 §6.3 for a final response to a GET.
     pub(super) fn new(status: u16, headers: &Headers, limit: usize) -> Self {
         let framing = match () {
-            () if matches!(status, 204 | 304) => Framing::Done { truncated: false },
+            // RFC 9110 §15.3.6: a 205 has no content either. If its framing does not say so, there is
+            // nothing to wait for all the same, because no other response follows.
+            () if matches!(status, 204 | 205 | 304) => Framing::Done { truncated: false },
             () if headers.contains("Transfer-Encoding") => {
                 let codings = headers.get_all("Transfer-Encoding").flat_map(grammar::elements);
                 match codings.last() {
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(read(&[], "hello", 4), (b"hell".into(), true, true));
         let gzip = [("Transfer-Encoding", "chunked, gzip")];
         assert_eq!(read(&gzip, "hello", 9), (b"hello".into(), false, false));
-        for status in [204, 304] {
+        for status in [204, 205, 304] {
             assert!(BodyReader::new(status, &Headers::new(), 9).read(&mut Input::new(&mut [])));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     accept::{self, ACCEPT_LEN},
-    body::{self, BodyReader},
+    body::BodyReader,
     head::{HeadError, HeadLimits, HeadReader, Kind, ResponseHead},
     headers::{Headers, Once},
     negotiate::{self, InvalidExtension},
@@ -172,9 +172,6 @@ impl ClientHandshake {
     fn check(&self, head: ResponseHead) -> Result<Response, ClientHandshakeError> {
         use ClientHandshakeError as Error;
         let headers = &head.headers;
-        if head.minor == 0 {
-            return Err(Error::Head(HeadError::Version));
-        }
         // Step 2; a value that lists more is not "websocket" either.
         match headers.once("Upgrade") {
             Once::One(upgrade) if upgrade.eq_ignore_ascii_case(b"websocket") => {}
@@ -189,14 +186,11 @@ impl ClientHandshake {
             Once::One(accept) if *accept == self.accept => {}
             _ => return Err(Error::Accept),
         }
-        // RFC 9110 §8.6, RFC 9112 §6.1: neither may be there. A length of 0 does no harm.
-        let length = headers.contains("Content-Length") && body::content_length(headers) != Some(0);
-        if length || headers.contains("Transfer-Encoding") {
-            return Err(Error::Body);
-        }
+        // RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say. That it must
+        // not have Content-Length or Transfer-Encoding is for its sender.
         let subprotocol = self.check_subprotocol(headers)?;
         // Step 5; a name decides, parameters are the extension's to judge.
-        let extensions = negotiate::parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))
+        let extensions = negotiate::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
             .map_err(Error::Extensions)?;
         let offered = |name| self.parts.extensions.iter().any(|offer| offer.name() == name);
         if let Some(unknown) = extensions.iter().find(|extension| !offered(extension.name())) {
@@ -271,8 +265,6 @@ pub enum ClientHandshakeError {
     Connection,
     /// `Sec-WebSocket-Accept` in the 101 is missing, repeated, or does not answer the key.
     Accept,
-    /// A 101 with `Transfer-Encoding`, or with a `Content-Length` other than 0.
-    Body,
     /// A 101 with a subprotocol that was not offered.
     SubprotocolNotOffered(String),
     /// A 101 with more than one `Sec-WebSocket-Protocol`.
@@ -293,7 +285,13 @@ pub enum ClientHandshakeError {
 impl fmt::Display for ClientHandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(response) => write!(f, "the server answered {response}, not 101"),
+            Self::Refused(response) => {
+                write!(f, "the server answered {response}, not 101")?;
+                if let Some(line) = response.first_line() {
+                    write!(f, ": {line:?}")?;
+                }
+                f.write_str(hint(response.status()))
+            }
             Self::Head(error) => write!(f, "no valid HTTP response: {error}"),
             Self::Eof { received: 0 } => f.write_str("the connection ended without a response"),
             Self::Eof { received } => {
@@ -304,12 +302,16 @@ impl fmt::Display for ClientHandshakeError {
                 write!(f, "no response in time, only {received} bytes of its head")
             }
             Self::TooManyInterim => write!(f, "more than {MAX_INTERIM} interim responses"),
-            Self::Upgrade => f.write_str("the 101 response lacks \"Upgrade: websocket\""),
-            Self::Connection => f.write_str("the 101 response lacks \"Connection: Upgrade\""),
-            Self::Accept => {
-                f.write_str("Sec-WebSocket-Accept in the 101 response does not answer the key")
-            }
-            Self::Body => f.write_str("the 101 response announces a body"),
+            Self::Upgrade => f.write_str(
+                "Upgrade in the 101 response is missing, repeated, or not \"websocket\"",
+            ),
+            Self::Connection => f.write_str(
+                "Connection in the 101 response is missing, or does not list \"Upgrade\"",
+            ),
+            Self::Accept => f.write_str(
+                "Sec-WebSocket-Accept in the 101 response is missing, repeated, \
+                 or does not answer the key",
+            ),
             Self::SubprotocolNotOffered(name) => {
                 write!(f, "the server chose subprotocol {name:?}, which was not offered")
             }
@@ -325,6 +327,20 @@ impl fmt::Display for ClientHandshakeError {
             }
             Self::Finished => f.write_str("the handshake is over already"),
         }
+    }
+}
+
+/// What the status of a refusal usually comes from, where it is not what it says.
+fn hint(status: u16) -> &'static str {
+    match status {
+        // Who has seen a request with HTTP/1.1 and Upgrade does not answer so.
+        426 | 505 => {
+            " (a proxy in between may not pass the upgrade on; nginx needs `proxy_http_version 1.1` \
+             and the headers Upgrade and Connection set)"
+        }
+        200..=299 => " (is there a WebSocket at this URL?)",
+        301 | 302 | 303 | 307 | 308 => " (no redirect is followed; Location says where to)",
+        _ => "",
     }
 }
 
@@ -579,18 +595,28 @@ mod tests {
         }
     }
 
-    /// RFC 9110 §8.6 and RFC 9112 §6.1, checklist 130.
+    /// A4: RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say, and what
+    /// follows are frames. Not to send these fields is the server's duty (§6.1, RFC 9110 §8.6).
     #[test]
-    fn rfc9110_8_6_a_101_has_no_body() {
+    fn rfc9112_6_3_a_101_ends_at_the_empty_line() {
         for line in [
-            "Content-Length: 1",
+            "Content-Length: 0",
+            "Content-Length: 5",
             "Content-Length: x",
-            "Transfer-Encoding: chunked",
             "Content-Length: 0\r\nContent-Length: 1",
+            "Transfer-Encoding: chunked",
             "Content-Length: 0\r\nTransfer-Encoding: x",
+            "Trailer: x\r\nTransfer-Encoding: gzip, chunked",
         ] {
-            let error = result("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
-            assert_eq!(error, Err(Error::Body), "{line}");
+            let text = answer("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+            let mut bytes = [text.as_bytes(), b"\x81\x05Hello"].concat();
+            let mut input = Input::new(&mut bytes);
+            let response = handshake(request()).receive(&mut input).unwrap().unwrap();
+            assert_eq!((response.status(), response.body()), (101, &[][..]), "{line}");
+            assert_eq!(input.as_bytes(), b"\x81\x05Hello", "{line}");
+            // And so does an interim response in front of it.
+            let text = format!("HTTP/1.1 103 \r\n{line}\r\n\r\n{}", answer("", ""));
+            assert!(receive(&mut handshake(request()), &text).unwrap().is_some(), "{line}");
         }
     }
 
@@ -638,7 +664,7 @@ mod tests {
         assert_eq!((response.body(), response.is_truncated()), (b"nope".as_slice(), false));
         assert_eq!(
             Error::Refused(response).to_string(),
-            "the server answered 403 Forbidden, not 101"
+            "the server answered 403 Forbidden, not 101: \"nope\""
         );
     }
 
@@ -709,7 +735,6 @@ mod tests {
             Upgrade,
             Connection,
             Accept,
-            Body,
             SubprotocolNotOffered,
             RepeatedSubprotocol,
             NoSubprotocol,

@@ -88,23 +88,52 @@ pub(super) struct HeadReader {
     at: At,
     /// Empty lines before the first line.
     blank_lines: usize,
-    /// Spaces in the first line.
-    spaces: usize,
-    /// Bytes of the first line after its first space and before its second.
-    target: usize,
-    first_line_done: bool,
+    first_line: FirstLine,
     headers: usize,
 }
 
-/// Where in a line the next byte stands.
+/// Where in the head the next byte stands.
 #[derive(Clone, Copy)]
 enum At {
-    Start,
-    Inside,
+    /// At the start of the first line, or of an empty line in front of it.
+    First,
+    /// In this part of the first line, behind so many bytes of it.
+    Part(Part, usize),
+    /// At the start of a field, or of the empty line that ends the head.
+    Field,
+    Name,
+    Value,
     /// Behind a CR, which has to be followed by LF.
-    Cr {
-        line_is_empty: bool,
-    },
+    Cr(Line),
+}
+
+/// What a CR ends.
+#[derive(Clone, Copy)]
+enum Line {
+    /// An empty line in front of the first line.
+    Blank,
+    /// The first line or a field.
+    Full,
+    /// The empty line that ends the head.
+    Last,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Method,
+    Target,
+    Version,
+    Status,
+    Reason,
+}
+
+/// What the first line says, as far as it was read.
+struct FirstLine {
+    /// Whether the method is HEAD, once it is read; and how many of its letters were those.
+    is_head: bool,
+    head_letters: usize,
+    version: (u8, u8),
+    status: u16,
 }
 
 /// RFC 9112 §2.2: a server SHOULD ignore at least one empty line before the request.
@@ -116,13 +145,16 @@ impl HeadReader {
             kind,
             limits,
             head: Kept::new(),
-            at: At::Start,
+            at: At::First,
             blank_lines: 0,
-            spaces: 0,
-            target: 0,
-            first_line_done: false,
+            first_line: FirstLine { is_head: false, head_letters: 0, version: (0, 0), status: 0 },
             headers: 0,
         }
+    }
+
+    /// Whether this is a HEAD request, as far as is known: no response to it has content.
+    pub(super) fn is_head(&self) -> bool {
+        self.first_line.is_head
     }
 
     /// How many bytes came so far.
@@ -151,74 +183,156 @@ impl HeadReader {
         Ok(end.is_some())
     }
 
-    /// Looks at the next byte: whether the head ends with it.
+    /// Looks at the next byte: whether the head ends with it. What is wrong is refused here, by the
+    /// first byte that decides it, because a peer that speaks another protocol may wait for us.
     fn step(&mut self, byte: u8, position: usize) -> Result<bool, HeadError> {
         kept::count(1);
+        // What most bytes of a head are.
+        match self.at {
+            At::Value if matches!(byte, b' '..=b'~' | 0x80..) => return Ok(false),
+            At::Name if grammar::is_tchar(byte) => return Ok(false),
+            _ => {}
+        }
         let invalid = |what| Err(HeadError::Invalid { what, position });
-        match (self.at, byte) {
-            (At::Cr { line_is_empty: true } | At::Start, b'\n') => {
-                self.at = At::Start;
-                if self.first_line_done {
-                    return Ok(true);
-                }
+        if position == 0 {
+            self.first_byte(byte)?;
+        }
+        self.at = match (self.at, byte) {
+            (At::Cr(Line::Last) | At::Field, b'\n') => return Ok(true),
+            (At::Cr(Line::Blank) | At::First, b'\n') => {
                 self.blank_lines += 1;
                 if self.blank_lines > MAX_BLANK_LINES {
                     return invalid("too many empty lines before the request");
                 }
+                At::First
             }
-            (At::Cr { .. } | At::Inside, b'\n') => {
-                self.at = At::Start;
-                self.first_line_done = true;
+            (At::Cr(Line::Full) | At::Value, b'\n') => At::Field,
+            (At::Cr(_), _) => return invalid("CR without LF"),
+            (At::First, b'\r') => At::Cr(Line::Blank),
+            (At::Field, b'\r') => At::Cr(Line::Last),
+            (At::Value, b'\r') => At::Cr(Line::Full),
+            (At::Name, b'\r' | b'\n') => return invalid("a line without a colon"),
+            (At::Part(part, length), b'\r' | b'\n') => {
+                self.first_line_ends(part, length, position)?;
+                if byte == b'\r' { At::Cr(Line::Full) } else { At::Field }
             }
-            (At::Cr { .. }, _) => return invalid("CR without LF"),
-            (at, b'\r') => {
-                self.at = At::Cr { line_is_empty: matches!(at, At::Start) };
+            (_, ..=0x1f | 0x7f) if byte != b'\t' => return invalid("a control byte"),
+            (At::First, _) => {
+                let part = match self.kind {
+                    Kind::Request => Part::Method,
+                    Kind::Response => Part::Version,
+                };
+                self.first_line(part, 0, byte, position)?
             }
-            (at, b'\t' | b' '..=b'~' | 0x80..) => {
-                if !self.first_line_done {
-                    self.first_line(byte, position)?;
-                } else if matches!(at, At::Start) {
-                    if matches!(byte, b' ' | b'\t') {
-                        return invalid("a line that starts with white space");
-                    }
-                    self.headers += 1;
-                    if self.headers > self.limits.headers {
-                        return Err(HeadError::TooManyHeaders { limit: self.limits.headers });
-                    }
+            (At::Part(part, length), _) => self.first_line(part, length, byte, position)?,
+            (At::Field, b' ' | b'\t') => return invalid("a line that starts with white space"),
+            (At::Field, _) => {
+                self.headers += 1;
+                if self.headers > self.limits.headers {
+                    return Err(HeadError::TooManyHeaders { limit: self.limits.headers });
                 }
-                self.at = At::Inside;
+                if !grammar::is_tchar(byte) {
+                    return invalid("a header name that is not a token");
+                }
+                At::Name
             }
-            _ => return invalid("a control byte"),
-        }
-        // A response starts with its first byte (RFC 9112 §2.2 lets only servers skip lines).
-        if self.kind == Kind::Response && position == 0 && byte != b'H' {
-            return Err(HeadError::NotHttp);
-        }
+            (At::Name, b':') => At::Value,
+            (At::Name, b' ' | b'\t') => return invalid("white space in or behind a header name"),
+            (At::Name, _) => return invalid("a header name that is not a token"),
+            (At::Value, _) => At::Value, // a tab
+        };
         Ok(false)
     }
 
-    /// Refuses what is no HTTP as early as it shows, such as TLS sent to a plain port.
-    fn first_line(&mut self, byte: u8, position: usize) -> Result<(), HeadError> {
-        match self.kind {
-            Kind::Response => match b"HTTP/".get(position) {
-                Some(&expected) if expected != byte => Err(HeadError::NotHttp),
-                _ => Ok(()),
-            },
-            Kind::Request if byte == b' ' => {
-                self.spaces += 1;
-                Ok(())
+    /// What can be said of the very first byte.
+    fn first_byte(&self, byte: u8) -> Result<(), HeadError> {
+        match (self.kind, byte) {
+            // RFC 8446 §5.1: a record of the handshake, or an alert, which a server may send.
+            (Kind::Request, 0x16) | (Kind::Response, 0x15 | 0x16) => Err(HeadError::Tls),
+            // RFC 9112 §2.2 lets only servers skip empty lines.
+            (Kind::Response, _) if byte != b'H' => Err(HeadError::NotHttp),
+            _ => Ok(()),
+        }
+    }
+
+    /// A byte of the first line, behind `length` bytes of one of its parts: where the next one is.
+    fn first_line(
+        &mut self,
+        part: Part,
+        length: usize,
+        byte: u8,
+        position: usize,
+    ) -> Result<At, HeadError> {
+        let invalid = |what| Err(HeadError::Invalid { what, position });
+        let digit = byte.is_ascii_digit();
+        match part {
+            Part::Method if byte == b' ' && length > 0 => {
+                self.first_line.is_head = length == 4 && self.first_line.head_letters == 4;
+                return Ok(At::Part(Part::Target, 0));
             }
-            Kind::Request if self.spaces == 0 && !grammar::is_tchar(byte) => {
-                Err(HeadError::NotHttp)
+            Part::Method if grammar::is_tchar(byte) => {
+                self.first_line.head_letters += usize::from(b"HEAD".get(length) == Some(&byte));
             }
-            Kind::Request if self.spaces == 1 => {
-                self.target += 1;
-                if self.target > self.limits.target {
-                    return Err(HeadError::TargetTooLong { limit: self.limits.target });
+            Part::Method => return Err(HeadError::NotHttp),
+            Part::Target if byte == b' ' && length > 0 => return Ok(At::Part(Part::Version, 0)),
+            Part::Target if matches!(byte, b' ' | b'\t') => {
+                return invalid("white space in the first line, in front of the target");
+            }
+            Part::Target if length == self.limits.target => {
+                return Err(HeadError::TargetTooLong { limit: self.limits.target });
+            }
+            Part::Target => {}
+            Part::Version => match (length, byte) {
+                (0..5, _) if b"HTTP/"[length] == byte => {}
+                (0..5, _) if self.kind == Kind::Response => return Err(HeadError::NotHttp),
+                (5, _) if digit => self.first_line.version.0 = byte - b'0',
+                (6, b'.') => {}
+                (7, _) if digit => self.first_line.version.1 = byte - b'0',
+                (8, b' ') if self.kind == Kind::Response => {
+                    if !matches!(self.first_line.version, (1, 0 | 1)) {
+                        return Err(HeadError::Version);
+                    }
+                    return Ok(At::Part(Part::Status, 0));
                 }
-                Ok(())
+                _ => return invalid("a first line without a version of HTTP in its place"),
+            },
+            Part::Status => match (length, byte) {
+                (0, b'1'..=b'9') | (1..3, b'0'..=b'9') => {
+                    self.first_line.status = self.first_line.status * 10 + u16::from(byte - b'0');
+                }
+                (3, b' ') => {
+                    self.check_switching()?;
+                    return Ok(At::Part(Part::Reason, 0));
+                }
+                _ => return invalid("a malformed status"),
+            },
+            Part::Reason => {}
+        }
+        Ok(At::Part(part, length + 1))
+    }
+
+    /// The first line ends behind `length` bytes of this part.
+    fn first_line_ends(&self, part: Part, length: usize, position: usize) -> Result<(), HeadError> {
+        match (self.kind, part) {
+            // RFC 6455 §4.2.1: 1.1 or higher, and of HTTP/1 there is no higher one.
+            (Kind::Request, Part::Version) if length == 8 => match self.first_line.version {
+                (1, 1) => Ok(()),
+                _ => Err(HeadError::Version),
+            },
+            (Kind::Response, Part::Status) if length == 3 => self.check_switching(),
+            (Kind::Response, Part::Reason) => Ok(()),
+            (Kind::Request, _) => {
+                Err(HeadError::Invalid { what: "a first line that is no request", position })
             }
-            Kind::Request => Ok(()),
+            (Kind::Response, _) => Err(HeadError::Invalid { what: "a malformed status", position }),
+        }
+    }
+
+    /// RFC 9110 §7.8: HTTP/1.0 has no Upgrade, so it cannot switch protocols.
+    fn check_switching(&self) -> Result<(), HeadError> {
+        match (self.first_line.status, self.first_line.version) {
+            (101, (1, 0)) => Err(HeadError::Version),
+            _ => Ok(()),
         }
     }
 
@@ -226,20 +340,14 @@ impl HeadReader {
     pub(super) fn into_request(self) -> Result<RequestHead, HeadError> {
         let mut fields = vec![httparse::EMPTY_HEADER; self.headers];
         let mut request = httparse::Request::new(&mut fields);
-        let parsed = request.parse(self.head.all());
-        if parsed == Err(httparse::Error::Version) && self.has_other_version() {
-            return Err(HeadError::Version);
-        }
-        match (parsed, request.method, request.path, request.version) {
-            (Ok(httparse::Status::Complete(_)), Some(method), Some(target), Some(minor)) => {
-                Ok(RequestHead {
-                    method: method.into(),
-                    target: target.into(),
-                    version: (1, minor),
-                    headers: Headers::from_parsed(request.headers),
-                })
-            }
-            (result, ..) => Err(self.parse_error(result)),
+        match (request.parse(self.head.all()), request.method, request.path) {
+            (Ok(httparse::Status::Complete(_)), Some(method), Some(target)) => Ok(RequestHead {
+                method: method.into(),
+                target: target.into(),
+                version: self.first_line.version,
+                headers: Headers::from_parsed(request.headers),
+            }),
+            _ => Err(self.malformed()),
         }
     }
 
@@ -247,34 +355,19 @@ impl HeadReader {
     pub(super) fn into_response(self) -> Result<ResponseHead, HeadError> {
         let mut fields = vec![httparse::EMPTY_HEADER; self.headers];
         let mut response = httparse::Response::new(&mut fields);
-        match (response.parse(self.head.all()), response.code, response.version) {
-            (Ok(httparse::Status::Complete(_)), Some(status @ 100..), Some(minor)) => {
-                Ok(ResponseHead { status, minor, headers: Headers::from_parsed(response.headers) })
-            }
-            (Err(httparse::Error::Version), ..) => Err(HeadError::Version),
-            (result, ..) => Err(self.parse_error(result)),
+        match response.parse(self.head.all()) {
+            Ok(httparse::Status::Complete(_)) => Ok(ResponseHead {
+                status: self.first_line.status,
+                headers: Headers::from_parsed(response.headers),
+            }),
+            _ => Err(self.malformed()),
         }
     }
 
-    /// Whether the request line is well-formed but for a version that httparse does not know.
-    fn has_other_version(&self) -> bool {
-        let lines = self.head.all().split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
-        let line = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();
-        let mut parts = line.split(|&byte| byte == b' ').skip(2);
-        let version = parts.next().unwrap_or_default();
-        parts.next().is_none()
-            && matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
-    }
-
+    /// What was read byte by byte is well-formed, save a target that may not be UTF-8.
     #[cold]
-    fn parse_error(&self, result: httparse::Result<usize>) -> HeadError {
-        let what = match result {
-            Err(httparse::Error::HeaderName) => "a header name that is not a token",
-            Err(httparse::Error::HeaderValue) => "a header value with a control byte",
-            Err(httparse::Error::Status) | Ok(_) => "a malformed status",
-            Err(_) => "a malformed first line",
-        };
-        HeadError::Invalid { what, position: self.head.len() }
+    fn malformed(&self) -> HeadError {
+        HeadError::Invalid { what: "a target that is not UTF-8", position: self.head.len() }
     }
 }
 
@@ -297,7 +390,6 @@ pub(super) struct RequestHead {
 
 pub(super) struct ResponseHead {
     pub(super) status: u16,
-    pub(super) minor: u8,
     pub(super) headers: Headers,
 }
 
@@ -322,7 +414,11 @@ pub enum HeadError {
     },
     /// The first bytes show that this is not HTTP.
     NotHttp,
-    /// A version of HTTP other than 1.0 and 1.1.
+    /// The first byte is that of a TLS record. To a server: a client took `wss://` for a port that
+    /// speaks `ws://`. To a client: the other way round.
+    Tls,
+    /// A version of HTTP that cannot be used: in a request any but 1.1; in a response any but 1.0
+    /// and 1.1, and 1.0 with status 101.
     Version,
     /// Bytes that break the grammar of RFC 9112, such as folded lines, a CR without LF, other
     /// control bytes, or a space before the colon.
@@ -341,6 +437,10 @@ impl fmt::Display for HeadError {
             Self::TooManyHeaders { limit } => write!(f, "more than {limit} header fields"),
             Self::TargetTooLong { limit } => write!(f, "target of more than {limit} bytes"),
             Self::NotHttp => f.write_str("the first bytes are not HTTP"),
+            Self::Tls => f.write_str(
+                "the first byte is one of TLS, not of HTTP: \
+                 one end speaks wss:// and the other ws://",
+            ),
             Self::Version => f.write_str("unsupported version of HTTP"),
             Self::Invalid { what, position } => {
                 write!(f, "invalid HTTP head: {what} (noticed at byte {position})")
@@ -354,7 +454,7 @@ impl core::error::Error for HeadError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
+    use alloc::{format, vec::Vec};
 
     fn read(kind: Kind, limits: HeadLimits, bytes: &[u8], step: usize) -> (HeadReader, Outcome) {
         let mut reader = HeadReader::new(kind, limits);
@@ -462,7 +562,8 @@ mod tests {
         assert_eq!(outcome, Err(HeadError::TooManyHeaders { limit: 1 }));
     }
 
-    /// RFC 9112 §2.2, checklist 136: empty lines before a request, a few of them.
+    /// RFC 9112 §2.2, checklist 136: empty lines before a request, a few of them; and none before a
+    /// response (A16).
     #[test]
     fn rfc9112_2_2_empty_lines_before_the_request() {
         for blank in ["", "\r\n", "\n", "\r\n\n\r\n\n"] {
@@ -536,32 +637,166 @@ mod tests {
             let result = request(format!("PRI * HTTP/{version}\r\n\r\n").as_bytes());
             assert_eq!(result.err(), Some(HeadError::Version), "{version}");
         }
-        assert_eq!(request(b"GET / HTTP/1.0\r\n\r\n").ok().unwrap().version, (1, 0));
+        assert_eq!(request(b"GET / HTTP/1.0\r\n\r\n").err(), Some(HeadError::Version));
     }
 
     #[test]
     fn rfc9112_4_status_lines() {
         for (line, status) in [("101 Switching Protocols", 101), ("999 ", 999), ("404", 404)] {
             let head = response(format!("HTTP/1.1 {line}\r\n\r\n").as_bytes()).ok().unwrap();
-            assert_eq!((head.status, head.minor), (status, 1), "{line}");
+            assert_eq!(head.status, status, "{line}");
         }
         for line in ["1010 x", "10 x", "099 x", "000 ", "abc", "-10 x", "", " 101"] {
             assert!(invalid(response(format!("HTTP/1.1 {line}\r\n\r\n").as_bytes())), "{line}");
         }
-        assert_eq!(response(b"HTTP/2.0 101 x\r\n\r\n").err(), Some(HeadError::Version));
+        for line in ["HTTP/2.0 101 x", "HTTP/1.2 101 x", "HTTP/1.0 101 x", "HTTP/1.0 101"] {
+            let result = response(format!("{line}\r\n\r\n").as_bytes());
+            assert_eq!(result.err(), Some(HeadError::Version), "{line}");
+        }
+        assert_eq!(response(b"HTTP/1.0 403\r\n\r\n").ok().unwrap().status, 403);
     }
 
     /// What is no HTTP at all is refused before an end of head is waited for.
     #[test]
     fn other_protocols_show_early() {
         let outcome = |kind, bytes| read(kind, HeadLimits::new(), bytes, 1).1;
-        // A TLS ClientHello on a plain port.
-        assert!(invalid(outcome(Kind::Request, b"\x16\x03\x01")));
+        // B9: TLS on a port for ws, and the alert with which a server answers HTTP on one for wss.
+        assert_eq!(outcome(Kind::Request, b"\x16"), Err(HeadError::Tls));
+        assert_eq!(outcome(Kind::Response, b"\x15"), Err(HeadError::Tls));
+        assert_eq!(outcome(Kind::Response, b"\x16"), Err(HeadError::Tls));
+        assert!(invalid(outcome(Kind::Request, b"\x15\x03\x01")));
+        assert!(invalid(outcome(Kind::Request, b"\n\x16")));
         assert!(invalid(outcome(Kind::Request, b"GET / HTTP/1.1\rX")));
         assert_eq!(outcome(Kind::Request, b"\xff"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(Kind::Request, b"\t"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(Kind::Request, b" "), Err(HeadError::NotHttp));
         assert_eq!(outcome(Kind::Response, b"SSH-2.0"), Err(HeadError::NotHttp));
         assert_eq!(outcome(Kind::Response, b"HTTQ"), Err(HeadError::NotHttp));
-        assert!(outcome(Kind::Response, b"\x15\x03\x01").is_err());
-        assert!(outcome(Kind::Response, b"\n").is_err());
+        assert_eq!(outcome(Kind::Response, b"\x14"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(Kind::Response, b"\n"), Err(HeadError::NotHttp));
+    }
+
+    /// A6: each is refused by its last byte, and not before, however it is cut: there may come no other.
+    #[test]
+    fn what_is_wrong_is_refused_by_the_byte_that_decides() {
+        let good = "GET / HTTP/1.1\r\n";
+        let requests: [&[u8]; 24] = [
+            b"SSH-2.0-OpenSSH_9.6\r",
+            b"SSH-2.0-OpenSSH_9.6\n",
+            b"HELO x\r",
+            b"HELO x\n",
+            b"GET / HTTP/1.0\r",
+            b"GET / HTTP/1.0\n",
+            b"PRI * HTTP/2.0\r",
+            b"GET / HTTP/1.0\n",
+            b"GET / F",
+            b"GET / HTTP/x",
+            b"GET / HTTP/2\r",
+            b"GET / HTTP/11",
+            b"GET / HTTP/1.10",
+            b"GET / HTTP/1.1 ",
+            b"GET / h",
+            b"GET /a b",
+            b"GET  ",
+            b"GET\t",
+            b"GET \t",
+            b"GET /\t",
+            b"GET /\0",
+            b"GET /\r",
+            b"GE(",
+            b"*1\r",
+        ];
+        let fields: [&[u8]; 12] = [
+            b" ", b"\t", b":", b"X ", b"X\t", b"X\r", b"X\n", b"X(", b"(", b"X\xc3", b"X: a\0",
+            b"X: a\rb",
+        ];
+        let fields = fields.map(|field| [good.as_bytes(), field].concat());
+        let all = requests.iter().map(|line| line.to_vec()).chain(fields);
+        refused_by_the_last_byte(Kind::Request, all);
+
+        let responses: [&[u8]; 16] = [
+            b"S",
+            b"HTTP/x",
+            b"HTTP/1x",
+            b"HTTP/1.x",
+            b"HTTP/1.11",
+            b"HTTP/1.1\r",
+            b"HTTP/2.0 ",
+            b"HTTP/1.1  ",
+            b"HTTP/1.1 0",
+            b"HTTP/1.1 1x",
+            b"HTTP/1.1 40\r",
+            b"HTTP/1.1 1010",
+            b"HTTP/1.0 101 ",
+            b"HTTP/1.0 101\r",
+            b"HTTP/1.1 101 x\0",
+            b"HTTP/1.1 101 x\r\nX ",
+        ];
+        refused_by_the_last_byte(Kind::Response, responses.iter().map(|line| line.to_vec()));
+    }
+
+    fn refused_by_the_last_byte(kind: Kind, heads: impl Iterator<Item = Vec<u8>>) {
+        for head in heads {
+            let shown = head.escape_ascii();
+            for step in [1, 2, 3, 1000] {
+                let (_, outcome) = read(kind, HeadLimits::new(), &head, step);
+                assert!(outcome.is_err(), "{shown} in steps of {step}");
+            }
+            let (reader, outcome) = read(kind, HeadLimits::new(), &head[..head.len() - 1], 1);
+            assert_eq!(outcome, Ok(None), "{shown}");
+            assert_eq!(reader.received(), head.len() - 1);
+        }
+    }
+
+    /// A5: whether a response may have content is known as soon as the method is.
+    #[test]
+    fn a_head_request_is_known_by_its_method() {
+        let is_head = |kind, bytes: &[u8]| read(kind, HeadLimits::new(), bytes, 1).0.is_head();
+        for head in ["HEAD ", "HEAD /", "HEAD / HTTP/1.0\r", "HEAD / HTTP/1.1\r\nX Y", "\nHEAD "] {
+            assert!(is_head(Kind::Request, head.as_bytes()), "{head}");
+        }
+        for other in [
+            "",
+            "\r",
+            "\n\r",
+            "XEAD ",
+            "HEXD ",
+            "HEAD",
+            "HEA ",
+            "HEADS ",
+            "head ",
+            "GET ",
+            "\r\n",
+            "GET /HEAD ",
+        ] {
+            assert!(!is_head(Kind::Request, other.as_bytes()), "{other}");
+        }
+        assert!(!is_head(Kind::Response, b"HTTP/1.1 200 HEAD"));
+    }
+
+    /// All that the reader lets pass is read by the parser too.
+    #[test]
+    fn each_byte_is_judged_as_the_parser_does() {
+        for byte in 0..=0xff {
+            for at in [
+                "G?T / HTTP/1.1",
+                "GET /? HTTP/1.1",
+                "GET / HTTP/1.1\r\nX?Y: a",
+                "GET / HTTP/1.1\r\nX: ?a",
+                "GET / HTTP/1.1\r\n?: a",
+            ] {
+                let (before, behind) = at.split_once('?').unwrap();
+                let text = [before.as_bytes(), &[byte], behind.as_bytes(), b"\r\n\r\n"].concat();
+                let (reader, outcome) = read(Kind::Request, HeadLimits::new(), &text, 1);
+                if outcome == Ok(Some(0)) && (byte.is_ascii() || before != "GET /") {
+                    assert!(reader.into_request().is_ok(), "{}", text.escape_ascii());
+                }
+            }
+            let text = [b"HTTP/1.1 200 a", &[byte][..], b"c\r\n\r\n"].concat();
+            let (reader, outcome) = read(Kind::Response, HeadLimits::new(), &text, 1);
+            if outcome == Ok(Some(0)) {
+                assert!(reader.into_response().is_ok(), "{}", text.escape_ascii());
+            }
+        }
     }
 }

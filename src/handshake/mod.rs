@@ -5,6 +5,7 @@
 //! server   ServerHandshake::receive(input) → Some(UpgradeRequest)
 //!          ─Acceptor::answer→ Acceptance ─UpgradeRequest::accept→ Response::to_bytes(): open
 //!          every failure → Rejection ─response()→ Response::to_bytes(), then close TCP (§7.2.2)
+//!          receive_any: plain HTTP → HttpRequest ─answer(Response)→ to_bytes(), then close TCP
 //! ```
 //!
 //! Nothing here owns a socket, a clock or a random generator. `receive` takes bytes off the front
@@ -43,9 +44,11 @@ mod client;
 mod grammar;
 mod head;
 mod headers;
+mod http;
 mod kept;
 mod negotiate;
 mod origin;
+mod query;
 mod rejection;
 mod request;
 mod response;
@@ -58,6 +61,7 @@ pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
 pub use headers::{Headers, InvalidHeader};
+pub use http::{AnyRequest, HttpRequest};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use kept::examined;

@@ -89,17 +89,15 @@ impl Extension {
     }
 }
 
-/// At most so many extensions are read from a list.
+/// So many extensions of a list are kept. Of a request, the rest are offers that are not taken; of a
+/// response, where each is one that holds, more are an error.
 const MAX_EXTENSIONS: usize = 32;
 
-/// At most so many parameters are read for one extension.
+/// So many parameters of an extension are kept. An offer with more is not taken.
 const MAX_PARAMS: usize = 16;
 
-/// At most so many subprotocols are read from a list.
+/// So many subprotocols are kept of a request; the rest are not taken.
 const MAX_SUBPROTOCOLS: usize = 64;
-
-/// RFC 9110 §5.6.1.2: "a reasonable number of empty list elements".
-const MAX_EMPTY: usize = 16;
 
 fn check_token(text: &str) -> Result<(), InvalidExtension> {
     match grammar::is_token(text.as_bytes()) {
@@ -108,42 +106,76 @@ fn check_token(text: &str) -> Result<(), InvalidExtension> {
     }
 }
 
-/// Reads all lines of `Sec-WebSocket-Extensions`; several are one joined list (§9.1). Without a
-/// line the list is empty; lines without an element break the grammar.
-pub(super) fn parse_extensions<'a>(
+/// Reads all lines of `Sec-WebSocket-Extensions` in a request; several are one joined list (§9.1).
+/// Without a line the list is empty; lines without an element break the grammar.
+///
+/// A server may decline any offer (§9.1), so those beyond a bound, and those with too many
+/// parameters, are read and left out.
+pub(super) fn parse_offers<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension>, InvalidExtension> {
+    parse_extensions(lines, |list, extension| {
+        if let (Ok(extension), true) = (extension, list.len() < MAX_EXTENSIONS) {
+            list.push(extension);
+        }
+        Ok(())
+    })
+}
+
+/// As [`parse_offers`], in a response, whose extensions hold: there are no more than can be kept.
+pub(super) fn parse_accepted<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<Extension>, InvalidExtension> {
+    parse_extensions(lines, |list, extension| {
+        if list.len() == MAX_EXTENSIONS {
+            return Err(InvalidExtension::TooMany);
+        }
+        list.push(extension?);
+        Ok(())
+    })
+}
+
+fn parse_extensions<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    mut keep: impl FnMut(
+        &mut Vec<Extension>,
+        Result<Extension, InvalidExtension>,
+    ) -> Result<(), InvalidExtension>,
+) -> Result<Vec<Extension>, InvalidExtension> {
     let mut list = Vec::new();
-    let mut empty = 0;
-    let mut any_line = false;
+    let (mut any_line, mut any) = (false, false);
     for line in lines {
         any_line = true;
-        Cursor::new(line).extensions(&mut list, &mut empty)?;
+        Cursor::new(line).extensions(|extension| {
+            any = true;
+            keep(&mut list, extension)
+        })?;
     }
-    if any_line && list.is_empty() {
+    if any_line && !any {
         return Err(InvalidExtension::Empty);
     }
     Ok(list)
 }
 
 /// Reads all lines of `Sec-WebSocket-Protocol` in a request; several are one joined list
-/// (§11.3.4).
+/// (§11.3.4). Names beyond a bound are looked at and left out: a server may choose none of them.
 pub(super) fn parse_subprotocols<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<String>, InvalidSubprotocol> {
     let mut list: Vec<String> = Vec::new();
-    let mut empty = 0;
     let mut any_line = false;
+    // Empty elements cost no more than the bytes that they are, which the head's limit bounds
+    // (RFC 9110 §5.6.1.2).
     for element in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(grammar::trim) {
         any_line = true;
         if element.is_empty() {
-            empty += 1;
-            if empty > MAX_EMPTY {
-                return Err(InvalidSubprotocol::TooMany);
-            }
             continue;
         }
-        add_subprotocol(&mut list, element)?;
+        if list.len() == MAX_SUBPROTOCOLS {
+            check_subprotocol(element)?;
+        } else {
+            add_subprotocol(&mut list, element)?;
+        }
     }
     if any_line && list.is_empty() {
         return Err(InvalidSubprotocol::Empty);
@@ -156,10 +188,7 @@ pub(super) fn add_subprotocol(
     list: &mut Vec<String>,
     name: &[u8],
 ) -> Result<(), InvalidSubprotocol> {
-    let text = || str::from_utf8(name).ok().filter(|_| grammar::is_token(name));
-    let Some(name) = text() else {
-        return Err(InvalidSubprotocol::NotToken(String::from_utf8_lossy(name).into_owned()));
-    };
+    let name = check_subprotocol(name)?;
     if list.len() == MAX_SUBPROTOCOLS {
         return Err(InvalidSubprotocol::TooMany);
     }
@@ -170,6 +199,21 @@ pub(super) fn add_subprotocol(
     list.push(name.to_string());
     Ok(())
 }
+
+fn check_subprotocol(name: &[u8]) -> Result<&str, InvalidSubprotocol> {
+    let text = str::from_utf8(name).ok().filter(|_| grammar::is_token(name));
+    text.ok_or_else(|| InvalidSubprotocol::NotToken(String::from_utf8_lossy(name).into_owned()))
+}
+
+/// Whether permessage-deflate (RFC 7692) is among them.
+#[cfg(feature = "std")]
+pub(super) fn has_deflate(extensions: &[Extension]) -> bool {
+    extensions.iter().any(|extension| extension.name() == "permessage-deflate")
+}
+
+/// What an error says of permessage-deflate where nobody would compress.
+pub(super) const DEFLATE_OFF: &str = "permessage-deflate is given by hand, but not turned on: \
+    set Config::deflate (feature `deflate`), which negotiates it by itself";
 
 /// The extensions as one line.
 pub(super) fn join(extensions: &[Extension]) -> String {
@@ -199,11 +243,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `1#extension`: appends what the line holds to `list`.
+    /// `1#extension`: gives what the line holds to `keep`. Empty elements cost no more than the
+    /// bytes that they are, which the head's limit bounds (RFC 9110 §5.6.1.2).
     fn extensions(
         &mut self,
-        list: &mut Vec<Extension>,
-        empty: &mut usize,
+        mut keep: impl FnMut(Result<Extension, InvalidExtension>) -> Result<(), InvalidExtension>,
     ) -> Result<(), InvalidExtension> {
         loop {
             self.skip_blanks();
@@ -211,16 +255,13 @@ impl<'a> Cursor<'a> {
                 return Ok(());
             }
             if self.eat(b',') {
-                *empty += 1;
-                if *empty > MAX_EMPTY {
-                    return Err(InvalidExtension::TooMany);
-                }
                 continue;
             }
-            if list.len() == MAX_EXTENSIONS {
-                return Err(InvalidExtension::TooMany);
-            }
-            list.push(self.extension()?);
+            let extension = match self.extension() {
+                Err(error @ InvalidExtension::Syntax { .. }) => return Err(error),
+                extension => extension,
+            };
+            keep(extension)?;
             self.skip_blanks();
             if !self.eat(b',') && self.peek().is_some() {
                 return Err(self.syntax());
@@ -228,17 +269,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `token *( ";" token [ "=" (token | quoted-string) ] )`
+    /// `token *( ";" token [ "=" (token | quoted-string) ] )`: all of it is read also where it has too
+    /// many parameters.
     fn extension(&mut self) -> Result<Extension, InvalidExtension> {
         let name = self.token()?;
         let mut params = Vec::new();
+        let mut too_many = false;
         loop {
             self.skip_blanks();
             if !self.eat(b';') {
-                return Ok(Extension { name, params });
-            }
-            if params.len() == MAX_PARAMS {
-                return Err(InvalidExtension::TooManyParams);
+                break;
             }
             self.skip_blanks();
             let name = self.token()?;
@@ -249,8 +289,13 @@ impl<'a> Cursor<'a> {
             } else {
                 None
             };
-            params.push((name, value));
+            if params.len() == MAX_PARAMS {
+                too_many = true;
+            } else {
+                params.push((name, value));
+            }
         }
+        if too_many { Err(InvalidExtension::TooManyParams) } else { Ok(Extension { name, params }) }
     }
 
     fn token(&mut self) -> Result<String, InvalidExtension> {
@@ -351,7 +396,7 @@ pub enum InvalidExtension {
     NotToken(String),
     /// A header without any extension in it.
     Empty,
-    /// More than 32 extensions, or a flood of empty list elements.
+    /// More than 32 extensions in a response.
     TooMany,
     /// More than 16 parameters of one extension.
     TooManyParams,
@@ -363,7 +408,7 @@ impl fmt::Display for InvalidExtension {
             Self::Syntax { at } => write!(f, "malformed list of extensions at byte {at}"),
             Self::NotToken(text) => write!(f, "{text:?} is not a token"),
             Self::Empty => f.write_str("empty list of extensions"),
-            Self::TooMany => write!(f, "more than {MAX_EXTENSIONS} extensions or empty elements"),
+            Self::TooMany => write!(f, "more than {MAX_EXTENSIONS} extensions"),
             Self::TooManyParams => {
                 write!(f, "more than {MAX_PARAMS} parameters of one extension")
             }
@@ -383,7 +428,7 @@ pub enum InvalidSubprotocol {
     Repeated(String),
     /// A header without any subprotocol in it.
     Empty,
-    /// More than 64 subprotocols, or a flood of empty list elements.
+    /// More than 64 subprotocols, of your own.
     TooMany,
 }
 
@@ -394,7 +439,7 @@ impl fmt::Display for InvalidSubprotocol {
             Self::Repeated(name) => write!(f, "subprotocol {name:?} is offered twice"),
             Self::Empty => f.write_str("empty list of subprotocols"),
             Self::TooMany => {
-                write!(f, "more than {MAX_SUBPROTOCOLS} subprotocols or empty elements")
+                write!(f, "more than {MAX_SUBPROTOCOLS} subprotocols")
             }
         }
     }
@@ -408,7 +453,7 @@ mod tests {
     use alloc::{format, vec};
 
     fn extensions(line: &str) -> Result<Vec<Extension>, InvalidExtension> {
-        parse_extensions([line.as_bytes()].into_iter())
+        parse_offers([line.as_bytes()].into_iter())
     }
 
     fn subprotocols(line: &str) -> Result<Vec<String>, InvalidSubprotocol> {
@@ -493,11 +538,11 @@ mod tests {
     /// §9.1 and §11.3.2 with erratum 3433, checklist 36 and 93: split and joined lines are equal.
     #[test]
     fn section_9_1_split_lines_are_one_list() {
-        let split = parse_extensions([b"foo".as_slice(), b"bar; baz=2"].into_iter());
+        let split = parse_offers([b"foo".as_slice(), b"bar; baz=2"].into_iter());
         assert_eq!(split, extensions("foo, bar; baz=2"));
-        let split = parse_extensions([b"".as_slice(), b"foo", b", "].into_iter());
+        let split = parse_offers([b"".as_slice(), b"foo", b", "].into_iter());
         assert_eq!(split, extensions("foo"));
-        assert_eq!(parse_extensions(core::iter::empty()), Ok(vec![]));
+        assert_eq!(parse_offers(core::iter::empty()), Ok(vec![]));
         let split = parse_subprotocols([b"a, b".as_slice(), b"c"].into_iter());
         assert_eq!(split, subprotocols("a,b,c"));
     }
@@ -536,18 +581,37 @@ mod tests {
     #[test]
     fn lists_are_bounded_and_the_bounds_are_exact() {
         let names = |count: usize| (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>();
-        assert_eq!(subprotocols(&names(64).join(",")).unwrap().len(), 64);
-        assert_eq!(subprotocols(&names(65).join(",")), Err(InvalidSubprotocol::TooMany));
-        assert_eq!(extensions(&names(32).join(",")).unwrap().len(), 32);
-        assert_eq!(extensions(&names(33).join(",")), Err(InvalidExtension::TooMany));
-        assert!(extensions(&format!("a;{}", names(16).join(";"))).is_ok());
+        let accepted = |line: &str| parse_accepted([line.as_bytes()].into_iter());
+        // A8: what may be declined is declined, and no more; its grammar is still looked at.
+        for count in [64, 65, 1000] {
+            assert_eq!(subprotocols(&names(count).join(",")).unwrap(), names(count)[..64]);
+        }
+        let long = names(65).join(",");
+        assert_eq!(subprotocols(&(long.clone() + ", n0")).unwrap().len(), 64);
+        assert_eq!(subprotocols(&(long + ",a b")), Err(InvalidSubprotocol::NotToken("a b".into())));
+        for count in [32, 33, 500] {
+            let line = names(count).join(",");
+            assert_eq!(join(&extensions(&line).unwrap()), names(32).join(", "));
+            assert!(matches!(extensions(&(line + ", a;")), Err(InvalidExtension::Syntax { .. })));
+        }
+        assert_eq!(extensions(&format!("a;{}", names(16).join(";"))).unwrap().len(), 1);
         let long = format!("a;{}", names(17).join(";"));
-        assert_eq!(extensions(&long), Err(InvalidExtension::TooManyParams));
-        assert!(extensions(&format!("{}a", ",".repeat(16))).is_ok());
-        assert_eq!(extensions(&",".repeat(17)), Err(InvalidExtension::TooMany));
-        assert_eq!(subprotocols(&format!("{}a", ",".repeat(16))).unwrap(), ["a"]);
-        assert_eq!(subprotocols(&format!("{}a", ",".repeat(17))), Err(InvalidSubprotocol::TooMany));
-        assert_eq!(subprotocols(&",".repeat(8192)), Err(InvalidSubprotocol::TooMany));
+        assert_eq!(join(&extensions(&format!("{long}, b, {long}, c; d")).unwrap()), "b, c; d");
+        assert_eq!(extensions(&long).unwrap(), []);
+        assert!(matches!(extensions(&(long.clone() + ";")), Err(InvalidExtension::Syntax { .. })));
+        for count in [16, 17, 8000] {
+            let empty = ",".repeat(count);
+            assert_eq!(join(&extensions(&format!("{empty}a")).unwrap()), "a");
+            assert_eq!(extensions(&empty), Err(InvalidExtension::Empty));
+            assert_eq!(subprotocols(&format!("{empty}a")).unwrap(), ["a"]);
+            assert_eq!(subprotocols(&empty), Err(InvalidSubprotocol::Empty));
+        }
+        // What a server has chosen holds, so it cannot be passed over.
+        assert_eq!(accepted(&names(32).join(",")).unwrap().len(), 32);
+        assert_eq!(accepted(&names(33).join(",")), Err(InvalidExtension::TooMany));
+        assert_eq!(accepted(&long), Err(InvalidExtension::TooManyParams));
+        let mut own = names(64);
+        assert_eq!(add_subprotocol(&mut own, b"other"), Err(InvalidSubprotocol::TooMany));
         let full = (0..16).try_fold(Extension::new("a").unwrap(), |e, _| e.param("b", None));
         assert_eq!(full.unwrap().param("b", None), Err(InvalidExtension::TooManyParams));
     }
@@ -580,14 +644,13 @@ mod tests {
                 for end in ["", "\"", "x", "@"] {
                     let line = format!("{start}{}{end}", piece.repeat(8192 / piece.len()));
                     let mut cursor = Cursor::new(line.as_bytes());
-                    let mut list = Vec::new();
-                    let _ = cursor.extensions(&mut list, &mut 0);
-                    assert!(list.len() <= MAX_EXTENSIONS);
+                    let _ = cursor.extensions(|_| Ok(()));
                     let steps = cursor.steps;
                     assert!(
-                        (1..=4 * line.len() + 16).contains(&steps),
+                        (1..=5 * line.len() + 16).contains(&steps),
                         "{steps} steps: {start}{piece}…{end}"
                     );
+                    assert!(extensions(&line).map_or(0, |list| list.len()) <= MAX_EXTENSIONS);
                     let _ = subprotocols(&line);
                 }
             }

@@ -62,7 +62,8 @@ impl OriginPolicy {
     ///
     /// # Errors
     /// [`InvalidOrigin`] for one that is not `scheme://host[:port]`. `null` is refused, for every
-    /// page can make its origin `null`; so are wildcards.
+    /// page can make its origin `null`; so are wildcards; and so are `ws` and `wss`, because an origin
+    /// is that of the page, `http` or `https`, and not the address that it connects to.
     pub fn list<I>(origins: I) -> Result<Self, InvalidOrigin>
     where
         I: IntoIterator,
@@ -70,8 +71,9 @@ impl OriginPolicy {
     {
         let parse = |text: I::Item| {
             let text = text.as_ref();
-            // A "*" would be taken literally, and match nothing.
-            let origin = Origin::parse(text).filter(|origin| !origin.host.contains('*'));
+            // A "*" would be taken literally and match nothing, and no page has come by ws or wss.
+            let origin = Origin::parse(text)
+                .filter(|origin| !origin.host.contains('*') && !origin.is_websocket());
             origin.ok_or_else(|| InvalidOrigin(text.to_string()))
         };
         let origins: Result<_, _> = origins.into_iter().map(parse).collect();
@@ -132,6 +134,10 @@ impl Origin {
         let port = port.or(default_port(&scheme));
         Some(Self { scheme, host, port })
     }
+
+    fn is_websocket(&self) -> bool {
+        matches!(self.scheme.as_str(), "ws" | "wss")
+    }
 }
 
 /// The default port of a scheme in lower case.
@@ -149,6 +155,13 @@ pub struct InvalidOrigin(pub String);
 
 impl fmt::Display for InvalidOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if Origin::parse(&self.0).is_some_and(|origin| origin.is_websocket()) {
+            return write!(
+                f,
+                "{:?} is not an origin: that is where the page comes from, so http or https",
+                self.0
+            );
+        }
         write!(f, "{:?} is not an origin, which is scheme://host or scheme://host:port", self.0)
     }
 }
@@ -207,9 +220,18 @@ mod tests {
         for origin in bad {
             assert!(!policy.permits(Some(origin), "example.com"), "{origin}");
         }
-        for wrong in
-            ["null", "example.com", "*", "https://*.example.com", "https://a/b", "ht_tp://a", ""]
-        {
+        for wrong in [
+            "null",
+            "example.com",
+            "*",
+            "https://*.example.com",
+            "https://a/b",
+            "ht_tp://a",
+            "",
+            // D28: the address of the WebSocket, for that of the page.
+            "wss://example.com",
+            "WS://example.com:80",
+        ] {
             assert_eq!(OriginPolicy::list([wrong]), Err(InvalidOrigin(wrong.to_string())));
         }
         for origin in [None, Some("null"), Some("https://anything")] {

@@ -27,11 +27,15 @@ use core::fmt;
 pub struct Rejection {
     reason: RejectionReason,
     detail: Detail,
+    /// Whether it answers a HEAD request.
+    answers_head: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Detail {
     None,
+    /// Another method, where plain HTTP is served too.
+    PlainToo,
     Head(HeadError),
     Header(InvalidHeader),
     Subprotocol(InvalidSubprotocol),
@@ -41,7 +45,23 @@ enum Detail {
 impl Rejection {
     #[cold]
     pub(super) fn new(reason: RejectionReason) -> Self {
-        Self { reason, detail: Detail::None }
+        Self::with(reason, Detail::None)
+    }
+
+    #[cold]
+    fn with(reason: RejectionReason, detail: Detail) -> Self {
+        Self { reason, detail, answers_head: false }
+    }
+
+    /// A method that is not allowed; `plain` says that HEAD is.
+    pub(super) fn method(plain: bool) -> Self {
+        let detail = if plain { Detail::PlainToo } else { Detail::None };
+        Self::with(RejectionReason::Method, detail)
+    }
+
+    /// As the answer to a HEAD request, if it is one.
+    pub(super) fn answering_head(self, is_head: bool) -> Self {
+        Self { answers_head: is_head, ..self }
     }
 
     /// Why.
@@ -56,38 +76,54 @@ impl Rejection {
     }
 
     /// The response to send: the status of [`RejectionReason::status`], the headers that HTTP
-    /// demands with it, and a line of text that says why.
+    /// demands with it, and a line of text that says why, unless the request was a HEAD
+    /// (RFC 9110 §9.3.2).
     pub fn response(&self) -> Response {
         let response = Response::new(self.reason.status())
             .with_header("Content-Type", "text/plain; charset=utf-8");
         // RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4.
-        let response = match self.reason.status() {
-            405 => response.with_header("Allow", "GET"),
-            426 => response
+        let response = match (self.reason.status(), &self.detail) {
+            (405, Detail::PlainToo) => response.with_header("Allow", "GET, HEAD"),
+            (405, _) => response.with_header("Allow", "GET"),
+            (426, _) => response
                 .with_header("Upgrade", "websocket")
                 .with_header("Sec-WebSocket-Version", "13"),
             _ => response,
         };
-        let why = self.reason;
-        response.with_body(match &self.detail {
-            Detail::Head(detail) => format!("{why}: {detail}\n"),
-            Detail::Extension(detail) => format!("{why}: {detail}\n"),
-            // Nothing that the client sent is echoed.
-            Detail::None | Detail::Header(_) | Detail::Subprotocol(_) => format!("{why}\n"),
-        })
+        response.with_body(format!("{}\n", self.why())).answering_head(self.answers_head)
+    }
+
+    fn why(&self) -> Why<'_> {
+        Why(self)
+    }
+}
+
+/// Nothing that the client sent is repeated: not to it, and not into logs.
+struct Why<'a>(&'a Rejection);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rejection { reason, detail, .. } = self.0;
+        reason.fmt(f)?;
+        match detail {
+            Detail::None | Detail::PlainToo | Detail::Header(_) | Detail::Subprotocol(_) => Ok(()),
+            Detail::Head(HeadError::Version) => Ok(()), // the reason says all of it
+            Detail::Head(detail) => write!(f, ": {detail}"),
+            Detail::Extension(detail) => write!(f, ": {detail}"),
+        }
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "upgrade request rejected with {}: {}", self.reason.status(), self.reason)
+        write!(f, "upgrade request rejected with {}: {}", self.reason.status(), self.why())
     }
 }
 
 impl core::error::Error for Rejection {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match &self.detail {
-            Detail::None => None,
+            Detail::None | Detail::PlainToo => None,
             Detail::Head(error) => Some(error),
             Detail::Header(error) => Some(error),
             Detail::Subprotocol(error) => Some(error),
@@ -103,27 +139,29 @@ impl From<HeadError> for Rejection {
             HeadError::TooManyHeaders { .. } => RejectionReason::TooManyHeaders,
             HeadError::TargetTooLong { .. } => RejectionReason::TargetTooLong,
             HeadError::Version => RejectionReason::HttpVersion,
-            HeadError::NotHttp | HeadError::Invalid { .. } => RejectionReason::Malformed,
+            HeadError::NotHttp | HeadError::Tls | HeadError::Invalid { .. } => {
+                RejectionReason::Malformed
+            }
         };
-        Self { reason, detail: Detail::Head(error) }
+        Self::with(reason, Detail::Head(error))
     }
 }
 
 impl From<InvalidHeader> for Rejection {
     fn from(error: InvalidHeader) -> Self {
-        Self { reason: RejectionReason::Malformed, detail: Detail::Header(error) }
+        Self::with(RejectionReason::Malformed, Detail::Header(error))
     }
 }
 
 impl From<InvalidSubprotocol> for Rejection {
     fn from(error: InvalidSubprotocol) -> Self {
-        Self { reason: RejectionReason::Subprotocols, detail: Detail::Subprotocol(error) }
+        Self::with(RejectionReason::Subprotocols, Detail::Subprotocol(error))
     }
 }
 
 impl From<InvalidExtension> for Rejection {
     fn from(error: InvalidExtension) -> Self {
-        Self { reason: RejectionReason::Extensions, detail: Detail::Extension(error) }
+        Self::with(RejectionReason::Extensions, Detail::Extension(error))
     }
 }
 
@@ -174,9 +212,9 @@ reasons! {
     RepeatedVersion = 400 "Sec-WebSocket-Version is repeated";
     /// 400: `Origin` is repeated or not ASCII.
     InvalidOrigin = 400 "Origin is repeated or invalid";
-    /// 400: `Sec-WebSocket-Protocol` is malformed or too long.
+    /// 400: `Sec-WebSocket-Protocol` is malformed, or names one twice.
     Subprotocols = 400 "Sec-WebSocket-Protocol is invalid";
-    /// 400: `Sec-WebSocket-Extensions` is malformed or too long (§9.1).
+    /// 400: `Sec-WebSocket-Extensions` is malformed (§9.1).
     Extensions = 400 "Sec-WebSocket-Extensions is invalid";
     /// 400: none of the server's subprotocols was offered, and one is required.
     NoSubprotocol = 400 "none of the subprotocols is supported";
@@ -186,14 +224,16 @@ reasons! {
     Finished = 400 "the handshake is over";
     /// 403: the `Origin` is not wanted (§4.2.2, §10.2).
     Origin = 403 "origin not allowed";
-    /// 405: not a GET (§4.2.1).
+    /// 405: not a GET (§4.2.1), nor a HEAD where
+    /// [plain HTTP](super::ServerHandshake::receive_any) is served.
     Method = 405 "the method has to be GET";
     /// 408: the request took too long.
     TimedOut = 408 "the request took too long";
     /// 414: the target is longer than [`HeadLimits::max_target`](super::HeadLimits::max_target).
     TargetTooLong = 414 "request target too long";
     /// 426: no `Upgrade: websocket`, or no token `Upgrade` in `Connection` (§4.2.1).
-    NotUpgrade = 426 "only WebSocket is spoken here";
+    NotUpgrade = 426 "only WebSocket is spoken here, which takes the fields Upgrade and Connection \
+        (a proxy may have dropped them)";
     /// 426: `Sec-WebSocket-Version` is missing or not 13 (§4.2.2, §4.4).
     Version = 426 "only version 13 of WebSocket is spoken here";
     /// 431: the head is larger than [`HeadLimits::max_size`](super::HeadLimits::max_size).
@@ -201,7 +241,8 @@ reasons! {
     /// 431: more fields than [`HeadLimits::max_headers`](super::HeadLimits::max_headers).
     TooManyHeaders = 431 "too many header fields";
     /// 505: a version of HTTP other than 1.1 (§4.2.1).
-    HttpVersion = 505 "the version of HTTP has to be 1.1";
+    HttpVersion = 505 "the version of HTTP has to be 1.1 (a proxy may use 1.0; \
+        for nginx it is `proxy_http_version 1.1`)";
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ use core::{convert::Infallible, fmt};
 /// # Ok::<(), fullduplex::handshake::InvalidRequest>(())
 /// ```
 ///
-/// A user name and password in the URL become `Authorization: Basic`, unless that header is given.
+/// A user name and password in the URL become `Authorization: Basic`, unless that header is given
+/// or both are empty.
 /// `Debug` hides both, and other credentials.
 #[derive(Clone)]
 pub struct Request {
@@ -105,7 +106,8 @@ impl Request {
     /// Offers an extension (§9.1), the most wanted one first. Who offers one has to speak it.
     ///
     /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on adds its own offers
-    /// of that, unless there is one: then it keeps to what is given here.
+    /// of that, unless there is one: then it keeps to what is given here. One that does not turn it on
+    /// fails with [`InvalidRequest::DeflateOff`] if it is given here.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
@@ -115,6 +117,15 @@ impl Request {
     /// The extensions that are offered so far.
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
+    }
+
+    /// For an adapter that does not compress: an error if permessage-deflate is offered all the same.
+    #[cfg(feature = "std")]
+    pub(crate) fn without_deflate(&self) -> Result<(), InvalidRequest> {
+        match negotiate::has_deflate(&self.extensions) {
+            true => Err(InvalidRequest::DeflateOff),
+            false => Ok(()),
+        }
     }
 
     /// Where to connect to.
@@ -144,8 +155,11 @@ impl Request {
         }
         if let (Some(name), false) = (url.username(), self.headers.contains("Authorization")) {
             let password = url.password().unwrap_or_default();
-            let basic = STANDARD.encode(format!("{name}:{password}"));
-            line("Authorization", format!("Basic {basic}").as_bytes());
+            // `ws://@h/` and `ws://:@h/` name nobody, to browsers either.
+            if !(name.is_empty() && password.is_empty()) {
+                let basic = STANDARD.encode(format!("{name}:{password}"));
+                line("Authorization", format!("Basic {basic}").as_bytes());
+            }
         }
         self.headers.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
@@ -224,6 +238,9 @@ pub enum InvalidRequest {
     Repeated(String),
     /// A subprotocol that cannot be offered.
     Subprotocol(InvalidSubprotocol),
+    /// permessage-deflate is offered by hand, and the adapter does not compress: the first compressed
+    /// frame would fail.
+    DeflateOff,
 }
 
 impl fmt::Display for InvalidRequest {
@@ -234,6 +251,7 @@ impl fmt::Display for InvalidRequest {
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
             Self::Repeated(name) => write!(f, "header {name:?} is given twice"),
             Self::Subprotocol(error) => error.fmt(f),
+            Self::DeflateOff => f.write_str(negotiate::DEFLATE_OFF),
         }
     }
 }
@@ -244,7 +262,7 @@ impl core::error::Error for InvalidRequest {
             Self::Url(error) => Some(error),
             Self::Header(error) => Some(error),
             Self::Subprotocol(error) => Some(error),
-            Self::Reserved(_) | Self::Repeated(_) => None,
+            Self::Reserved(_) | Self::Repeated(_) | Self::DeflateOff => None,
         }
     }
 }
@@ -307,6 +325,12 @@ mod tests {
         assert!(basic.contains(line), "{basic}");
         assert!(basic.contains("\r\nHost: h\r\n") && basic.starts_with("GET / "));
         assert!(text(Request::new("ws://u@h/")).unwrap().contains("Authorization: Basic dTo=\r\n"));
+        // D13: nobody is no credential; a password alone is one.
+        for nobody in ["ws://@h/", "ws://:@h/", "ws://h/"] {
+            assert!(!text(Request::new(nobody)).unwrap().contains("Authorization"), "{nobody}");
+        }
+        let password = text(Request::new("ws://:x@h/")).unwrap();
+        assert!(password.contains("\r\nAuthorization: Basic Ong=\r\n"), "{password}");
         let bearer = Request::new("ws://a:b@h/").header("authorization", "Bearer x");
         let bearer = text(bearer).unwrap();
         assert!(bearer.contains("\r\nauthorization: Bearer x\r\n") && !bearer.contains("Basic"));

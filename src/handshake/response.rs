@@ -45,6 +45,8 @@ pub struct Response {
     headers: Headers,
     pub(super) body: Vec<u8>,
     pub(super) truncated: bool,
+    /// Whether it answers a HEAD request: its content is announced and not sent.
+    answers_head: bool,
     subprotocol: Option<String>,
     extensions: Vec<Extension>,
     error: Option<InvalidResponse>,
@@ -73,18 +75,24 @@ impl Response {
             headers,
             body: Vec::new(),
             truncated: false,
+            answers_head: false,
             subprotocol: None,
             extensions: Vec::new(),
             error: None,
         }
     }
 
-    /// Adds a header. `Connection`, `Content-Length` and the like are written by
-    /// [`to_bytes`](Self::to_bytes) and cannot be given.
+    /// Adds a header. Those of the handshake and of HTTP's framing cannot be given, since they are
+    /// written by the library: `Connection`, `Content-Length`, `Transfer-Encoding`, `Host`,
+    /// `Sec-WebSocket-*` and the like. `Upgrade` and `Sec-WebSocket-Version` can, for a 426, but not
+    /// with a 101.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let ours = grammar::is_reserved(name)
-            && !["Upgrade", "Sec-WebSocket-Version"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        // RFC 9110 §15.5.22: a 426 has to have Upgrade; RFC 6455 §4.4: and the version.
+        let of_426 = ["Upgrade", "Sec-WebSocket-Version"]
+            .iter()
+            .any(|of_426| self.status != 101 && name.eq_ignore_ascii_case(of_426));
+        let ours = grammar::is_reserved(name) && !of_426;
         let result = match ours {
             true => Err(InvalidResponse::Reserved(name.to_string())),
             false => self.headers.append(name, value).map_err(InvalidResponse::Header),
@@ -95,11 +103,16 @@ impl Response {
         self
     }
 
-    /// Sets the body.
+    /// Sets the body. Responses of some statuses have none: 101, 204, 205 and 304.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// As the answer to a HEAD request, if it is one (RFC 9110 §9.3.2).
+    pub(super) fn answering_head(self, is_head: bool) -> Self {
+        Self { answers_head: is_head, ..self }
     }
 
     /// The status code, from 100 to 999.
@@ -123,6 +136,50 @@ impl Response {
         self.truncated
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn answers_head(&self) -> bool {
+        self.answers_head
+    }
+
+    /// What a client is told when its server has given an answer that cannot be sent.
+    #[cfg(feature = "std")]
+    pub(crate) fn internal_error(to_head: bool) -> Self {
+        Self::new(500)
+            .with_header("Content-Type", "text/plain; charset=utf-8")
+            .with_body("the server has made a mistake in its answer\n")
+            .answering_head(to_head)
+    }
+
+    /// The first line of text in the body, for the message of an error: without tags if it is a page,
+    /// and cut to a hundred characters.
+    pub(super) fn first_line(&self) -> Option<String> {
+        const MOST: usize = 100;
+        if self.headers.contains("Content-Encoding") {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(4096)]);
+        let is_page = text.trim_start().starts_with('<');
+        let (mut line, mut in_tag) = (String::new(), false);
+        for c in text.chars() {
+            match c {
+                '>' if in_tag => in_tag = false,
+                _ if in_tag => {}
+                '\r' | '\n' | '<' if c != '<' || is_page => {
+                    in_tag = c == '<';
+                    if !line.trim().is_empty() {
+                        break;
+                    }
+                    line.clear();
+                }
+                c => line.push(c),
+            }
+        }
+        let line = line.trim();
+        let end = line.char_indices().nth(MOST).map_or(line.len(), |(end, _)| end);
+        let dots = if end < line.len() { "…" } else { "" };
+        (!line.is_empty()).then(|| format!("{}{dots}", &line[..end]))
+    }
+
     /// The subprotocol in use (§4.1); `None` when there is none.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
@@ -142,16 +199,15 @@ impl Response {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
+        // RFC 9110 §15.2, §15.3.5, §15.3.6 and §15.4.5.
+        if matches!(self.status, 101 | 204 | 205 | 304) && !self.body.is_empty() {
+            return Err(InvalidResponse::Body(self.status));
+        }
         let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).into_bytes();
         if self.status == 101 {
             self.headers.write_to(&mut out);
             out.extend_from_slice(b"\r\n");
             return Ok(out);
-        }
-        // RFC 9110 §15.3.5 and §15.4.5: these end at the empty line.
-        let bodiless = matches!(self.status, 204 | 304);
-        if bodiless && !self.body.is_empty() {
-            return Err(InvalidResponse::Body(self.status));
         }
         for (name, value) in self.headers.iter() {
             // A response that was received and is passed on has some of these.
@@ -165,12 +221,15 @@ impl Response {
         let upgrade = self.headers.contains("Upgrade");
         let connection: &[u8] = if upgrade { b"close, Upgrade" } else { b"close" };
         headers::write_line(&mut out, "Connection", connection);
-        if !bodiless {
+        // RFC 9112 §6.3: these end at the empty line. A 205 says that it has no content.
+        if !matches!(self.status, 204 | 304) {
             let length = self.body.len().to_string();
             headers::write_line(&mut out, "Content-Length", length.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.body);
+        if !self.answers_head {
+            out.extend_from_slice(&self.body);
+        }
         Ok(out)
     }
 }
@@ -247,7 +306,7 @@ pub enum InvalidResponse {
     Header(InvalidHeader),
     /// A header that is not the caller's to set.
     Reserved(String),
-    /// A body with a status that has none.
+    /// A body with a status that has none: 101, 204, 205 and 304.
     Body(u16),
 }
 
@@ -257,6 +316,9 @@ impl fmt::Display for InvalidResponse {
             Self::Status(status) => write!(f, "{status} is not a status that refuses an upgrade"),
             Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            Self::Body(101) => {
+                f.write_str("a response with status 101 has no body: frames follow it")
+            }
             Self::Body(status) => write!(f, "a response with status {status} has no body"),
         }
     }
@@ -293,7 +355,13 @@ mod tests {
     #[test]
     fn rfc9110_15_statuses_without_a_body() {
         assert!(!text(&Response::new(204)).contains("Content-Length"));
-        assert_eq!(Response::new(304).with_body("x").to_bytes(), Err(InvalidResponse::Body(304)));
+        // D25: nor has a 205, which says so by its length.
+        for status in [204, 205, 304] {
+            let result = Response::new(status).with_body("x").to_bytes();
+            assert_eq!(result, Err(InvalidResponse::Body(status)));
+        }
+        assert!(text(&Response::new(205)).ends_with("\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!text(&Response::new(304)).contains("Content-Length"));
         assert!(text(&Response::new(599)).starts_with("HTTP/1.1 599 \r\n"));
         assert_eq!(Response::new(599).to_string(), "599");
         let named = (200..600).filter(|status| !reason(*status).is_empty());
@@ -325,6 +393,64 @@ mod tests {
         for name in ["Content-Length", "connection", "TRANSFER-ENCODING", "Sec-WebSocket-Accept"] {
             let result = Response::new(403).with_header(name, "1").to_bytes();
             assert_eq!(result, Err(InvalidResponse::Reserved(name.to_string())));
+        }
+    }
+
+    /// B9: of what a server says, what people can read.
+    #[test]
+    fn the_first_line_of_a_body() {
+        let nginx = "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\n<center>";
+        let cases = [
+            ("", None),
+            (" \r\n\n", None),
+            ("who are you?", Some("who are you?")),
+            ("\r\n  a < b > c \r\nd", Some("a < b > c")),
+            (nginx, Some("400 Bad Request")),
+            ("<!DOCTYPE html><p class=\"a\nb\">No <b>way</b></p>", Some("No")),
+            ("<html><", None),
+            ("<", None),
+            ("<a", None),
+            ("<a>", None),
+            ("<a>b", Some("b")),
+            ("{\"error\": 1}", Some("{\"error\": 1}")),
+        ];
+        for (body, line) in cases {
+            let response = Response::new(400).with_body(body);
+            assert_eq!(response.first_line().as_deref(), line, "{body:?}");
+        }
+        for (letter, width) in [("x", 1), ("é", 2)] {
+            let response = Response::new(400).with_body(letter.repeat(5000));
+            assert_eq!(response.first_line().unwrap().len(), 100 * width + "…".len());
+        }
+        let exact = Response::new(400).with_body("x".repeat(100));
+        assert_eq!(exact.first_line().unwrap().len(), 100);
+        let zipped = Response::new(400).with_header("Content-Encoding", "gzip").with_body("x");
+        assert_eq!(zipped.first_line(), None);
+        assert_eq!(Response::new(400).with_body(b"\xff").first_line().unwrap(), "\u{fffd}");
+    }
+
+    /// D14: a 101 is as `accept` made it, save further headers of others.
+    #[test]
+    fn nothing_of_the_handshake_is_added_to_a_101() {
+        let switching = || Response::switching(Headers::new(), None, Vec::new());
+        for name in ["Upgrade", "upgrade", "Connection", "Sec-WebSocket-Version", "Content-Length"]
+        {
+            let result = switching().with_header(name, "h2c").to_bytes();
+            assert_eq!(result, Err(InvalidResponse::Reserved(name.to_string())));
+        }
+        let result = switching().with_body("x").to_bytes();
+        assert_eq!(result, Err(InvalidResponse::Body(101)));
+        assert!(text(&switching().with_header("X", "y")).contains("\r\nX: y\r\n"));
+    }
+
+    /// A5: RFC 9110 §9.3.2: to HEAD goes what goes to GET, but for the content.
+    #[test]
+    fn rfc9110_9_3_2_the_answer_to_head() {
+        for status in [200, 204, 205, 304, 404] {
+            let body = if matches!(status, 204 | 205 | 304) { "" } else { "content" };
+            let response = Response::new(status).with_header("X", "y").with_body(body);
+            let get = text(&response.clone().answering_head(false));
+            assert_eq!(text(&response.answering_head(true)) + body, get);
         }
     }
 

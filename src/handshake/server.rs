@@ -1,7 +1,8 @@
 //! The server's side of the opening handshake (RFC 6455 §4.2).
 
 use super::{
-    head::{HeadLimits, HeadReader, Kind},
+    head::{HeadLimits, HeadReader, Kind, RequestHead},
+    http::{AnyRequest, HttpRequest},
     rejection::{Rejection, RejectionReason},
     upgrade::UpgradeRequest,
 };
@@ -65,15 +66,38 @@ impl ServerHandshake {
     /// # Errors
     /// [`Rejection`]: send its response and close the connection.
     pub fn receive(&mut self, input: &mut Input<'_>) -> Result<Option<UpgradeRequest>, Rejection> {
-        match mem::replace(&mut self.state, State::Done) {
-            State::Head(mut reader) => {
-                if !reader.read(input)? {
-                    self.state = State::Head(reader);
-                    return Ok(None);
-                }
-                UpgradeRequest::check(reader.into_request()?).map(Some)
+        let Some(head) = self.head(input)? else { return Ok(None) };
+        UpgradeRequest::check(HttpRequest::check(head, false)?).map(Some)
+    }
+
+    /// As [`receive`](Self::receive), where plain HTTP may come on the same port: a GET or HEAD that
+    /// has nothing to do with WebSocket is given out, not rejected. Answer it and close the connection.
+    ///
+    /// One with `Upgrade: websocket`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` that lacks the
+    /// rest of an upgrade is still rejected: a proxy has dropped the rest, and the client should know.
+    ///
+    /// # Errors
+    /// [`Rejection`]: send its response and close the connection.
+    pub fn receive_any(&mut self, input: &mut Input<'_>) -> Result<Option<AnyRequest>, Rejection> {
+        let Some(head) = self.head(input)? else { return Ok(None) };
+        let request = HttpRequest::check(head, true)?;
+        if !request.concerns_websocket() {
+            return Ok(Some(AnyRequest::Http(request)));
+        }
+        UpgradeRequest::check(request).map(|request| Some(AnyRequest::Upgrade(request)))
+    }
+
+    fn head(&mut self, input: &mut Input<'_>) -> Result<Option<RequestHead>, Rejection> {
+        let State::Head(mut reader) = mem::replace(&mut self.state, State::Done) else {
+            return Err(Rejection::new(RejectionReason::Finished));
+        };
+        match reader.read(input) {
+            Ok(true) => Ok(Some(reader.into_request()?)),
+            Ok(false) => {
+                self.state = State::Head(reader);
+                Ok(None)
             }
-            State::Done => Err(Rejection::new(RejectionReason::Finished)),
+            Err(error) => Err(Rejection::from(error).answering_head(reader.is_head())),
         }
     }
 
@@ -98,7 +122,7 @@ impl ServerHandshake {
 
     fn end(&mut self, reason: RejectionReason) -> Rejection {
         match mem::replace(&mut self.state, State::Done) {
-            State::Head(_) => Rejection::new(reason),
+            State::Head(reader) => Rejection::new(reason).answering_head(reader.is_head()),
             State::Done => Rejection::new(RejectionReason::Finished),
         }
     }
@@ -325,6 +349,131 @@ mod tests {
             let rejection = receive(text.as_bytes()).unwrap_err();
             assert_eq!(rejection.reason(), order[first].2, "{text}");
         }
+    }
+
+    /// A5: RFC 9110 §9.3.2: what is wrong with a HEAD request is told without content, but with the
+    /// length that a GET would have got; wherever it shows.
+    #[test]
+    fn rfc9110_9_3_2_a_refused_head_has_no_content() {
+        let cut = |text: &str, what: fn(&mut ServerHandshake) -> Rejection| {
+            let mut server = ServerHandshake::default();
+            match server.receive(&mut Input::new(&mut text.as_bytes().to_vec())) {
+                Ok(_) => what(&mut server),
+                Err(rejection) => rejection,
+            }
+        };
+        let limit = format!("X: {}", "y".repeat(16_384));
+        let cases = [
+            (" HTTP/1.0\r\n", Reason::HttpVersion),
+            (" HTTP/1.1\r\n\r\n", Reason::Host),
+            (" HTTP/1.1\r\nHost: h\r\n\r\n", Reason::Method),
+            (" HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n", Reason::Method),
+            (" HTTP/1.1\r\nX Y", Reason::Malformed),
+            (&format!(" HTTP/1.1\r\n{limit}"), Reason::HeadTooLarge),
+            (" HTTP/1.1\r\n", Reason::TimedOut),
+            (&"x".repeat(8192), Reason::TargetTooLong),
+        ];
+        for (rest, reason) in cases {
+            let [head, get] = ["HEAD /", "GET /"]
+                .map(|start| cut(&format!("{start}{rest}"), ServerHandshake::timed_out));
+            assert_eq!(head.reason(), reason);
+            let bytes = head.response().to_bytes().unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let length = format!("\r\nContent-Length: {}\r\n", head.response().body().len());
+            assert!(text.ends_with("\r\n\r\n") && text.contains(&length), "{text}");
+            if get.reason() == reason {
+                let body = String::from_utf8(get.response().body().to_vec()).unwrap();
+                assert_eq!(
+                    String::from_utf8(get.response().to_bytes().unwrap()).unwrap(),
+                    text + &body
+                );
+            }
+        }
+        // And where another server did the reading.
+        let fields = [("Host", "h")];
+        let parts = UpgradeRequest::from_parts("HEAD", "/", (1, 1), fields).unwrap_err();
+        assert!(parts.response().to_bytes().unwrap().ends_with(b"\r\n\r\n"));
+    }
+
+    /// A6: a verdict on the first line does not wait for the rest of the head.
+    #[test]
+    fn the_first_line_is_judged_when_it_ends() {
+        let cases = [
+            ("SSH-2.0-OpenSSH_9.6\r\n", 400),
+            ("HELO x\r\n", 400),
+            ("GET / FTP/1.1\r\n", 400),
+            ("GET / HTTP/1.0\r\n", 505),
+            ("PRI * HTTP/2.0\r\n", 505),
+        ];
+        for (line, status) in cases {
+            assert_eq!(receive(line.as_bytes()).unwrap_err().response().status(), status, "{line}");
+        }
+    }
+
+    /// Plain HTTP on the same port: what is handed out, and what is still refused.
+    #[test]
+    fn plain_http_is_handed_out_where_it_is_asked_for() {
+        let any = |text: &str| {
+            ServerHandshake::default().receive_any(&mut Input::new(&mut text.as_bytes().to_vec()))
+        };
+        let plain = "GET /health?a=%20 HTTP/1.1\r\nHost: example.com\r\nCookie: a=b\r\n\r\n";
+        for (text, is_head) in [(plain, false), (&plain.replace("GET", "HEAD"), true)] {
+            let Ok(Some(AnyRequest::Http(request))) = any(text) else { panic!("{text}") };
+            assert_eq!((request.is_head(), request.path()), (is_head, "/health"));
+            assert_eq!((request.target(), request.query()), ("/health?a=%20", Some("a=%20")));
+            assert_eq!((request.host(), request.header("cookie")), ("example.com", Some("a=b")));
+            assert_eq!(request.cookies().next(), Some(("a", "b")));
+            assert_eq!(request.query_pairs().next().unwrap().1, " ");
+            assert_eq!(request.headers().len(), 2);
+            assert_eq!(request.method(), if is_head { "HEAD" } else { "GET" });
+            let debug = format!("{request:?}");
+            assert!(debug.contains("/health?<hidden>") && !debug.contains("a=b"), "{debug}");
+            // The default is as it was.
+            assert!(receive(text.as_bytes()).is_err());
+        }
+        let Ok(Some(AnyRequest::Upgrade(request))) = any(GOOD) else { panic!("an upgrade") };
+        assert_eq!(request.path(), "/chat");
+        // Another protocol is no WebSocket, and RFC 9110 §7.8 lets a server ignore it.
+        let other = plain.replace("Host:", "Upgrade: h2c\r\nConnection: Upgrade\r\nHost:");
+        assert!(matches!(any(&other), Ok(Some(AnyRequest::Http(_)))));
+        let cases = [
+            ("GET", "POST", Reason::Method),
+            ("GET", "get", Reason::Method),
+            ("HTTP/1.1", "HTTP/1.0", Reason::HttpVersion),
+            ("Host: example.com\r\n", "", Reason::Host),
+            ("/health", "http://other/health", Reason::Target),
+            ("Cookie: a", "Content-Length: 1", Reason::Body),
+            ("Cookie: a=b", "Content-Length: 1", Reason::Body),
+            ("Cookie: a=b", "Transfer-Encoding: chunked", Reason::Body),
+            ("Cookie: a=b", "Upgrade: websocket", Reason::NotUpgrade),
+            ("Cookie: a=b", "Sec-WebSocket-Key: x", Reason::NotUpgrade),
+            ("Cookie: a=b", "Sec-WebSocket-Version: 13", Reason::NotUpgrade),
+        ];
+        for (from, to, reason) in cases {
+            let rejection = any(&plain.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(rejection.reason(), reason, "{to}");
+            let allow = rejection.response().headers().get("Allow").map(String::from);
+            assert_eq!(allow.as_deref(), (reason == Reason::Method).then_some("GET, HEAD"));
+        }
+        // An upgrade with another method is none.
+        let head = any(&edited("GET", "HEAD")).unwrap_err();
+        assert_eq!(head.reason(), Reason::Method);
+        assert!(head.response().to_bytes().unwrap().ends_with(b"\r\n\r\n"));
+        let mut server = ServerHandshake::default();
+        assert!(server.receive_any(&mut Input::new(&mut plain.as_bytes().to_vec())).is_ok());
+        let again = server.receive_any(&mut Input::new(&mut plain.as_bytes().to_vec()));
+        assert_eq!(again.unwrap_err().reason(), Reason::Finished);
+    }
+
+    /// A8: what may be declined is declined.
+    #[test]
+    fn section_9_1_offers_beyond_a_bound_are_declined() {
+        let bad = "permessage-deflate; x, ".repeat(100) + "permessage-deflate";
+        let unknown = (0..500).map(|i| format!("x{i}")).collect::<alloc::vec::Vec<_>>().join(", ");
+        for line in [bad, unknown.clone()] {
+            assert_eq!(with(&format!("Sec-WebSocket-Extensions: {line}")), None);
+        }
+        assert_eq!(with(&format!("Sec-WebSocket-Protocol: {unknown}")), None);
     }
 
     /// §7.2.2, checklist 32, and RFC 9110 §15.5.9.

@@ -3,19 +3,19 @@
 use super::{
     accept,
     acceptor::{Acceptance, InvalidAcceptance},
-    authority::Authority,
-    body, grammar,
     head::RequestHead,
     headers::{Headers, Once},
+    http::HttpRequest,
     negotiate::{self, Extension},
     rejection::{Rejection, RejectionReason},
     response::Response,
 };
 use alloc::{
+    borrow::Cow,
     string::{String, ToString},
     vec::Vec,
 };
-use core::{fmt, str};
+use core::fmt;
 
 /// A request for an upgrade to WebSocket that passed all checks of RFC 6455 §4.2.1.
 ///
@@ -46,8 +46,7 @@ use core::{fmt, str};
 /// `Debug` hides credentials, and the query, which often holds a token.
 #[derive(Clone)]
 pub struct UpgradeRequest {
-    target: String,
-    headers: Headers,
+    request: HttpRequest,
     accept: [u8; accept::ACCEPT_LEN],
     subprotocols: Vec<String>,
     extensions: Vec<Extension>,
@@ -76,38 +75,22 @@ impl UpgradeRequest {
         for (name, value) in headers {
             checked.append(name.as_ref(), value)?;
         }
-        Self::check(RequestHead {
-            method: method.to_string(),
-            target: target.to_string(),
-            version,
-            headers: checked,
-        })
+        let (method, target) = (method.to_string(), target.to_string());
+        Self::check(HttpRequest::check(
+            RequestHead { method, target, version, headers: checked },
+            false,
+        )?)
     }
 
-    /// The checks of §4.2.1, in the order of what is most basic: the version of HTTP, what every
-    /// HTTP request needs (Host, target, a method that is allowed, no body), that this is an
-    /// upgrade to WebSocket at all, which version of it, and then the rest of its fields.
-    pub(super) fn check(head: RequestHead) -> Result<Self, Rejection> {
+    /// The rest of the checks of §4.2.1: that this is an upgrade to WebSocket at all, which version of
+    /// it, and then its other fields.
+    pub(super) fn check(request: HttpRequest) -> Result<Self, Rejection> {
         use RejectionReason as Reason;
-        let RequestHead { method, target, version, headers } = head;
+        let headers = request.headers();
         let reject = |reason| Err(Rejection::new(reason));
 
-        if version != (1, 1) {
-            return reject(Reason::HttpVersion);
-        }
-        let Once::One(host) = headers.once("Host") else { return reject(Reason::Host) };
-        let Some(host) = str::from_utf8(host).ok().and_then(|host| Authority::parse(host).ok())
-        else {
-            return reject(Reason::Host);
-        };
-        if method != "GET" {
-            return reject(Reason::Method);
-        }
-        let Some(target) = resource_name(&target, &host) else { return reject(Reason::Target) };
-        let length =
-            headers.contains("Content-Length") && body::content_length(&headers) != Some(0);
-        if length || headers.contains("Transfer-Encoding") {
-            return reject(Reason::Body);
+        if request.is_head() {
+            return Err(Rejection::method(false).answering_head(true));
         }
         if !headers.list_contains("Upgrade", "websocket")
             || !headers.list_contains("Connection", "upgrade")
@@ -130,54 +113,75 @@ impl UpgradeRequest {
         }
         let subprotocols =
             negotiate::parse_subprotocols(headers.get_all("Sec-WebSocket-Protocol"))?;
-        let extensions = negotiate::parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))?;
-        Ok(Self { target, headers, accept, subprotocols, extensions })
+        let extensions = negotiate::parse_offers(headers.get_all("Sec-WebSocket-Extensions"))?;
+        Ok(Self { request, accept, subprotocols, extensions })
     }
 
     /// The resource name: path and query (§3).
     pub fn target(&self) -> &str {
-        &self.target
+        self.request.target()
     }
 
     /// The path, which starts with `/`; its escapes are left in.
     pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(self.target(), |(path, _)| path)
+        self.request.path()
     }
 
-    /// The query after `?`.
+    /// The query after `?`, as it came: [`query_pairs`](Self::query_pairs) has it decoded.
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.request.query()
+    }
+
+    /// Names and values of the query, decoded, in their order: `%C3%A9` is `é` and `+` is a space, as
+    /// forms and `URLSearchParams` write it. A name may come more than once. What is no escape stays
+    /// as it is, and bytes that are not UTF-8 become `U+FFFD`.
+    ///
+    /// It is as long as [`HeadLimits::max_target`](super::HeadLimits::max_target) lets it be, and
+    /// decoded as you go on.
+    ///
+    /// ```
+    /// # use fullduplex::handshake::UpgradeRequest;
+    /// # let request = UpgradeRequest::from_parts("GET", "/chat?room=caf%C3%A9+9&token=t0ken", (1, 1), [
+    /// #     ("Host", "example.com"),
+    /// #     ("Upgrade", "websocket"),
+    /// #     ("Connection", "keep-alive, Upgrade"),
+    /// #     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    /// #     ("Sec-WebSocket-Version", "13"),
+    /// # ])?;
+    /// assert_eq!(request.query(), Some("room=caf%C3%A9+9&token=t0ken"));
+    /// let room = request.query_pairs().find(|(name, _)| name == "room");
+    /// assert_eq!(room.unwrap().1, "café 9");
+    /// # Ok::<(), fullduplex::handshake::Rejection>(())
+    /// ```
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.request.query_pairs()
     }
 
     /// The header fields.
     pub fn headers(&self) -> &Headers {
-        &self.headers
+        self.request.headers()
     }
 
     /// The first header of this name: [`Headers::get`].
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)
+        self.request.header(name)
     }
 
     /// Names and values of the cookies. Those that are not UTF-8 are left out.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers
-            .get_all("Cookie")
-            .flat_map(|line| line.split(|&byte| byte == b';'))
-            .filter_map(|cookie| str::from_utf8(grammar::trim(cookie)).ok()?.split_once('='))
-            .map(|(name, value)| (name.trim_end(), value.trim_start()))
+        self.request.cookies()
     }
 
     /// Which origin the page came from that makes the request; `None` for most clients that are no
     /// browsers. Not proof of anything when the client is no browser (§10.1). Check it with an
     /// [`OriginPolicy`](super::OriginPolicy).
     pub fn origin(&self) -> Option<&str> {
-        self.headers.get("Origin")
+        self.request.header("Origin")
     }
 
     /// The value of `Host`.
     pub fn host(&self) -> &str {
-        self.headers.get("Host").unwrap_or_default()
+        self.request.host()
     }
 
     /// The subprotocols that the client offers, most wanted first.
@@ -195,7 +199,8 @@ impl UpgradeRequest {
     ///
     /// # Errors
     /// [`InvalidAcceptance`] when `acceptance` has a subprotocol or an extension that was not
-    /// offered, or a header that cannot be sent.
+    /// offered, or a header that cannot be sent. That is a mistake of the server's: tell the client
+    /// with a response of status 500.
     pub fn accept(&self, acceptance: &Acceptance) -> Result<Response, InvalidAcceptance> {
         if let Some(error) = &acceptance.error {
             return Err(error.clone());
@@ -226,34 +231,12 @@ impl UpgradeRequest {
     }
 }
 
-/// The resource name in a target: the target itself, or what an absolute URI for this very host
-/// holds (§4.2.1). Browsers leave some ASCII characters as they are that RFC 3986 would escape, so
-/// these pass.
-fn resource_name(target: &str, host: &Authority) -> Option<String> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return None;
-    }
-    if target.starts_with('/') {
-        return Some(target.to_string());
-    }
-    let (scheme, rest) = target.split_once("://")?;
-    let default = super::origin::default_port(&scheme.to_ascii_lowercase())?;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let authority = Authority::parse(&rest[..end]).ok()?;
-    let port = |authority: &Authority| authority.port.unwrap_or(default);
-    if authority.host != host.host || port(&authority) != port(host) {
-        return None;
-    }
-    let slash = if rest[end..].starts_with('/') { "" } else { "/" };
-    Some([slash, &rest[end..]].concat())
-}
-
 impl fmt::Debug for UpgradeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let query = if self.query().is_some() { "?<hidden>" } else { "" };
         f.debug_struct("UpgradeRequest")
             .field("target", &format_args!("{}{query}", self.path()))
-            .field("headers", &self.headers)
+            .field("headers", self.headers())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! WebSocket URLs (RFC 6455 §3).
 
 use super::authority::{Authority, Flaw, is_sub_delim, is_unreserved};
-use alloc::{format, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::{fmt, net::Ipv4Addr, str::FromStr};
 
 /// A `ws` or `wss` URL (RFC 6455 §3, RFC 3986).
@@ -71,11 +71,14 @@ impl Url {
         if let Some(at) = host.find(|c: char| !c.is_ascii()) {
             return fail(InvalidUrlReason::International, host_at + at);
         }
-        let authority = Authority::parse(host).map_err(|flaw| match flaw {
+        let (without_zone, zone) =
+            split_zone(host).map_err(|at| InvalidUrl::new(InvalidUrlReason::Ipv6, host_at + at))?;
+        let zone_length = host.len() - without_zone.len();
+        let mut authority = Authority::parse(&without_zone).map_err(|flaw| match flaw {
             Flaw::Empty => InvalidUrl::new(InvalidUrlReason::NoHost, host_at),
-            Flaw::Byte(at) => InvalidUrl::new(InvalidUrlReason::Host, host_at + at),
+            Flaw::Byte(at) => InvalidUrl::new(InvalidUrlReason::Host, host_at + zone_length + at),
             Flaw::Ipv6(at) => InvalidUrl::new(InvalidUrlReason::Ipv6, host_at + at),
-            Flaw::Port(at) => InvalidUrl::new(InvalidUrlReason::Port, host_at + at),
+            Flaw::Port(at) => InvalidUrl::new(InvalidUrlReason::Port, host_at + zone_length + at),
         })?;
         // "127.1" or "0x7f.0.0.1" is an address to some resolvers and a name to others.
         let last = authority.host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -85,6 +88,9 @@ impl Url {
             && Ipv4Addr::from_str(&authority.host).is_err()
         {
             return fail(InvalidUrlReason::Ipv4, host_at);
+        }
+        if let Some(zone) = zone {
+            authority.host = [&authority.host, "%", zone].concat();
         }
         let target = resource_name(tail, start + end)?;
         let port = authority.port.unwrap_or(if secure { 443 } else { 80 });
@@ -96,7 +102,9 @@ impl Url {
         self.secure
     }
 
-    /// The host to dial and to name in TLS: lower case, an IPv6 address without brackets.
+    /// The host to dial and to name in TLS: lower case, an IPv6 address without brackets. If that has a
+    /// zone, it is behind a `%`, as in `fe80::1%eth0`: so name lookup of the operating system takes it.
+    /// No other host has a `%`; for TLS, cut it off there.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -106,13 +114,17 @@ impl Url {
         self.port
     }
 
-    /// The value of `Host`: the host, an IPv6 address in brackets, and the port when it is not the
-    /// default one (§4.1).
+    /// The value of `Host`: the host, an IPv6 address in brackets and without its zone, which means
+    /// nothing to the server (RFC 6874 §4), and the port when it is not the default one (§4.1).
     pub fn host_header(&self) -> String {
-        let (open, close) = if self.host().contains(':') { ("[", "]") } else { ("", "") };
+        self.authority(self.host.split_once('%').map_or(self.host(), |(address, _)| address))
+    }
+
+    fn authority(&self, host: &str) -> String {
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
         match (self.secure, self.port) {
-            (false, 80) | (true, 443) => format!("{open}{}{close}", self.host),
-            (_, port) => format!("{open}{}{close}:{port}", self.host),
+            (false, 80) | (true, 443) => format!("{open}{host}{close}"),
+            (_, port) => format!("{open}{host}{close}:{port}"),
         }
     }
 
@@ -144,6 +156,21 @@ impl Url {
     fn scheme(&self) -> &'static str {
         if self.secure { "wss" } else { "ws" }
     }
+}
+
+/// An IPv6 address without its zone, and the zone: `[fe80::1%25eth0]` (RFC 6874 §2). That stands in URLs
+/// only; `Host` and origins have none. On error, where it is wrong.
+fn split_zone(host: &str) -> Result<(Cow<'_, str>, Option<&str>), usize> {
+    let Some(at) = host.find('%').filter(|_| host.starts_with('[')) else {
+        return Ok((Cow::Borrowed(host), None));
+    };
+    let end = host.find(']').filter(|&end| end > at).ok_or(at)?;
+    // Escapes in it would only be needed for names of interfaces that nobody gives.
+    let zone = host[at..end].strip_prefix("%25").filter(|zone| !zone.is_empty()).ok_or(at)?;
+    if !zone.bytes().all(is_unreserved) {
+        return Err(at);
+    }
+    Ok((Cow::Owned([&host[..at], &host[end..]].concat()), Some(zone)))
 }
 
 /// Path and query with letters outside ASCII in percent escapes; `at` is where `tail` begins.
@@ -211,7 +238,7 @@ fn userinfo(text: &str, at: usize) -> Result<(String, Option<String>), InvalidUr
 }
 
 /// The byte that the percent escape at `at` stands for.
-fn escaped(text: &[u8], at: usize) -> Option<u8> {
+pub(super) fn escaped(text: &[u8], at: usize) -> Option<u8> {
     let digit = |offset| char::from(*text.get(at + offset)?).to_digit(16);
     Some((digit(1)? << 4 | digit(2)?) as u8)
 }
@@ -251,7 +278,8 @@ impl TryFrom<&String> for Url {
 /// Without name and password.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme(), self.host_header(), self.target)
+        let authority = self.authority(&self.host.replace('%', "%25"));
+        write!(f, "{}://{authority}{}", self.scheme(), self.target)
     }
 }
 
@@ -299,7 +327,9 @@ impl fmt::Display for InvalidUrl {
                 "the host is not ASCII; write it in its Punycode form (xn--…)"
             }
             InvalidUrlReason::Ipv4 => "the host is neither a name nor an IPv4 address",
-            InvalidUrlReason::Ipv6 => "the host in brackets is not an IPv6 address",
+            InvalidUrlReason::Ipv6 => {
+                "the host in brackets is not an IPv6 address, whose zone is written as in %25eth0"
+            }
             InvalidUrlReason::Port => "the port is not a number from 1 to 65535",
             InvalidUrlReason::UserInfo => "the user name or password cannot be sent",
             InvalidUrlReason::Escape => "a % is not followed by two hexadecimal digits",
@@ -327,7 +357,7 @@ pub enum InvalidUrlReason {
     International,
     /// A host that ends in a number and is not a dotted IPv4 address.
     Ipv4,
-    /// A host in brackets that is not an IPv6 address. Zone identifiers are not supported.
+    /// A host in brackets that is not an IPv6 address, with or without a zone such as `%25eth0`.
     Ipv6,
     /// A port that is not a number from 1 to 65535.
     Port,
@@ -384,6 +414,26 @@ mod tests {
         assert_eq!(Url::parse("ws://h/a?").unwrap().query(), None);
     }
 
+    /// B12: RFC 6874: a zone is for connecting, and never sent.
+    #[test]
+    fn rfc6874_zones() {
+        let cases = [
+            ("ws://[fe80::1%25eth0]/x", "fe80::1%eth0", "[fe80::1]"),
+            ("wss://u:p@[FE80:0::1%25En0.1-a_~]:8443/", "fe80::1%En0.1-a_~", "[fe80::1]:8443"),
+            ("ws://[ff02::1%252]:80", "ff02::1%2", "[ff02::1]"),
+        ];
+        for (text, host, header) in cases {
+            let url = Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((url.host(), url.host_header().as_str()), (host, header), "{text}");
+            let printed = Url::parse(&url.to_string()).unwrap();
+            assert_eq!((printed.host(), printed.target()), (host, url.target()), "{url}");
+        }
+        assert_eq!(
+            Url::parse("ws://[fe80::1%25eth0]:81/").unwrap().to_string(),
+            "ws://[fe80::1%25eth0]:81/"
+        );
+    }
+
     /// §11.1.1 and §11.1.2, checklist 4: letters outside ASCII.
     #[test]
     fn section_11_1_non_ascii() {
@@ -423,7 +473,15 @@ mod tests {
             ("ws://h:-1/", Reason::Port, 7),
             ("ws://[::1/", Reason::Ipv6, 5),
             ("ws://[::g]/", Reason::Ipv6, 6),
-            ("ws://[fe80::1%25eth0]/", Reason::Ipv6, 6),
+            ("ws://[fe80::1%eth0]/", Reason::Ipv6, 13),
+            ("ws://[fe80::1%25]/", Reason::Ipv6, 13),
+            ("ws://[fe80::1%25a%20b]/", Reason::Ipv6, 13),
+            ("ws://[fe80::1%25a/b]/", Reason::Ipv6, 13),
+            ("ws://[fe80::g%25eth0]/", Reason::Ipv6, 6),
+            ("ws://[fe80::1]%25eth0/", Reason::Ipv6, 14),
+            ("ws://[fe80::1%25eth0]x/", Reason::Host, 21),
+            ("ws://[fe80::1%25eth0]:x/", Reason::Port, 22),
+            ("ws://h%25eth0/", Reason::Host, 6),
             ("ws://127.1/", Reason::Ipv4, 5),
             ("ws://256.0.0.1/", Reason::Ipv4, 5),
             ("ws://0x7f.0.0.0x1/", Reason::Ipv4, 5),

@@ -35,7 +35,8 @@ pub enum Error {
     Unsent,
     /// The peer broke the protocol or a limit. It was told, by a Close frame.
     Protocol(ProtocolError),
-    /// A deadline passed.
+    /// A deadline passed. Of the opening handshake it is a client's, or a server's that could not write
+    /// its answer; a client that is too slow with its request is [`Rejected`](Self::Rejected).
     Timeout(TimeoutError),
     /// The message was not accepted, because too many bytes wait to be written or because one that
     /// is sent in fragments is not finished; nothing changed.
@@ -46,15 +47,18 @@ pub enum Error {
     Unfinished,
     /// The URL or the headers of a request cannot be used; nothing was sent.
     Request(InvalidRequest),
-    /// A `wss` URL, and no TLS is built in; nothing was sent.
+    /// A `wss` URL, and no TLS is built in; nothing was sent. Connect, do the TLS handshake with a crate
+    /// for TLS, and give its stream to the function `client` of the adapter.
     TlsUnavailable,
     /// The server did not open the connection.
     Handshake(ClientHandshakeError),
     /// The client's request was not accepted; it was told, by an HTTP response.
     Rejected(Box<Rejection>),
-    /// The answer to a request cannot be used.
+    /// The answer to a request cannot be used; the client was told that the server is at fault, with
+    /// status 500.
     Acceptance(InvalidAcceptance),
-    /// The response to turn a request down with cannot be used.
+    /// The response to turn a request down with cannot be used; the client was told that the server is
+    /// at fault, with status 500.
     Response(InvalidResponse),
     /// The reason of a Close frame is too long; nothing changed.
     Reason(ReasonTooLong),
@@ -126,7 +130,10 @@ impl fmt::Display for Error {
             Self::Closed => SendErrorReason::Closed.fmt(f),
             Self::Unfinished => f.write_str("a message that is received in chunks has not ended"),
             Self::Request(error) => write!(f, "invalid request: {error}"),
-            Self::TlsUnavailable => f.write_str("a wss URL needs TLS, which is not built in"),
+            Self::TlsUnavailable => f.write_str(
+                "a wss URL needs TLS, which is not built in: connect, do the TLS handshake with \
+                 a crate for TLS, and give its stream to `client`",
+            ),
             Self::Handshake(error) => write!(f, "handshake failed: {error}"),
             Self::Rejected(error) => write!(f, "handshake rejected: {error}"),
             Self::Acceptance(error) => write!(f, "invalid answer to a handshake: {error}"),

@@ -2,7 +2,7 @@
 //! [`Config`](crate::Config) turns it on.
 //!
 //! One that the caller has put into a request or an acceptance stays as it is, and what comes of it
-//! is obeyed.
+//! is obeyed. If nothing here could obey, because it is not turned on or not built in, it is refused.
 
 #[cfg(feature = "deflate")]
 mod deflate {
@@ -29,13 +29,19 @@ mod deflate {
     }
 
     /// The request with our offers, and all that it offers then.
-    pub(in crate::io) fn offer(config: &Config, mut request: Request) -> (Request, Vec<Extension>) {
-        let Some(settings) = &config.deflate else { return (request, Vec::new()) };
+    pub(in crate::io) fn offer(
+        config: &Config,
+        mut request: Request,
+    ) -> Result<(Request, Vec<Extension>), Error> {
+        let Some(settings) = &config.deflate else {
+            request.without_deflate()?;
+            return Ok((request, Vec::new()));
+        };
         if deflate::ours(request.extensions()).next().is_none() {
             request = settings.offers().into_iter().fold(request, Request::extension);
         }
         let offers = request.extensions().to_vec();
-        (request, offers)
+        Ok((request, offers))
     }
 
     /// What the response to these offers comes to.
@@ -58,6 +64,7 @@ mod deflate {
         acceptance: &'a Acceptance,
     ) -> Result<(Cow<'a, Acceptance>, Agreed), Error> {
         let Some(settings) = &config.deflate else {
+            acceptance.without_deflate()?;
             return Ok((Cow::Borrowed(acceptance), Agreed(None)));
         };
         if deflate::ours(acceptance.extensions()).next().is_some() {
@@ -95,8 +102,9 @@ mod none {
         pub(in crate::io) fn apply(self, _: &mut Connection) {}
     }
 
-    pub(in crate::io) fn offer(_: &Config, request: Request) -> (Request, ()) {
-        (request, ())
+    pub(in crate::io) fn offer(_: &Config, request: Request) -> Result<(Request, ()), Error> {
+        request.without_deflate()?;
+        Ok((request, ()))
     }
 
     pub(in crate::io) fn agreed(_: &Config, (): (), _: &Response) -> Result<Agreed, Error> {
@@ -108,6 +116,7 @@ mod none {
         _: &UpgradeRequest,
         acceptance: &'a Acceptance,
     ) -> Result<(Cow<'a, Acceptance>, Agreed), Error> {
+        acceptance.without_deflate()?;
         Ok((Cow::Borrowed(acceptance), Agreed))
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use driver::{Driver, Pieces, lend};
 pub(crate) use end::{End, outcome};
 pub use error::Error;
 pub(crate) use opened::Opened;
-pub(crate) use opening::{Opening, dial_target};
+pub(crate) use opening::{Opening, dial_share, dial_target, not_dialled};
 pub use parts::{Outgoing, Parts};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use pieces::{SendFragments, send_stream};

@@ -5,8 +5,8 @@ use crate::{
     Config, Input, Role, Time, TimeoutError,
     connection::ThreadKeys,
     handshake::{
-        Acceptance, Acceptor, ClientHandshake, Rejection, Request, Response, ServerHandshake,
-        UpgradeRequest, Url,
+        Acceptance, Acceptor, AnyRequest, ClientHandshake, ClientHandshakeError, InvalidResponse,
+        Rejection, Request, Response, ServerHandshake, UpgradeRequest, Url,
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -22,8 +22,9 @@ use std::io;
 /// response before TCP resets the connection.
 const MAX_DISCARDED: usize = 1 << 20;
 
-/// How long that may take.
-const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// How long that may take, and how long an answer has at least to be written: the application may
+/// have taken its time to decide.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// A stream on which the opening handshake is under way, and the time it has.
 pub(crate) struct Opening<T> {
@@ -31,6 +32,24 @@ pub(crate) struct Opening<T> {
     config: Arc<Config>,
     unread: ReadBuffer,
     deadline: Time,
+    /// Whether the stream was looked at once more behind the deadline, in a turn of its own: what is
+    /// there by then is in time, however late we come to see it.
+    late: bool,
+}
+
+/// How much of the time that is left the first of so many addresses may take: one that does not
+/// answer must not use up the time of those behind it. The last one has all that is left.
+pub(crate) fn dial_share(left: Duration, addresses: usize) -> Duration {
+    left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
+}
+
+/// Why none of the addresses could be dialled: the last of their errors, or that the time is up.
+pub(crate) fn not_dialled(last: Option<io::Error>, time_is_up: bool) -> Error {
+    match last {
+        _ if time_is_up => TimeoutError::Handshake.into(),
+        Some(error) => error.into(),
+        None => io::Error::other("the host has no address").into(),
+    }
 }
 
 /// The URL to dial for `request`.
@@ -49,7 +68,7 @@ impl<T: Io> Opening<T> {
     /// With a deadline that started at `start`.
     pub(crate) fn since(start: Time, io: T, config: Arc<Config>) -> Self {
         let deadline = start + config.handshake_timeout;
-        Self { io, config, unread: ReadBuffer::default(), deadline }
+        Self { io, config, unread: ReadBuffer::default(), deadline, late: false }
     }
 
     /// With bytes of the stream that were read behind the request, which is known already.
@@ -64,15 +83,15 @@ impl<T: Io> Opening<T> {
     }
 
     async fn try_client(mut self, request: Request) -> Result<(Driver<T>, Response), Error> {
-        let (request, offers) = extensions::offer(&self.config, request);
+        let (request, offers) = extensions::offer(&self.config, request)?;
         let mut handshake =
             ClientHandshake::new(request, &mut ThreadKeys)?.limits(self.config.head_limits);
         let Some(()) = self.write(handshake.request_bytes()).await? else {
-            return Err(handshake.timed_out().into());
+            return Err(timed_out(&mut handshake));
         };
         let response = loop {
             match self.read().await? {
-                None => return Err(handshake.timed_out().into()),
+                None => return Err(timed_out(&mut handshake)),
                 Some(0) => return Err(handshake.receive_eof().into()),
                 Some(_) => {}
             }
@@ -87,6 +106,18 @@ impl<T: Io> Opening<T> {
     /// The client's request, which passed every check of the protocol. One that did not was
     /// answered.
     pub(crate) async fn request(&mut self) -> Result<UpgradeRequest, Error> {
+        self.received(ServerHandshake::receive).await
+    }
+
+    /// As [`request`](Self::request), where plain HTTP is served too.
+    pub(crate) async fn any_request(&mut self) -> Result<AnyRequest, Error> {
+        self.received(ServerHandshake::receive_any).await
+    }
+
+    async fn received<R>(
+        &mut self,
+        receive: impl Fn(&mut ServerHandshake, &mut Input<'_>) -> Result<Option<R>, Rejection>,
+    ) -> Result<R, Error> {
         let mut handshake = ServerHandshake::new(self.config.head_limits);
         let rejection = loop {
             match self.read().await? {
@@ -94,7 +125,7 @@ impl<T: Io> Opening<T> {
                 Some(0) => return Err(handshake.receive_eof().into()),
                 Some(_) => {}
             }
-            match self.receive(|input| handshake.receive(input)) {
+            match self.receive(|input| receive(&mut handshake, input)) {
                 Ok(Some(request)) => return Ok(request),
                 Ok(None) => {}
                 Err(rejection) => break rejection,
@@ -115,18 +146,33 @@ impl<T: Io> Opening<T> {
         }
     }
 
-    /// Answers with a 101: an open connection and what was answered.
+    /// Answers with a 101: an open connection and what was answered. If it cannot be sent, the client
+    /// is told that the server is at fault.
     pub(crate) async fn accept(
         mut self,
         request: &UpgradeRequest,
         acceptance: &Acceptance,
     ) -> Result<(Driver<T>, Response), Error> {
-        let (acceptance, agreed) = extensions::accept(&self.config, request, acceptance)?;
-        let response = request.accept(&acceptance)?;
-        match self.write(&response.to_bytes()?).await? {
+        let (response, bytes, agreed) = match self.accepting(request, acceptance) {
+            Ok(accepting) => accepting,
+            Err(error) => return Err(self.at_fault(error, false).await),
+        };
+        self.grant_time_to_answer();
+        match self.write(&bytes).await? {
             Some(()) => Ok((self.into_driver(Role::Server, agreed), response)),
             None => Err(TimeoutError::Handshake.into()),
         }
+    }
+
+    fn accepting(
+        &self,
+        request: &UpgradeRequest,
+        acceptance: &Acceptance,
+    ) -> Result<(Response, Vec<u8>, extensions::Agreed), Error> {
+        let (acceptance, agreed) = extensions::accept(&self.config, request, acceptance)?;
+        let response = request.accept(&acceptance)?;
+        let bytes = response.to_bytes()?;
+        Ok((response, bytes, agreed))
     }
 
     fn into_driver(self, role: Role, agreed: extensions::Agreed) -> Driver<T> {
@@ -136,15 +182,43 @@ impl<T: Io> Opening<T> {
         driver
     }
 
-    /// Answers with another status, so that the client can read it, and ends the connection.
+    /// Answers with another status, so that the client can read it, and ends the connection. If it
+    /// cannot be sent, the client is told that the server is at fault.
     pub(crate) async fn reject(&mut self, response: &Response) -> Result<(), Error> {
-        trace::refusing(response.status());
-        self.deadline = self.deadline.max(self.io.now() + DISCARD_TIME);
-        if self.write(&response.to_bytes()?).await?.is_some() {
-            self.deadline = self.io.now() + DISCARD_TIME;
+        // A 101 of another request would open a connection that nobody here serves.
+        let bytes = match response.status() {
+            101 => Err(InvalidResponse::Status(101)),
+            _ => response.to_bytes(),
+        };
+        match bytes {
+            Ok(bytes) => self.end_with(response.status(), &bytes).await,
+            Err(error) => Err(self.at_fault(error.into(), response.answers_head()).await),
+        }
+    }
+
+    /// The error, a mistake of the application's, once the client was told, if it could be.
+    async fn at_fault(&mut self, error: Error, to_head: bool) -> Error {
+        let response = Response::internal_error(to_head);
+        if let Ok(bytes) = response.to_bytes() {
+            let _ = self.end_with(response.status(), &bytes).await;
+        }
+        error
+    }
+
+    async fn end_with(&mut self, status: u16, response: &[u8]) -> Result<(), Error> {
+        trace::refusing(status);
+        self.grant_time_to_answer();
+        if self.write(response).await?.is_some() {
+            self.deadline = self.io.now() + ANSWER_TIME;
             self.drain().await;
         }
         Ok(())
+    }
+
+    /// The answer has the time that is left, and some of its own.
+    fn grant_time_to_answer(&mut self) {
+        self.deadline = self.deadline.max(self.io.now() + ANSWER_TIME);
+        self.late = false;
     }
 
     /// The error, once the client was told, if it could be.
@@ -167,24 +241,27 @@ impl<T: Io> Opening<T> {
 
     /// Reads something; `None` when the time is up.
     async fn read(&mut self) -> Result<Option<usize>, Error> {
-        let Self { io, unread, deadline, .. } = self;
+        let Self { io, unread, deadline, late, .. } = self;
         // A stream that always has a byte to read never lets us wait for the deadline.
-        if io.now() >= *deadline {
+        let behind = io.now() >= *deadline;
+        if behind && *late {
             return Ok(None);
         }
-        poll_fn(|cx| {
+        let read = poll_fn(|cx| {
             let read = unread.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline)));
             match uninterrupted(cx, read) {
                 Poll::Ready(read) => Poll::Ready(Ok(Some(read?))),
-                Poll::Pending => time_up(io, cx, *deadline),
+                Poll::Pending => time_up(io, cx, *deadline, late),
             }
         })
-        .await
+        .await;
+        *late |= behind;
+        read
     }
 
     /// Writes and flushes all of `bytes`; `None` when the time is up.
     async fn write(&mut self, mut bytes: &[u8]) -> Result<Option<()>, Error> {
-        let Self { io, deadline, .. } = self;
+        let Self { io, deadline, late, .. } = self;
         poll_fn(|cx| {
             while !bytes.is_empty() {
                 let written = io.poll_write(cx, &bytes, Some(*deadline));
@@ -193,13 +270,13 @@ impl<T: Io> Opening<T> {
                         return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
                     }
                     Poll::Ready(written) => bytes.advance(written?),
-                    Poll::Pending => return time_up(io, cx, *deadline),
+                    Poll::Pending => return time_up(io, cx, *deadline, late),
                 }
             }
             let flushed = io.poll_flush(cx);
             match uninterrupted(cx, flushed) {
                 Poll::Ready(flushed) => Poll::Ready(Ok(Some(flushed?))),
-                Poll::Pending => time_up(io, cx, *deadline),
+                Poll::Pending => time_up(io, cx, *deadline, late),
             }
         })
         .await
@@ -246,11 +323,51 @@ fn uninterrupted<T>(cx: &Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::R
     }
 }
 
-/// `Ok(None)` once `deadline` has passed.
+/// `Ok(None)` once `deadline` has passed and the stream had a turn behind it: a task that comes late, or
+/// that has used up its turn, does not know yet what is there.
 fn time_up<R>(
     io: &mut impl Io,
     cx: &mut Context<'_>,
     deadline: Time,
+    late: &mut bool,
 ) -> Poll<Result<Option<R>, Error>> {
-    io.poll_deadline(cx, deadline).map(|now| Ok(now.map(|_| None)?))
+    match io.poll_deadline(cx, deadline) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+        Poll::Ready(Ok(_)) if core::mem::replace(late, true) => Poll::Ready(Ok(None)),
+        Poll::Ready(Ok(_)) => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+}
+
+/// What a client's deadline means: one error, whether it passed while dialling or behind it; unless
+/// the server has refused and only the rest of its body is late.
+fn timed_out(handshake: &mut ClientHandshake) -> Error {
+    match handshake.timed_out() {
+        ClientHandshakeError::TimedOut { .. } => TimeoutError::Handshake.into(),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D19: the same in all adapters that dial.
+    #[test]
+    fn addresses_share_what_is_left() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(dial_share(ten, 1), ten);
+        assert_eq!(dial_share(ten, 2), ten / 2);
+        assert_eq!(dial_share(ten, 5), ten / 5);
+        assert_eq!(dial_share(ten, 0), ten);
+        assert_eq!(dial_share(Duration::ZERO, 2), Duration::ZERO);
+        assert!(dial_share(Duration::MAX, usize::MAX) > Duration::ZERO);
+        let refused = || Some(io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert!(matches!(not_dialled(refused(), false), Error::Io(_)));
+        assert!(matches!(not_dialled(refused(), true), Error::Timeout(TimeoutError::Handshake)));
+        assert!(matches!(not_dialled(None, false), Error::Io(_)));
+    }
 }

@@ -50,15 +50,22 @@ pub use crate::asynchronous::SlowConsumer;
 pub use stream::{ClientStream, TokioIo};
 
 use crate::{
-    Config, Error, Role, Time, TimeoutError, asynchronous,
+    Config, Error, Role, Time, asynchronous,
     handshake::{Acceptor, Request, UpgradeRequest},
-    io::{Opening, SendFragments, dial_target, send_reader},
+    io::{Opening, SendFragments, dial_share, dial_target, not_dialled, send_reader},
 };
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::{future::poll_fn, pin::pin, task::Poll};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{
+    future::poll_fn,
+    mem,
+    net::SocketAddr,
+    pin::pin,
+    task::{Poll, ready},
+};
+use std::io;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
 };
 
 /// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`] for what it can do.
@@ -75,6 +82,13 @@ pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
+
+/// What a client asked for, where plain HTTP may come on the same port: see
+/// [`asynchronous::UpgradeOrHttp`].
+pub type UpgradeOrHttp<S> = asynchronous::UpgradeOrHttp<TokioIo<S>>;
+
+/// A request of plain HTTP that waits for its answer: see [`asynchronous::UpgradeOrHttp`].
+pub type HttpExchange<S> = asynchronous::HttpExchange<TokioIo<S>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
@@ -137,8 +151,8 @@ async fn send_all(to: &mut impl SendFragments, reader: impl AsyncRead) -> Result
 /// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
 ///
 /// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. The addresses of a name are tried in order. For other
-/// settings see [`connect_with`].
+/// the URL become an `Authorization` header. The addresses of a name are tried in order, and share the
+/// time that is left: of two, the first has half of it. For other settings see [`connect_with`].
 ///
 /// # Errors
 /// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
@@ -166,19 +180,58 @@ pub async fn connect_with(
     let url = dial_target(&request)?;
     let mut clock = TokioIo::new(());
     let deadline = Time::EPOCH + config.handshake_timeout;
-    let mut dial = pin!(TcpStream::connect((String::from(url.host()), url.port())));
-    let stream = poll_fn(|cx| match dial.as_mut().poll(cx) {
-        Poll::Ready(stream) => Poll::Ready(stream.map_err(Error::from)),
-        Poll::Pending => match clock.poll_clock(cx, deadline) {
-            Poll::Ready(Ok(_)) => Poll::Ready(Err(TimeoutError::Handshake.into())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Pending => Poll::Pending,
-        },
-    })
-    .await?;
+    let lookup = lookup_host((url.host(), url.port()));
+    let addresses = match within(&mut clock, deadline, lookup).await? {
+        Some(addresses) => addresses?.collect(),
+        None => return Err(not_dialled(None, true)),
+    };
+    let stream = dial(&mut clock, deadline, addresses, TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     let io = clock.with_stream(ClientStream::Tcp(stream));
     WebSocket::open(Opening::since(Time::EPOCH, io, config), request).await
+}
+
+/// Dials one address after the other, with a share of the time for each.
+async fn dial<S, F: Future<Output = io::Result<S>>>(
+    clock: &mut TokioIo<()>,
+    deadline: Time,
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<S, Error> {
+    let mut last = None;
+    for (i, address) in addresses.iter().enumerate() {
+        let now = clock.time();
+        let share = dial_share(deadline.saturating_since(now), addresses.len() - i);
+        match within(clock, now + share, connect(*address)).await? {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => last = Some(error),
+            None => {}
+        }
+    }
+    Err(not_dialled(last, clock.time() >= deadline))
+}
+
+/// What a future comes to; `None` once `deadline` has passed and it was polled in a turn behind that:
+/// a task that has used up its turn does not know yet.
+async fn within<T>(
+    clock: &mut TokioIo<()>,
+    deadline: Time,
+    future: impl Future<Output = T>,
+) -> Result<Option<T>, Error> {
+    let mut future = pin!(future);
+    let mut late = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(output)));
+        }
+        ready!(clock.poll_clock(cx, deadline))?;
+        if mem::replace(&mut late, true) {
+            return Poll::Ready(Ok(None));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 /// Opens a connection, as a client, over a stream that is connected already.
@@ -243,6 +296,25 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Upgrade::new(opening, request))
 }
 
+/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
+/// HEAD that has nothing to do with WebSocket is given out and not refused. See
+/// [`UpgradeOrHttp`](asynchronous::UpgradeOrHttp).
+///
+/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
+/// the client should be told.
+///
+/// # Errors
+/// As [`accept`].
+///
+/// # Cancel safety
+/// As for [`connect`].
+pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    config: impl Into<Arc<Config>>,
+) -> Result<UpgradeOrHttp<S>, Error> {
+    UpgradeOrHttp::read(Opening::new(TokioIo::new(stream), config.into())).await
+}
+
 /// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
 /// plain HTTP and WebSocket can share a port. `unread` are bytes that were read behind its head.
 pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
@@ -253,4 +325,94 @@ pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Upgrade<S> {
     let opening = Opening::new(TokioIo::new(stream), config.into()).with_unread(unread.into());
     Upgrade::new(opening, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TimeoutError;
+    use ::tokio::time::{Instant, advance};
+    use core::{future::pending, time::Duration};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// What an address does when it is dialled.
+    #[derive(Clone, Copy, Debug)]
+    enum Address {
+        Hole,
+        Refuses,
+        Answers,
+        AnswersAfter(u64),
+    }
+
+    /// Dials, with ten seconds in all: what came of it, and after how many seconds.
+    async fn dialled(addresses: &[Address]) -> (Result<usize, Error>, f64) {
+        let start = Instant::now();
+        let mut clock = TokioIo::new(());
+        let listed = (0..addresses.len()).map(|i| SocketAddr::from(([127, 0, 0, 1], i as u16)));
+        let connect = |address: SocketAddr| {
+            let i = usize::from(address.port());
+            let address = addresses[i];
+            async move {
+                match address {
+                    Address::Hole => pending().await,
+                    Address::Refuses => Err(io::ErrorKind::ConnectionRefused.into()),
+                    Address::Answers => Ok(i),
+                    Address::AnswersAfter(seconds) => {
+                        ::tokio::time::sleep(SECOND * seconds as u32).await;
+                        Ok(i)
+                    }
+                }
+            }
+        };
+        let deadline = Time::EPOCH + 10 * SECOND;
+        let result = dial(&mut clock, deadline, listed.collect(), connect).await;
+        (result, start.elapsed().as_secs_f64())
+    }
+
+    /// D19: an address that does not answer leaves time for those behind it.
+    #[::tokio::test(start_paused = true)]
+    async fn addresses_share_the_time() {
+        use Address::{Answers, AnswersAfter, Hole, Refuses};
+        let cases: [(&[Address], usize, f64); 7] = [
+            (&[Answers, Hole], 0, 0.0),
+            (&[Hole, Answers], 1, 5.0),
+            (&[Refuses, Answers], 1, 0.0),
+            (&[Hole, Hole, Answers], 2, 20.0 / 3.0),
+            (&[Hole, AnswersAfter(4)], 1, 9.0),
+            (&[AnswersAfter(9)], 0, 9.0),
+            (&[Refuses, AnswersAfter(9)], 1, 9.0),
+        ];
+        for (addresses, answered, after) in cases {
+            let (result, seconds) = dialled(addresses).await;
+            assert_eq!(result.unwrap(), answered, "{addresses:?}");
+            assert!((seconds - after).abs() < 0.01, "{addresses:?}: {seconds} s");
+        }
+    }
+
+    /// D19, D26: the last error, unless it is the time that is up.
+    #[::tokio::test(start_paused = true)]
+    async fn none_answers() {
+        use Address::{AnswersAfter, Hole, Refuses};
+        for addresses in [&[Hole][..], &[Refuses, Hole], &[Hole, Hole], &[AnswersAfter(11)]] {
+            let (result, seconds) = dialled(addresses).await;
+            let timeout = matches!(result, Err(Error::Timeout(TimeoutError::Handshake)));
+            assert!(timeout, "{addresses:?}: {result:?}");
+            assert!((10.0..10.01).contains(&seconds), "{addresses:?}: {seconds} s");
+        }
+        for (addresses, after) in [(&[Refuses][..], 0.0), (&[Hole, Refuses], 5.0)] {
+            let (result, seconds) = dialled(addresses).await;
+            let Err(Error::Io(error)) = result else { panic!("{addresses:?}: {result:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            assert!((seconds - after).abs() < 0.01, "{addresses:?}: {seconds} s");
+        }
+        let (result, _) = dialled(&[]).await;
+        assert!(matches!(result, Err(Error::Io(_))), "{result:?}");
+        // With a clock that has no time left.
+        advance(SECOND).await;
+        let mut clock = TokioIo::new(());
+        let addresses = Vec::from([SocketAddr::from(([127, 0, 0, 1], 1))]);
+        let dial = dial(&mut clock, Time::EPOCH, addresses, |_| pending::<io::Result<()>>());
+        assert!(matches!(dial.await, Err(Error::Timeout(TimeoutError::Handshake))));
+    }
 }

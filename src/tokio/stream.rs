@@ -103,6 +103,11 @@ impl<S> TokioIo<S> {
         TokioIo { stream, epoch: self.epoch, sleep: self.sleep, sleeper: self.sleeper }
     }
 
+    /// The time since the epoch.
+    pub(super) fn time(&self) -> Time {
+        Time::since_epoch(self.epoch.elapsed())
+    }
+
     pub(super) fn poll_clock(
         &mut self,
         cx: &mut Context<'_>,

@@ -124,12 +124,30 @@ fn table() -> Table {
     ] {
         table.edit(first, start, line, 400);
     }
+    // A6: judged when that line ends, or before: nothing else may come.
+    for (line, status) in [
+        ("SSH-2.0-OpenSSH_9.6\r\n", 400),
+        ("HELO x\r\n", 400),
+        ("EHLO example.com\n", 400),
+        ("GET / FTP/1.1\r\n", 400),
+        ("GET /\r\n", 400),
+        ("GET / HTTP/1.0\r\n", 505),
+        ("PRI * HTTP/2.0\r\n", 505),
+        ("GET / HTTP/1.1\r\nX Y", 400),
+        ("GET / HTTP/1.1\r\nX\r\n", 400),
+    ] {
+        table.raw("RFC 9112 §3, §5", &format!("{line:?} and no more"), line.as_bytes(), status);
+    }
     for other in ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/1.2"] {
         table.edit("§4.2.1, RFC 9110 §15.6.6", "HTTP/1.1", other, 505);
     }
     for method in ["get", "Get", "POST", "HEAD", "PUT", "TRACE", "OPTIONS", "GETS"] {
         table.edit("§4.2.1, RFC 9110 §15.5.6", "GET", method, 405);
     }
+    table.edit("RFC 9110 §9.3.2", "GET", "HEAD", 405);
+    table.raw("RFC 9110 §9.3.2", "HEAD", b"HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\n", 405);
+    table.raw("RFC 9110 §9.3.2", "HEAD of HTTP/1.0", b"HEAD / HTTP/1.0\r\n", 505);
+    table.raw("RFC 9110 §9.3.2", "HEAD, malformed", b"HEAD / HTTP/1.1\r\nX Y", 400);
     table.edit("§4.2.1, RFC 9110 §9.3.6", "GET /chat?x=1", "CONNECT example.com:443", 405);
 
     // The target.
@@ -298,7 +316,11 @@ fn refused(server: &Server, row: &Row, (bytes, end): (Vec<u8>, std::io::Result<(
     assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{what}");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let head = format!("{head}\r\n\r\n");
-    assert_eq!(header(&head, "Content-Length"), Some(&*body.len().to_string()), "{what}");
+    // A5: RFC 9110 §9.3.2: to HEAD goes no content, but its length.
+    let to_head = row.request.starts_with(b"HEAD ");
+    let length = header(&head, "Content-Length").unwrap();
+    assert!(if to_head { length != "0" } else { length == body.len().to_string() }, "{what}");
+    assert_eq!(body.is_empty(), to_head, "{what}");
     let upgrade = (*status == 426).then_some("websocket");
     assert_eq!(header(&head, "Upgrade"), upgrade, "{what}");
     assert_eq!(header(&head, "Sec-WebSocket-Version"), upgrade.map(|_| "13"), "{what}");
@@ -336,6 +358,13 @@ fn what_is_only_just_legal_is_upgraded() {
         table.lines("RFC 9110 §5", lines, 101);
     }
     table.lines("RFC 9110 §5.4", "X: y\r\n".repeat(95).trim_end(), 101);
+    // A8: what may be declined is declined.
+    let many = |count: usize| (0..count).map(|i| format!("x{i}")).collect::<Vec<_>>().join(", ");
+    table.lines("§9.1", &format!("Sec-WebSocket-Extensions: {}", many(500)), 101);
+    table.lines("§9.1", &format!("Sec-WebSocket-Extensions: x{}", "; y".repeat(100)), 101);
+    table.lines("§9.1", &format!("Sec-WebSocket-Extensions: {}x", ", ".repeat(1_000)), 101);
+    table.lines("§11.3.4", &format!("Sec-WebSocket-Protocol: {}", many(500)), 101);
+    table.lines("§11.3.4", &format!("Sec-WebSocket-Protocol: {}x", ", ".repeat(1_000)), 101);
     let room = 16 * 1024 - REQUEST.len() - "X: \r\n".len();
     table.lines("RFC 9110 §5.4", &format!("X: {}", "y".repeat(room)), 101);
     // §4.1, erratum 3150: pad bits may be anything.

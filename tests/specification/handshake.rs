@@ -6,8 +6,8 @@ use core::convert::Infallible;
 use fullduplex::{
     Input,
     handshake::{
-        Acceptance, Acceptor, ClientHandshake, ClientHandshakeError, HeadLimits, OriginPolicy,
-        Rejection, Request, Response, ServerHandshake, UpgradeRequest,
+        Acceptance, Acceptor, AnyRequest, ClientHandshake, ClientHandshakeError, HeadLimits,
+        OriginPolicy, Rejection, Request, Response, ServerHandshake, UpgradeRequest,
     },
 };
 use std::collections::BTreeSet;
@@ -327,6 +327,83 @@ fn section_4_2_every_request() {
                 let (again, _) = give(&mut server, &[given], Some(0));
                 assert_rejected(&again.unwrap().unwrap_err(), &finished);
             }
+        }
+    }
+}
+
+/// Every request where plain HTTP is served too.
+#[test]
+fn rfc9110_9_3_every_plain_request() {
+    struct Both(ServerHandshake);
+
+    impl Side for Both {
+        type Done = AnyRequest;
+        type Error = Rejection;
+
+        fn receive(&mut self, input: &mut Input<'_>) -> Result<Option<AnyRequest>, Rejection> {
+            self.0.receive_any(input)
+        }
+
+        fn end(&mut self) -> Rejection {
+            self.0.receive_eof()
+        }
+
+        fn deadline(&mut self) -> Rejection {
+            self.0.timed_out()
+        }
+    }
+
+    let specification = Specification::read();
+    for row in &specification.table("head").rows {
+        println!("{row:?}");
+        let mut cell = Cell::parse(row[2], "Waiting");
+        // A list is one field.
+        if cell.queued.last() == Some(&"HEAD") {
+            cell.queued.truncate(cell.queued.len() - 2);
+            cell.queued.push("Allow: GET, HEAD");
+        }
+        let given = input(row[0], &specification.request);
+        let make = || Both(ServerHandshake::new(specification.limits));
+        let (result, left, _) = every_way(make, &given, |result| format!("{result:?}"));
+        match (cell.next, result.unwrap()) {
+            ("Request", Ok(AnyRequest::Upgrade(_))) => {}
+            ("Plain", Ok(AnyRequest::Http(request))) => {
+                assert_eq!(request.is_head(), row[0].contains("HEAD"));
+                let Given::Bytes(bytes) = &given[0] else { panic!("bytes") };
+                let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+                assert_eq!(left, bytes[end..]);
+            }
+            ("Rejected", Err(rejection)) => assert_rejected(&rejection, &cell),
+            (_, result) => panic!("{result:?}"),
+        }
+    }
+}
+
+/// The content of every answer to one.
+#[test]
+fn rfc9112_6_3_every_answer_to_plain_http() {
+    let specification = Specification::read();
+    for row in &specification.table("status").rows {
+        for (method, cell) in [("GET", row[2]), ("HEAD", row[3])] {
+            let mut wire = format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
+            let mut server = ServerHandshake::default();
+            let request = server.receive_any(&mut Input::new(&mut wire)).unwrap().unwrap();
+            let AnyRequest::Http(request) = request else { panic!("{request:?}") };
+            let response = Response::new(row[0].parse().unwrap()).with_body(row[1]);
+            let seen = match request.answer(response).to_bytes() {
+                Err(_) => "refused".to_string(),
+                Ok(bytes) => {
+                    let text = String::from_utf8(bytes).unwrap();
+                    let (head, content) = text.split_once("\r\n\r\n").unwrap();
+                    let length = head.split_once("\r\nContent-Length: ");
+                    let length = length.map_or("none", |(_, rest)| rest.lines().next().unwrap());
+                    let sent = if content.is_empty() { "not sent" } else { "sent" };
+                    assert!(content.is_empty() || content == row[1], "{text}");
+                    assert!(head.contains("\r\nConnection: close"), "{text}");
+                    format!("{length}, {sent}")
+                }
+            };
+            assert_eq!(seen, cell, "{method}: {row:?}");
         }
     }
 }

@@ -92,24 +92,33 @@ impl Head {
         !self.all("Content-Length").iter().all(zero) || self.first("Transfer-Encoding").is_some()
     }
 
-    /// `#extension`, with at least one, of a sane number (§9.1).
+    /// `#extension`, with at least one (§9.1).
     pub(super) fn has_valid_extensions(&self) -> bool {
-        let elements = self.elements("Sec-WebSocket-Extensions");
-        let (empty, offers): (Vec<&[u8]>, Vec<&[u8]>) =
-            elements.into_iter().partition(|element| element.is_empty());
-        empty.len() <= 16 && (1..=32).contains(&offers.len()) && offers.iter().all(is_extension)
+        let extensions = self.extensions();
+        !extensions.is_empty() && extensions.iter().all(is_extension)
     }
 
-    /// `1#token` without repetitions, of a sane number (§4.1, §11.3.4).
+    /// More extensions, or parameters of one, than are kept: of a response that is an error.
+    pub(super) fn has_many_extensions(&self) -> bool {
+        let extensions = self.extensions();
+        let params = |text: &&[u8]| text.split(|&byte| byte == b';').count() - 1;
+        extensions.len() > 32 || extensions.iter().any(|extension| params(extension) > 16)
+    }
+
+    fn extensions(&self) -> Vec<&[u8]> {
+        let elements = self.elements("Sec-WebSocket-Extensions");
+        elements.into_iter().filter(|element| !element.is_empty()).collect()
+    }
+
+    /// `1#token` without repetitions, up to a sane number (§4.1, §11.3.4).
     pub(super) fn has_valid_subprotocols(&self) -> bool {
         let elements = self.elements("Sec-WebSocket-Protocol");
-        let (empty, names): (Vec<&[u8]>, Vec<&[u8]>) =
-            elements.into_iter().partition(|element| element.is_empty());
+        let names: Vec<&[u8]> =
+            elements.into_iter().filter(|element| !element.is_empty()).collect();
         let once = |(at, name): (usize, &&[u8])| !names[..at].contains(name);
-        empty.len() <= 16
-            && (1..=64).contains(&names.len())
+        !names.is_empty()
             && names.iter().all(is_token)
-            && names.iter().enumerate().all(once)
+            && names.iter().enumerate().take(64).all(once)
     }
 
     pub(super) fn is_beyond(&self, limits: Limits) -> bool {
@@ -147,16 +156,15 @@ fn is_extension(text: &&[u8]) -> bool {
     let mut parts = text.split(|&byte| byte == b';').map(trim);
     let name = parts.next().is_some_and(|name| is_token(&name));
     let params: Vec<&[u8]> = parts.collect();
-    name && params.len() <= 16
-        && params.iter().all(|param| match param.iter().position(|&byte| byte == b'=') {
-            None => is_token(param),
-            Some(at) => {
-                let value = trim(&param[at + 1..]);
-                let quoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
-                let value = quoted.map_or(Some(value.to_vec()), unescape);
-                is_token(&trim(&param[..at])) && value.is_some_and(|value| is_token(&&value[..]))
-            }
-        })
+    name && params.iter().all(|param| match param.iter().position(|&byte| byte == b'=') {
+        None => is_token(param),
+        Some(at) => {
+            let value = trim(&param[at + 1..]);
+            let quoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+            let value = quoted.map_or(Some(value.to_vec()), unescape);
+            is_token(&trim(&param[..at])) && value.is_some_and(|value| is_token(&&value[..]))
+        }
+    })
 }
 
 /// RFC 9110 §5.6.4.

@@ -54,6 +54,11 @@ pub(super) const LIST: &[Entry<Case>] = &[
         },
     },
     Entry {
+        id: "empty-lines-before-the-request",
+        sections: "RFC 9112 §2.2",
+        applies: |case| case.only_we_refuse(Reason::Malformed) && case.empty_lines > 4,
+    },
+    Entry {
         id: "request-with-a-body",
         sections: "RFC 9112 §6, §9.3",
         applies: |case| case.only_we_refuse(Reason::Body) && case.head.has_body(),
@@ -164,6 +169,8 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub(super) struct Case {
     head: Head,
     limits: Limits,
+    /// Empty lines in front of all.
+    empty_lines: usize,
     /// Bytes in all.
     stream: usize,
     /// What tungstenite read, and in how many reads.
@@ -203,7 +210,12 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
         let (theirs, taken, reads) = run_theirs(pieces, rest);
         comparison.accepted = ours.is_ok();
         let head = Head::new(plan.stream);
-        let case = Case { head, limits, stream: plan.stream.len(), taken, reads, ours, theirs };
+        let empty = plan
+            .stream
+            .split(|&byte| byte == b'\n')
+            .take_while(|line| matches!(*line, [] | [b'\r']));
+        let (empty_lines, stream) = (empty.count(), plan.stream.len());
+        let case = Case { head, limits, empty_lines, stream, taken, reads, ours, theirs };
         match (&case.ours, &case.theirs) {
             (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{case:?}"),
             // Neither says anything to a client that leaves.

@@ -54,7 +54,8 @@ pub(super) const LIST: &[Entry<Case>] = &[
                 case.theirs.is_ok() && (!case.offered || name != "x-one")
             }
             Err(ClientHandshakeError::Extensions(_)) => {
-                case.theirs.is_ok() && !case.head.has_valid_extensions()
+                let wrong = !case.head.has_valid_extensions() || case.head.has_many_extensions();
+                case.theirs.is_ok() && wrong
             }
             _ => false,
         },
@@ -73,12 +74,12 @@ pub(super) const LIST: &[Entry<Case>] = &[
         },
     },
     Entry {
-        id: "response-with-a-body",
-        sections: "RFC 9110 §8.6; RFC 9112 §6.1",
+        id: "empty-lines-before-the-response",
+        sections: "RFC 9112 §2.2",
         applies: |case| {
-            matches!(case.ours, Err(ClientHandshakeError::Body))
+            matches!(case.ours, Err(ClientHandshakeError::Head(HeadError::NotHttp)))
                 && case.theirs.is_ok()
-                && case.head.has_body()
+                && matches!(case.first, Some(b'\r' | b'\n'))
         },
     },
     Entry {
@@ -108,6 +109,8 @@ pub(super) const LIST: &[Entry<Case>] = &[
 /// A response, and what became of it.
 #[derive(Debug)]
 pub(super) struct Case {
+    /// The first byte of all.
+    first: Option<u8>,
     head: Head,
     limits: Limits,
     /// Whether subprotocols and an extension were offered.
@@ -135,8 +138,8 @@ pub(super) fn compare(plan: &Plan<'_>) -> Comparison {
         let (ours, key, rest) = run_ours(limits, offered, pieces.clone());
         let (theirs, taken, reads) = run_theirs(&key, offered, pieces, rest);
         comparison.accepted = ours.is_ok();
-        let case =
-            Case { head: Head::new(plan.stream), limits, offered, taken, reads, ours, theirs };
+        let (first, head) = (plan.stream.first().copied(), Head::new(plan.stream));
+        let case = Case { first, head, limits, offered, taken, reads, ours, theirs };
         match (&case.ours, &case.theirs) {
             (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{case:?}"),
             (Err(_), Err(_)) => {}
