@@ -208,7 +208,7 @@ fn broadcast(c: &mut Criterion) {
         let config = std::sync::Arc::new(Config::default().deflate(deflate.clone()));
         let connect = || {
             let agreed = deflate.accept(&deflate.offers());
-            Connection::server(config.clone()).with_deflate(agreed)
+            Connection::server(config.clone()).with_deflate(agreed).unwrap()
         };
         let name = if takeover { "takeover 1024" } else { "no takeover 1024" };
         broadcast_to(c, name, &json(1024), connect);

@@ -420,3 +420,181 @@ fn a_blocking_half_sends_without_allocating() {
         peer.join().unwrap();
     }
 }
+
+/// How many times each call is measured, and how often it may allocate in all that: nothing for each.
+const CALLS: usize = 500;
+const FEW: usize = 2;
+
+/// Measures `call`, once it has been warmed up.
+macro_rules! frugal {
+    ($who:expr, $what:literal, $call:expr) => {{
+        let mut call = $call;
+        (0..20).for_each(|_| call());
+        let ((), heap) = measure(|| (0..CALLS).for_each(|_| call()));
+        println!("{} {}: {heap:?} for {CALLS}", $who, $what);
+        assert!(heap.calls <= FEW, "{} {}: {heap:?}", $who, $what);
+    }};
+}
+
+/// All calls that send, of any type: `$run` runs what they return to its end.
+macro_rules! sending_calls {
+    ($who:expr, $run:ident, $ws:ident) => {{
+        let bytes: &[u8] = &[7; 125];
+        let prepared = fullduplex::Prepared::new(bytes);
+        frugal!($who, "send", || $run!($ws.send(bytes)));
+        frugal!($who, "send_prepared", || $run!($ws.send_prepared(&prepared)));
+        frugal!($who, "feed", || {
+            $ws.feed(bytes).unwrap();
+            $ws.feed(bytes).unwrap();
+            $run!($ws.flush());
+        });
+        frugal!($who, "feed_prepared", || {
+            $ws.feed_prepared(&prepared).unwrap();
+            $run!($ws.flush());
+        });
+        frugal!($who, "send_fragment", || {
+            $run!($ws.send_fragment(bytes, false));
+            $run!($ws.send_fragment(bytes, true));
+        });
+        frugal!($who, "send_iter", || $run!($ws.send_iter([bytes, bytes])));
+        frugal!($who, "ping", || $run!($ws.ping(b"ping")));
+        #[cfg(feature = "deflate")]
+        {
+            use fullduplex::deflate::Compression::{Always, Never};
+            let prepared = fullduplex::Prepared::new(bytes).compression(Always);
+            for compression in [Always, Never] {
+                frugal!($who, "send_with", || $run!($ws.send_with(bytes, compression)));
+                frugal!($who, "feed_with", || {
+                    $ws.feed_with(bytes, compression).unwrap();
+                    $run!($ws.flush());
+                });
+            }
+            frugal!($who, "send_prepared, compressed", || $run!($ws.send_prepared(&prepared)));
+        }
+    }};
+}
+
+macro_rules! at_once {
+    ($result:expr) => {
+        $result.unwrap()
+    };
+}
+
+macro_rules! polled {
+    ($future:expr) => {
+        run($future).unwrap()
+    };
+}
+
+#[cfg(feature = "deflate")]
+#[path = "common/deflate.rs"]
+mod deflate;
+
+/// `$ws` with compression, if that is built in.
+macro_rules! deflating {
+    ($ws:expr) => {{
+        let ws = $ws;
+        #[cfg(feature = "deflate")]
+        let ws = ws.with_deflate(deflate::params("")).unwrap();
+        ws
+    }};
+}
+
+/// A11: every call that sends goes through storage that the thread lends, whatever its name: none
+/// allocates for each message, of whole connections and of halves.
+#[test]
+fn no_sending_call_allocates_for_each_message() {
+    let _watchdog = support::watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    let waits = || Loop { ends: false, ..Loop::new(&[], 0) };
+    for role in BOTH {
+        use fullduplex::tokio::WebSocket;
+        let over = |stream| WebSocket::from_parts(stream, role, quiet(), []);
+        let mut ws = deflating!(over(waits()));
+        sending_calls!(format!("tokio, {role:?}:"), polled, ws);
+        let (_reader, writer) = ws.split();
+        sending_calls!(format!("tokio writer, {role:?}:"), polled, writer);
+
+        let mut ws =
+            deflating!(blocking::WebSocket::from_parts(waits(), role, quiet(), Vec::new()));
+        sending_calls!(format!("blocking, {role:?}:"), at_once, ws);
+        frugal!(format!("blocking, {role:?}:"), "feed_fragment", || {
+            ws.feed_fragment("part", false).unwrap();
+            ws.feed_fragment("part", true).unwrap();
+            ws.flush().unwrap();
+        });
+
+        let (ours, mut theirs) = support::tcp_pair();
+        let peer = std::thread::spawn(move || io::copy(&mut theirs, &mut io::sink()).unwrap());
+        let ws = deflating!(blocking::WebSocket::from_parts(ours, role, quiet(), Vec::new()));
+        let (reader, writer) = ws.split();
+        sending_calls!(format!("blocking writer, {role:?}:"), at_once, writer);
+        drop((reader, writer));
+        peer.join().unwrap();
+    }
+    #[cfg(feature = "futures-io")]
+    for role in BOTH {
+        let stream = fullduplex::futures_io::FuturesIo::with_timer(waits(), support::Still);
+        let mut ws = deflating!(stream.adopt(role, quiet(), []));
+        sending_calls!(format!("futures-io, {role:?}:"), polled, ws);
+        let (_reader, writer) = ws.split();
+        sending_calls!(format!("futures-io writer, {role:?}:"), polled, writer);
+    }
+}
+
+/// A11: the same for each call of a handler's [`fullduplex::Outgoing`], one message for each that
+/// comes.
+#[test]
+fn no_call_of_a_handler_allocates_for_each_message() {
+    use fullduplex::{IntoMessage, Outgoing, Prepared};
+    type Call<'c> = Box<dyn Fn(&mut Outgoing<'_>) -> Result<(), Error> + 'c>;
+    fn fragments(out: &mut Outgoing<'_>, part: impl IntoMessage + Copy) -> Result<(), Error> {
+        out.feed_fragment(part, false)?;
+        out.feed_fragment(part, true)
+    }
+    let runtime = paused();
+    let _time = runtime.enter();
+    let prepared = Prepared::new("prepared");
+    let payload: &[u8] = &[7; 125];
+    let mut calls: Vec<(&str, Call<'_>)> = vec![
+        ("feed", Box::new(|out| out.feed(payload))),
+        ("feed_prepared", Box::new(|out| out.feed_prepared(&prepared))),
+        ("feed_fragment", Box::new(|out| fragments(out, payload))),
+    ];
+    #[cfg(feature = "deflate")]
+    {
+        use fullduplex::deflate::Compression::{Always, Never};
+        calls.push(("feed_with, compressed", Box::new(|out| out.feed_with(payload, Always))));
+        calls.push(("feed_with, plain", Box::new(|out| out.feed_with(payload, Never))));
+        let fragments = |out: &mut Outgoing<'_>| {
+            out.feed_fragment_with(payload, false, Always)?;
+            out.feed_fragment_with(payload, true, Always)
+        };
+        calls.push(("feed_fragment_with", Box::new(fragments)));
+    }
+    for role in BOTH {
+        // A message for each read: the storage is lent and taken back each time.
+        let batch = frame(role, 0x82, payload);
+        for (name, call) in &calls {
+            let measured = |reads: usize| {
+                let stream = Loop::new(&batch, reads);
+                let mut ws = deflating!(on_blocking(stream, role));
+                let sync = measure(|| ws.run(|_, out| call(out)));
+                let stream = Loop::new(&batch, reads);
+                let mut ws = deflating!(on_tokio(stream, role));
+                let tokio = measure(|| run(ws.run(|_, out| call(out))));
+                for (result, _) in [&sync, &tokio] {
+                    assert!(matches!(result, Err(Error::Abnormal)), "{name}: {result:?}");
+                }
+                [sync.1.calls, tokio.1.calls]
+            };
+            measured(20);
+            let (few, many) = (measured(20), measured(20 + CALLS));
+            println!("{role:?} {name}: {few:?} for 20 messages, {many:?} for {CALLS} more");
+            for (few, many) in few.into_iter().zip(many) {
+                assert!(many <= few + FEW, "{role:?} {name}: {few} and {many} allocations");
+            }
+        }
+    }
+}

@@ -609,6 +609,9 @@ fn it_breaks_the_protocol() {
     ];
     for (closed, codes, wrong) in wrong {
         for we_close in [false, true] {
+            if we_close && closed == "Failed 1009" {
+                continue; // `close` discards what comes, of any size
+            }
             row(
                 &quiet().max_message_size(100),
                 None,

@@ -767,5 +767,85 @@ fn what_was_agreed_on_can_be_asked_for() {
     let seen = connection.deflate().unwrap();
     assert!(seen.server_no_context_takeover() && !seen.client_no_context_takeover());
     assert_eq!((seen.server_max_window_bits(), seen.client_max_window_bits()), (11, 15));
-    assert_eq!(Connection::server(Config::default()).with_deflate(None).deflate(), None);
+    assert_eq!(Connection::server(Config::default()).with_deflate(None).unwrap().deflate(), None);
+}
+
+// What else the thread does
+
+/// Two equal messages of noise, the second of which refers to the first: so far back.
+fn twice(length: usize, random: &mut Random) -> [Vec<u8>; 2] {
+    let noise: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+    let all = noise.chunks(0xffff).fold(Blocks::new(), |blocks, some| blocks.stored(false, some));
+    [all.message(), Blocks::new().fixed(false, b"", Some(length)).message()]
+}
+
+/// Lets other connections of this thread have the states that it lends.
+fn take_turns(others: usize) {
+    for _ in 0..others {
+        let mut other = both_ends(Role::Server);
+        let wire = frame(Role::Server, TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+        assert_eq!(receive(&mut other, &wire, 99, watch), (vec![hello()], Ok(())));
+        other.send_with("Hello", Compression::Always).unwrap();
+    }
+}
+
+/// A9: a message may refer as far back into those before it as was agreed on and no further,
+/// whatever else goes on in the thread (RFC 7692 §7.1.2): one byte more fails, however many other
+/// connections there are.
+#[test]
+fn rfc7692_7_1_2_one_verdict_whatever_the_load() {
+    let mut random = Random::new(9);
+    for bits in 9..=15 {
+        let window = 1_usize << bits;
+        for (back, good) in [(window, true), (window + 1, false), (2 * window, false)] {
+            if back > 1 << 15 {
+                continue; // DEFLATE has no word for that
+            }
+            let [first, second] = twice(back, &mut random);
+            for role in BOTH {
+                for others in [0, 1, 2, 4, 8, 20] {
+                    for step in [7, usize::MAX] {
+                        let mut end = deflating(role, Config::default(), with_bits(bits, true));
+                        let wire = frame(role, BINARY, &first);
+                        assert_eq!(receive(&mut end, &wire, step, watch).1, Ok(()));
+                        take_turns(others);
+                        let (_, result) =
+                            receive(&mut end, &frame(role, BINARY, &second), step, watch);
+                        let kind = result.map_err(|error| error.kind());
+                        let expected = if good { Ok(()) } else { Err(Kind::InvalidDeflate) };
+                        assert_eq!(kind, expected, "{role:?}, {bits} bits, {back} back, {others}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A9: within one message all of it can be referred to, as in any zlib whose window is there, also
+/// where that is more than was agreed on: the same in every piece that it comes in.
+#[test]
+fn within_a_message_the_window_is_that_of_deflate() {
+    let mut random = Random::new(10);
+    for bits in [9, 12, 15] {
+        for takeover in [true, false] {
+            for back in [1 << bits, 3_000, 20_000, 32_768] {
+                let noise: Vec<u8> = (0..back).map(|_| random.next() as u8).collect();
+                let blocks = Blocks::new().stored(false, &noise).fixed(false, b"", Some(back));
+                let message = blocks.message();
+                let expected = Seen::Binary([&noise[..], &noise[..3]].concat());
+                for role in BOTH {
+                    for (others, step) in [(0, usize::MAX), (0, 999), (9, 1_000)] {
+                        let mut end = deflating(role, Config::default(), with_bits(bits, takeover));
+                        for _ in 0..2 {
+                            take_turns(others);
+                            let wire = frame(role, BINARY, &message);
+                            let (events, result) = receive(&mut end, &wire, step, watch);
+                            assert_eq!(result, Ok(()), "{role:?}, {bits} bits, {back} back");
+                            assert!(events == [expected.clone()]);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

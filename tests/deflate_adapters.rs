@@ -123,8 +123,8 @@ fn both_ends_have_to_want_it() {
 #[test]
 fn what_goes_over_the_wire() {
     let _watchdog = watchdog();
-    let offer = "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12, \
-                 permessage-deflate; client_max_window_bits=12";
+    // B1: what Chromium offers, byte for byte.
+    let offer = "permessage-deflate; client_max_window_bits";
     for asynchronous in ADAPTERS {
         for (choice, compressed) in [(Compression::Always, true), (Compression::Never, false)] {
             // A client.
@@ -146,7 +146,8 @@ fn what_goes_over_the_wire() {
                     stream.write_all(&frame(Role::Client, 0x88, b"")).unwrap();
                 });
                 let agreed = talk(asynchronous, request, on(), choice).unwrap();
-                assert_eq!(agreed, Some(params("")));
+                // The window of ours is smaller than it could be, and that is what is told.
+                assert_eq!(agreed, Some(params("client_max_window_bits=12")));
             });
 
             // A server.
@@ -269,16 +270,24 @@ fn extensions_given_by_hand() {
                 Ok::<_, Error>(agreed)
             });
             let agreed = talk(asynchronous, request, on(), Compression::Auto).unwrap();
-            assert_eq!(agreed, Some(params("server_no_context_takeover")));
-            assert_eq!(serving.join().unwrap().unwrap(), agreed);
+            let answer = "server_no_context_takeover; server_max_window_bits=12";
+            assert_eq!(serving.join().unwrap().unwrap(), Some(params(answer)));
+            let used = format!("{answer}; client_max_window_bits=12");
+            assert_eq!(agreed, Some(params(&used)));
         });
 
         // A server whose answer is the caller's, good or not.
+        let (bits, unknown) = ("client_max_window_bits", InvalidDeflate::Unknown("x".into()));
         let answers = [
-            ("permessage-deflate; client_no_context_takeover", true),
-            ("permessage-deflate; x", false),
+            ("permessage-deflate; client_no_context_takeover", None),
+            ("permessage-deflate; x", Some(unknown)),
+            // §7.1.2.2: a good one, to another offer.
+            (
+                "permessage-deflate; client_max_window_bits=10",
+                Some(InvalidDeflate::NotOffered(bits.into())),
+            ),
         ];
-        for (answer, good) in answers {
+        for (answer, bad) in answers {
             let (server, mut stream) = tcp_pair();
             let line = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
             stream.write_all(REQUEST.replace("\r\n\r\n", line).as_bytes()).unwrap();
@@ -296,12 +305,13 @@ fn extensions_given_by_hand() {
             };
             match agreed {
                 Ok(agreed) => {
-                    assert!(good && agreed == Some(params("client_no_context_takeover")));
+                    let used = "client_no_context_takeover; server_max_window_bits=12";
+                    assert_eq!((agreed, bad), (Some(params(used)), None));
                     let head = read_head(&stream);
                     assert_eq!(header(&head, "Sec-WebSocket-Extensions"), Some(answer));
                 }
                 Err(Error::Acceptance(InvalidAcceptance::Deflate(error))) => {
-                    assert!(!good && error == InvalidDeflate::Unknown("x".into()));
+                    assert_eq!(Some(error), bad);
                 }
                 Err(error) => panic!("{error:?}"),
             }
@@ -316,10 +326,12 @@ fn a_connection_adopted_with_what_was_agreed_on() {
     let (server, client) = tcp_pair();
     let agreed = largest().accept(&largest().offers());
     let mut server =
-        blocking::WebSocket::from_parts(server, Role::Server, quiet(), []).with_deflate(agreed);
+        blocking::WebSocket::from_parts(server, Role::Server, quiet(), []).with_deflate(agreed).unwrap();
     let mut client =
-        blocking::WebSocket::from_parts(client, Role::Client, quiet(), []).with_deflate(agreed);
-    assert_eq!((server.deflate(), client.deflate()), (agreed.as_ref(), agreed.as_ref()));
+        blocking::WebSocket::from_parts(client, Role::Client, quiet(), []).with_deflate(agreed).unwrap();
+    // B3: each tells what is used, which for its own compressor is the default.
+    assert_eq!(server.deflate(), Some(&params("server_max_window_bits=12")));
+    assert_eq!(client.deflate(), Some(&params("client_max_window_bits=12")));
     client.send(long()).unwrap();
     assert_eq!(server.recv().unwrap().unwrap(), long().as_str());
 }
@@ -329,7 +341,7 @@ fn a_connection_adopted_with_what_was_agreed_on() {
 #[test]
 fn a_writer_of_threads_does_not_pass_chunks_that_wait_for_the_reader() {
     let agreed = largest().accept(&largest().offers());
-    let mut peer = common::connection(Role::Client, quiet()).with_deflate(agreed);
+    let mut peer = common::connection(Role::Client, quiet()).with_deflate(agreed).unwrap();
     peer.send(long()).unwrap();
     let wire = common::drain(&mut peer);
     for cut in 1..wire.len() {
@@ -337,7 +349,7 @@ fn a_writer_of_threads_does_not_pass_chunks_that_wait_for_the_reader() {
         let script = Script::reading([front, back, Step::Eof]);
         script.state().blocking = true;
         let ws = blocking::WebSocket::from_parts(script.clone(), Role::Server, quiet(), []);
-        let (mut reader, writer) = ws.with_deflate(agreed).split();
+        let (mut reader, writer) = ws.with_deflate(agreed).unwrap().split();
         let mut received = Vec::new();
         loop {
             let chunk = reader.recv_chunk().unwrap().unwrap();

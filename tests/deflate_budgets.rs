@@ -14,7 +14,7 @@ use common::{BOTH, close_codes, frame, frames, head, other, sent};
 use deflate::{Blocks, deflating, largest, params, with_bits};
 use fullduplex::{
     Config, Connection, Event, Input, ProtocolErrorKind as Kind, Role,
-    deflate::{Compression, Deflate},
+    deflate::{Compression, Deflate, DeflateParams},
 };
 use heap::measure;
 use std::{sync::Arc, thread};
@@ -163,7 +163,7 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
         let config = Arc::new(Config::default().deflate(largest().memory_level(memory_level)));
         let exchange = || -> [isize; 2] {
             let end = |role| {
-                common::connection(role, config.clone()).with_deflate(with_bits(bits, takeover))
+                deflating_shared(role, config.clone(), with_bits(bits, takeover))
             };
             let (mut sender, mut receiver) = (end(Role::Server), end(Role::Client));
             let mut kept = [0, 0];
@@ -237,12 +237,12 @@ fn a_new_connection_holds_next_to_nothing() {
     for role in BOTH {
         let config = Arc::new(Config::default().deflate(Deflate::default()));
         let (plain, without) = measure(|| common::connection(role, config.clone()));
-        let (connection, with) = measure(|| deflating_shared(role, config.clone()));
+        let (connection, with) = measure(|| deflating_shared(role, config.clone(), params("")));
         println!("{role:?}: {} bytes for what was agreed on", with.kept - without.kept);
         assert!(with.kept - without.kept <= 264, "{with:?} {without:?}");
         drop((plain, connection));
         // Plain messages do not change that.
-        let mut connection = deflating_shared(role, config.clone());
+        let mut connection = deflating_shared(role, config.clone(), params(""));
         let mut wire = frame(role, 0x81, b"plain");
         let (_, heap) = measure(|| read_until_it_fails(&mut connection, &mut wire));
         assert_eq!(heap.calls, 0);
@@ -250,8 +250,8 @@ fn a_new_connection_holds_next_to_nothing() {
     println!("bytes: Connection {}", size_of::<Connection>());
 }
 
-fn deflating_shared(role: Role, config: Arc<Config>) -> Connection {
-    common::connection(role, config).with_deflate(params(""))
+fn deflating_shared(role: Role, config: Arc<Config>, agreed: DeflateParams) -> Connection {
+    common::connection(role, config).with_deflate(agreed).unwrap()
 }
 
 /// In the long run a compressed message costs its own allocation, and sending none.

@@ -403,7 +403,7 @@ fn a_payload_is_let_go_once_it_is_compressed() {
     for (role, cut) in BOTH.into_iter().flat_map(|role| [(role, None), (role, Some(10))]) {
         let agreed = deflate().accept(&deflate().offers());
         let config = Config::default().deflate(deflate()).max_sent_frame(cut);
-        let mut connection = connection(role, config).with_deflate(agreed);
+        let mut connection = connection(role, config).with_deflate(agreed).unwrap();
         let alive = Arc::new(());
         connection.send(Bytes::from_owner(Owner(alive.clone()))).unwrap();
         if cut.is_some() {
@@ -452,7 +452,7 @@ fn every_value_of_every_parameter() {
                     assert!((8..=15).contains(&bits), "{name}={value}");
                 }
                 let [mut server, mut client] =
-                    BOTH.map(|role| connection(role, Config::default()).with_deflate(params));
+                    BOTH.map(|role| connection(role, Config::default()).with_deflate(params).unwrap());
                 let text = "to be or not to be ".repeat(100);
                 client.send(text.as_str()).unwrap();
                 let (events, result) = receive(&mut server, &drain(&mut client), 100, watch);

@@ -128,7 +128,7 @@ fn is_by(seen: &Seen, name: &str) -> bool {
 
 fn with_deflate(of: fullduplex::Connection, agreed: Agreed) -> fullduplex::Connection {
     #[cfg(feature = "deflate")]
-    return of.with_deflate(agreed);
+    return of.with_deflate(agreed).unwrap();
     #[cfg(not(feature = "deflate"))]
     return (of, agreed).0;
 }

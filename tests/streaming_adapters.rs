@@ -478,7 +478,7 @@ fn piped(config: impl Fn() -> Config, compressed: bool, role: Role) -> heap::Hea
         let ws = Piped::from_parts(stream, role, config(), Vec::new());
         #[cfg(feature = "deflate")]
         if compressed {
-            return ws.with_deflate(deflate::params(""));
+            return ws.with_deflate(deflate::params("")).unwrap();
         }
         _ = compressed;
         ws

@@ -337,8 +337,8 @@ fn a_link_carries_messages_and_ends() {
         let mut link = link(&config);
         let agreed = Deflate::default().accept(&Deflate::default().offers());
         if compresses {
-            link.client = link.client.with_deflate(agreed);
-            link.server = link.server.with_deflate(agreed);
+            link.client = link.client.with_deflate(agreed).unwrap();
+            link.server = link.server.with_deflate(agreed).unwrap();
         }
         link.client.send(text()).unwrap();
         let mut received = Vec::new();

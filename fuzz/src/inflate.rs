@@ -216,7 +216,8 @@ fn receive(
         Role::Server => Connection::server(config),
         Role::Client => Connection::client_with_keys(config, Counting(0)),
     }
-    .with_deflate(agreed(options));
+    .with_deflate(agreed(options))
+    .expect("it is new");
     let (mut events, mut joined, mut total) = (Vec::new(), Vec::new(), 0);
     for mut piece in pieces {
         let mut input = Input::new(&mut piece);

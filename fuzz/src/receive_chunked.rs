@@ -109,7 +109,7 @@ impl Settings {
             Role::Server => Connection::server(config),
             Role::Client => Connection::client_with_keys(config, Counting(0)),
         };
-        let mut connection = connection.with_deflate(self.deflate.map(agreed));
+        let mut connection = connection.with_deflate(self.deflate.map(agreed)).expect("it is new");
         if self.closing {
             connection.close(None);
         }

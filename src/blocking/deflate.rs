@@ -3,7 +3,7 @@
 use super::{Timeouts, WebSocket};
 use crate::{
     Error, IntoMessage, SendError,
-    deflate::{Compression, DeflateParams},
+    deflate::{Compression, DeflateParams, DeflateRefused},
 };
 use std::io::{Read, Write};
 
@@ -63,14 +63,22 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     /// Compresses messages as was agreed on, for a connection
     /// [whose handshake was done elsewhere](Self::from_parts): before anything is sent or received.
-    pub fn with_deflate(mut self, agreed: impl Into<Option<DeflateParams>>) -> Self {
+    ///
+    /// # Errors
+    /// As [`Connection::with_deflate`](crate::Connection::with_deflate). The stream is dropped with
+    /// the connection.
+    pub fn with_deflate(
+        mut self,
+        agreed: impl Into<Option<DeflateParams>>,
+    ) -> Result<Self, DeflateRefused> {
         if let Some(params) = agreed.into() {
-            self.driver.connection.start_deflate(params);
+            self.driver.connection.start_deflate(params)?;
         }
-        self
+        Ok(self)
     }
 
-    /// What was agreed on for compression; `None` if messages are not compressed.
+    /// What holds for compression: see [`Connection::deflate`](crate::Connection::deflate). `None`
+    /// if messages are not compressed.
     pub fn deflate(&self) -> Option<&DeflateParams> {
         self.driver.connection.deflate()
     }

@@ -5,11 +5,13 @@
 //! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
+//!          any ──nobody takes messages any more──→ Some(unwanted), for good
 //! ```
 //!
 //! Frame by frame: `guide::specification::receiving`.
 
 mod chunks;
+mod discard;
 #[cfg(feature = "deflate")]
 mod inflate;
 
@@ -163,6 +165,24 @@ impl Share {
 enum Payload {
     Held(Assembly),
     Passing(Passage),
+    /// Nobody takes messages any more.
+    Unwanted(Skipped),
+}
+
+/// Where we are in messages that nobody takes.
+enum Skipped {
+    /// Between two of them.
+    Between,
+    /// In one that was not compressed: its text is checked.
+    Plain(Passage),
+    Compressed,
+}
+
+impl Underway {
+    /// Whether its next frame has to be a continuation.
+    fn goes_on(&self) -> bool {
+        !matches!(self.payload, Payload::Unwanted(Skipped::Between))
+    }
 }
 
 /// A control frame that the input ended in.
@@ -359,6 +379,17 @@ impl Receiver {
                         return Ok(Some(event));
                     }
                 }
+                State::Payload { .. }
+                    if matches!(
+                        self.message,
+                        Some(Underway { payload: Payload::Unwanted(_), .. })
+                    ) =>
+                {
+                    self.skip(input).map_err(|kind| self.error(kind))?;
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
+                }
                 State::Payload { .. } if rules.chunks => {
                     let chunk = self.pass(input).map_err(|kind| self.error(kind))?;
                     if let Some(chunk) = chunk {
@@ -502,13 +533,13 @@ impl Receiver {
         if header.opcode.is_control() {
             return Ok(());
         }
-        match (&self.message, header.opcode) {
-            (None, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
-            (None, _) | (Some(_), OpCode::Continuation) => {}
-            (Some(_), opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
+        match (self.message.as_ref().is_some_and(Underway::goes_on), header.opcode) {
+            (false, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
+            (false, _) | (true, OpCode::Continuation) => {}
+            (true, opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
-        if rules.chunks {
-            return Ok(());
+        if rules.chunks || self.is_unwanted() {
+            return Ok(()); // nothing is held, so no limit holds
         }
         // §10.4. Limits are compared as u64, before any conversion.
         let mut size = header.payload_len;
@@ -570,6 +601,10 @@ impl Receiver {
         rules: &Rules<'_>,
     ) -> Result<Option<Event<'i>>, Kind> {
         match header.opcode {
+            opcode if !opcode.is_control() && self.is_unwanted() => {
+                self.start_unwanted(&header);
+                return Ok(None);
+            }
             OpCode::Text | OpCode::Binary => {
                 let text = header.opcode == OpCode::Text;
                 let payload = match rules.chunks {

@@ -64,6 +64,34 @@ impl Connection {
         self.receive_next(input, false)
     }
 
+    /// Discards messages from now on, the one under way too: they are not handed out and not
+    /// inflated. Since nothing is held, no limit on what is held applies. Control frames are received
+    /// and answered as before, heads are judged, and text that is not compressed is checked. There is
+    /// no way back: further messages could refer to those that were not inflated.
+    ///
+    /// Use it when nobody will take messages any more, but the connection goes on sending, or its
+    /// closing handshake is on the way. Messages still come after [`close`](Self::close), and a peer
+    /// could have gigabytes inflated for nobody. The adapters do this in `close`, and once a reader is
+    /// dropped. Discarded messages count in [`stats`](Self::stats); their payload does not.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Event, Input};
+    ///
+    /// let mut connection = Connection::client(Config::default());
+    /// connection.close(None);
+    /// connection.discard_messages();
+    /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
+    /// let mut input = Input::new(&mut wire);
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping((*b"!").into())));
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
+    /// # Ok::<(), fullduplex::ProtocolError>(())
+    /// ```
+    pub fn discard_messages(&mut self) {
+        if !self.state.is_over() {
+            self.receiver.discard();
+        }
+    }
+
     pub(super) fn receive_next<'i>(
         &mut self,
         input: &mut Input<'i>,

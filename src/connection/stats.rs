@@ -10,7 +10,8 @@ use core::time::Duration;
 /// was written. What is received counts as it comes, of a frame or message that is under way too;
 /// frames and messages count when they are complete. A frame in which the peer broke the protocol
 /// does not count, its bytes do as far as they were looked at; nothing counts that is discarded
-/// behind that, or behind the peer's Close.
+/// behind that, or behind the peer's Close. Of messages that are discarded since
+/// [nobody takes them](Connection::discard_messages) the payload does not count.
 ///
 /// ```
 /// use fullduplex::{Config, Connection, Input};

@@ -98,12 +98,12 @@ impl Connection {
         compressed: bool,
         fin: bool,
     ) {
-        self.sent.ended(fin);
         let payload = fragment.as_message().as_bytes();
         if compressed {
             #[cfg(feature = "deflate")]
             return self.push_compressed_fragment(opcode, payload, fin);
         }
+        self.sent.ended(fin);
         let mask = self.keys.next();
         let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
         self.sent.plain += header.payload_len;

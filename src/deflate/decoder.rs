@@ -2,15 +2,20 @@
 //!
 //! What a connection keeps from one message to the next is not a state of zlib but the window
 //! itself: the last bytes that it received. The state, which is larger, is borrowed from the thread
-//! for the time of a message. If nobody else has used it since, it is still where this connection
-//! left it; otherwise it is reset and told the window. The same is done where a stream ends inside
-//! of the messages (a block with BFINAL set), which zlib does not go beyond by itself.
+//! for the time of a message. With the largest window, and if nobody else has used it since, it is
+//! still where this connection left it; otherwise it is reset and told the window. The same is done
+//! where a stream ends inside of the messages (a block with BFINAL set), which zlib does not go
+//! beyond by itself.
+//!
+//! A state of zlib-rs remembers 32 KiB whatever was agreed on. So with a smaller window it is told
+//! the window at the start of each message: what a message may refer to must not depend on whether
+//! another connection has had the state in between.
 
 #[cfg(feature = "std")]
 use super::pool;
 use super::{
     encoder::TAIL,
-    params::Direction,
+    params::{Direction, MAX_BITS},
     window::{Place, Window},
 };
 use crate::connection::Volume;
@@ -39,7 +44,7 @@ pub(crate) enum Fault {
 
 /// The decompressing half of a connection.
 pub(crate) struct Decoder {
-    takeover: bool,
+    memory: Memory,
     /// The largest message in bytes, inflated.
     limit: usize,
     window: Window,
@@ -51,6 +56,17 @@ pub(crate) struct Decoder {
     /// There is no thread to lend it to.
     #[cfg(not(feature = "std"))]
     idle: Option<Box<Engine>>,
+}
+
+/// What is remembered of the messages so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// Nothing: there is no takeover.
+    None,
+    /// As much as was agreed on, which is less than a state of zlib remembers.
+    Window,
+    /// As much as a state of zlib does: one that nobody else has used can go on.
+    All,
 }
 
 /// The message that is under way.
@@ -70,7 +86,11 @@ struct Message {
 impl Decoder {
     pub(crate) fn new(agreed: Direction, limit: usize) -> Self {
         Self {
-            takeover: agreed.takeover,
+            memory: match agreed {
+                Direction { takeover: false, .. } => Memory::None,
+                Direction { window_bits: MAX_BITS, .. } => Memory::All,
+                Direction { .. } => Memory::Window,
+            },
             limit,
             // Who says 8 may mean 9: zlib, asked for 8, writes 9.
             window: Window::new(1 << agreed.window_bits.max(9)),
@@ -200,25 +220,27 @@ impl Decoder {
             message.engine.end()?;
         }
         let mut engine = message.engine;
-        if self.takeover {
-            self.place.messages += 1;
-            engine.place = Some(self.place.clone());
-        } else {
-            engine.place = None;
-            engine.spare = self.window.clear();
+        engine.place = None;
+        match self.memory {
+            Memory::None => engine.spare = self.window.clear(),
+            Memory::Window => {}
+            Memory::All => {
+                self.place.messages += 1;
+                engine.place = Some(self.place.clone());
+            }
         }
         #[cfg(feature = "std")]
         pool::give_engine(engine);
         #[cfg(not(feature = "std"))]
         {
-            self.idle = Some(engine).filter(|_| self.takeover);
+            self.idle = Some(engine).filter(|_| self.memory != Memory::None);
         }
         Ok(())
     }
 
     /// The message that is under way; a new one if there is none.
     fn message(&mut self) -> &mut Message {
-        let Self { place, window, takeover, message, .. } = self;
+        let Self { place, window, memory, message, .. } = self;
         message.get_or_insert_with(|| {
             #[cfg(feature = "std")]
             let idle = pool::take_engine(place);
@@ -236,7 +258,7 @@ impl Decoder {
                     engine
                 }
             };
-            if !*takeover {
+            if *memory == Memory::None {
                 window.bytes = mem::take(&mut engine.spare);
             }
             Message { engine, inflated: 0, received: 0, streams: 1, fresh: true, failed: false }
@@ -278,7 +300,7 @@ impl pool::Left for Engine {
 impl Engine {
     fn new() -> Self {
         // Raw, and with the largest window: zlib-rs has no smaller one.
-        Self { zlib: Inflate::new(false, 15), place: None, scratch: Vec::new(), spare: Vec::new() }
+        Self { zlib: Inflate::new(false, MAX_BITS), place: None, scratch: Vec::new(), spare: Vec::new() }
     }
 
     /// What was read, what was written, and whether the stream has ended.

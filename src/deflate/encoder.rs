@@ -116,7 +116,7 @@ impl Encoder {
     /// is always allowed (§6.1).
     pub(crate) fn new(settings: &Deflate, agreed: Direction) -> Option<Self> {
         let kind = Kind {
-            window_bits: agreed.window_bits.min(settings.send_window_bits),
+            window_bits: agreed.window_bits.min(settings.sends_with()),
             level: settings.level,
             memory_level: settings.memory_level,
         };

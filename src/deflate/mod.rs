@@ -27,8 +27,8 @@
 //! let answer = theirs.accept(&ours.offers()).expect("a common way");
 //! let agreed = ours.agreed(&[answer.to_extension()])?;
 //!
-//! let mut client = Connection::client(Config::default().deflate(ours)).with_deflate(agreed);
-//! let mut server = Connection::server(Config::default().deflate(theirs)).with_deflate(answer);
+//! let mut client = Connection::client(Config::default().deflate(ours)).with_deflate(agreed)?;
+//! let mut server = Connection::server(Config::default().deflate(theirs)).with_deflate(answer)?;
 //! client.send("to be or not to be ".repeat(100))?;
 //! assert!(client.outbox().len() < 100);
 //! let mut wire = client.outbox().chunk().to_vec();
@@ -86,7 +86,7 @@ pub(crate) use decoder::{Decoder, Fault};
 pub(crate) use encoder::Encoder;
 #[cfg(feature = "std")]
 pub(crate) use encoder::{Kind, alone};
-pub use params::{DeflateParams, InvalidDeflate};
+pub use params::{DeflateParams, DeflateRefused, InvalidDeflate};
 #[cfg(feature = "std")]
 pub(crate) use params::{agreed, ours};
 pub use settings::{Compression, Deflate};

@@ -17,7 +17,7 @@ const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
 
 /// The window of DEFLATE itself, which holds where nothing smaller is agreed on: 32 KiB.
-const MAX_BITS: u8 = 15;
+pub(super) const MAX_BITS: u8 = 15;
 
 /// What both ends agreed on for permessage-deflate (RFC 7692 §7.1).
 ///
@@ -79,7 +79,7 @@ impl DeflateParams {
     ///
     /// # Errors
     /// [`InvalidDeflate`] when it is not what RFC 7692 §7.1 allows in a response.
-    pub(crate) fn from_extension(extension: &Extension) -> Result<Self, InvalidDeflate> {
+    fn from_extension(extension: &Extension) -> Result<Self, InvalidDeflate> {
         let Parsed { server_no_takeover, client_no_takeover, server_bits, client_bits } =
             Parsed::read(extension)?;
         let client_bits = match client_bits {
@@ -109,8 +109,23 @@ impl DeflateParams {
             && offer
                 .server_bits
                 .is_none_or(|most| self.server_bits.is_some_and(|bits| bits <= most))
-            // §7.1.2.2: MUST NOT be there unless it was offered.
-            && (self.client_bits.is_none() || offer.client_bits.is_some())
+            // §7.1.2.2: MUST NOT be there unless it was offered; where the offer has a value, it is
+            // the same or a smaller one.
+            && self.client_bits.is_none_or(|bits| {
+                offer.client_bits.is_some_and(|hint| hint.is_none_or(|most| bits <= most))
+            })
+    }
+
+    /// What holds at this end, which sends as its settings say, or with less.
+    pub(crate) fn in_use(mut self, client: bool, settings: &Deflate) -> Self {
+        let (bits, no_takeover) = match client {
+            true => (&mut self.client_bits, &mut self.client_no_takeover),
+            false => (&mut self.server_bits, &mut self.server_no_takeover),
+        };
+        *bits = Some(bits.unwrap_or(MAX_BITS).min(settings.sends_with()))
+            .filter(|used| bits.is_some() || *used < MAX_BITS);
+        *no_takeover |= !settings.send_takeover;
+        self
     }
 }
 
@@ -123,7 +138,8 @@ pub(crate) struct Direction {
 
 impl Deflate {
     /// What a client offers, most wanted first: for
-    /// [`Request::extension`](crate::handshake::Request::extension).
+    /// [`Request::extension`](crate::handshake::Request::extension). With the defaults that is what
+    /// Chromium offers, to the byte.
     ///
     /// Where these settings ask something of the server, and do not
     /// [`require`](Self::require) it, a second offer asks nothing.
@@ -136,10 +152,11 @@ impl Deflate {
     /// let request = Request::new("ws://example.com/");
     /// let request = deflate.offers().into_iter().fold(request, Request::extension);
     /// // … and with the response: `deflate.agreed(response.extensions())`
-    /// assert_eq!(deflate.offers()[0].name(), "permessage-deflate");
+    /// let [offer] = &deflate.offers()[..] else { panic!() };
+    /// assert_eq!(offer.to_string(), "permessage-deflate; client_max_window_bits");
     /// ```
     pub fn offers(&self) -> Vec<Extension> {
-        let asks = !self.receive_takeover || self.receive_window_bits < MAX_BITS;
+        let asks = !self.receive_takeover || self.wish().is_some();
         let mut offers = Vec::new();
         if asks {
             offers.push(self.offer(true));
@@ -151,14 +168,12 @@ impl Deflate {
     }
 
     fn offer(&self, asks: bool) -> Extension {
-        let below_max = |bits| Some(bits).filter(|bits| *bits < MAX_BITS);
         let mut offer = Writer::new();
         offer.flag(SERVER_NO_TAKEOVER, asks && !self.receive_takeover);
         offer.flag(CLIENT_NO_TAKEOVER, !self.send_takeover);
-        let wanted = below_max(self.receive_window_bits).filter(|_| asks);
-        offer.bits(SERVER_BITS, wanted.map(Some));
+        offer.bits(SERVER_BITS, self.wish().filter(|_| asks).map(Some));
         // Always there, to say that a limit would be kept; with a value it is a hint.
-        offer.bits(CLIENT_BITS, Some(below_max(self.send_window_bits)));
+        offer.bits(CLIENT_BITS, Some(self.hint()));
         offer.0
     }
 
@@ -192,19 +207,22 @@ impl Deflate {
         if offer.server_bits == Some(8) {
             return None;
         }
-        if self.require && self.receive_window_bits < MAX_BITS && offer.client_bits.is_none() {
+        if self.require && self.receives_with() < MAX_BITS && offer.client_bits.is_none() {
             return None;
         }
-        // §7.1.2.2: a value in the offer is a hint, which spares us memory.
+        // §7.1.2.2: only where it was offered; a value in the offer is a hint, which spares us memory.
         let client_bits = offer
             .client_bits
-            .map(|hint| hint.unwrap_or(MAX_BITS).min(self.receive_window_bits))
+            .map(|hint| hint.unwrap_or(MAX_BITS).min(self.receives_with()))
             .filter(|bits| *bits < MAX_BITS);
+        // §7.1.2.1: whenever it was offered, with the same value or a smaller one; also unasked, which
+        // spares the client memory.
+        let server_bits = offer.server_bits.unwrap_or(MAX_BITS).min(self.sends_with());
         Some(DeflateParams {
             server_no_takeover: offer.server_no_takeover || !self.send_takeover,
             client_no_takeover: offer.client_no_takeover || !self.receive_takeover,
-            // §7.1.2.1: answered whenever it is offered, with the same value or a smaller one.
-            server_bits: offer.server_bits.map(|most| most.min(self.send_window_bits)),
+            server_bits: Some(server_bits)
+                .filter(|bits| offer.server_bits.is_some() || *bits < MAX_BITS),
             client_bits,
         })
     }
@@ -220,7 +238,8 @@ impl Deflate {
     }
 }
 
-/// As [`Deflate::agreed`], with the offers as they were made.
+/// As [`Deflate::agreed`], with the offers as they were made; also for an answer of our own that was
+/// put together by hand.
 pub(crate) fn agreed(
     offers: &[Extension],
     accepted: &[Extension],
@@ -340,7 +359,8 @@ pub enum InvalidDeflate {
     Repeated(String),
     /// A parameter with a value that it cannot have, or without one that it needs.
     Value(String),
-    /// What every offer asked of the server is not in its answer.
+    /// It keeps to none of the offers: it lacks what was asked of the server, or names a larger
+    /// window than the offer does.
     NotKept,
 }
 
@@ -352,12 +372,40 @@ impl fmt::Display for InvalidDeflate {
             Self::Unknown(name) => write!(f, "{NAME} has no parameter {name:?}"),
             Self::Repeated(name) => write!(f, "parameter {name} is repeated"),
             Self::Value(name) => write!(f, "parameter {name} has no valid value"),
-            Self::NotKept => f.write_str("the answer does not keep to any of the offers"),
+            Self::NotKept => f.write_str(
+                "the answer keeps to none of the offers: \
+                 it lacks what was asked for, or names a larger window",
+            ),
         }
     }
 }
 
 impl core::error::Error for InvalidDeflate {}
+
+/// Why [`with_deflate`](crate::Connection::with_deflate) is refused. The connection is dropped: what
+/// its peer compresses could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeflateRefused {
+    /// Something was agreed on before, and holds for as long as the connection lasts.
+    Twice,
+    /// Something was sent, queued or received before. It begins right behind the opening handshake.
+    Late,
+}
+
+impl fmt::Display for DeflateRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Twice => "permessage-deflate was agreed on before: call with_deflate once",
+            Self::Late => {
+                "something was sent or received before: \
+                 call with_deflate right behind the opening handshake"
+            }
+        })
+    }
+}
+
+impl core::error::Error for DeflateRefused {}
 
 #[cfg(test)]
 mod tests {
@@ -459,13 +507,10 @@ mod tests {
         let hint = "client_max_window_bits=9; server_max_window_bits=9";
         assert_eq!(answer(&small, &[hint]), bits(9, 9));
         // A client that cannot be limited is taken as it is, unless the limit is required.
-        assert_eq!(answer(&small, &[""]).as_deref(), Some(""));
+        assert_eq!(answer(&small, &[""]).as_deref(), Some("server_max_window_bits=10"));
         let strict = small.require(true);
         assert_eq!(answer(&strict, &[""]), None);
-        assert_eq!(
-            answer(&strict, &["", "client_max_window_bits"]).as_deref(),
-            Some("client_max_window_bits=11")
-        );
+        assert_eq!(answer(&strict, &["", "client_max_window_bits"]), bits(10, 11));
         // With the largest window there is nothing to limit.
         assert_eq!(answer(&largest().require(true), &[""]).as_deref(), Some(""));
 
@@ -477,12 +522,40 @@ mod tests {
         assert_eq!(answer(&sender, &[""]).as_deref(), Some("server_no_context_takeover"));
     }
 
+    /// B2, §7.1.2.1: a server says that its window is smaller than it could be, also where nobody
+    /// has asked; not that it is no smaller. §7.1.2.2: of the client's only where it was offered.
+    #[test]
+    fn rfc7692_7_1_2_1_a_server_announces_its_window() {
+        for bits in 9..=15 {
+            let server = largest().send_window_bits(bits);
+            let announced = match bits {
+                15 => String::new(),
+                bits => format!("server_max_window_bits={bits}"),
+            };
+            for offer in ["", "client_max_window_bits", "client_max_window_bits=15"] {
+                assert_eq!(answer(&server, &[offer]).as_deref(), Some(&announced[..]), "{offer}");
+            }
+            // Where it was asked for, it is there in any case.
+            let asked = format!("server_max_window_bits={bits}");
+            assert_eq!(answer(&server, &["server_max_window_bits=15"]), Some(asked));
+        }
+        // To what browsers offer, with the defaults.
+        let both = Some("server_max_window_bits=12; client_max_window_bits=12");
+        assert_eq!(answer(&Deflate::default(), &["client_max_window_bits"]).as_deref(), both);
+        let own = Some("server_max_window_bits=12");
+        assert_eq!(answer(&Deflate::default(), &[""]).as_deref(), own);
+    }
+
     #[test]
     fn what_a_client_offers() {
         let text = |settings: &Deflate| {
             settings.offers().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let one = "permessage-deflate; client_max_window_bits";
+        // B1: by default what Chromium offers, byte for byte, whatever does not show in an offer.
+        assert_eq!(text(&Deflate::default()), [one]);
+        let unseen = Deflate::default().level(9).memory_level(9).threshold(1).require(true);
+        assert_eq!(text(&unseen.takeover(true)), [one]);
         assert_eq!(text(&largest()), [one]);
         let own = largest().send_window_bits(9).send_takeover(false);
         let hint = "permessage-deflate; client_no_context_takeover; client_max_window_bits=9";
@@ -505,7 +578,7 @@ mod tests {
         };
         let bits = "client_max_window_bits";
         let asks = "server_no_context_takeover; server_max_window_bits=10";
-        let good: [(&[&str], &str, (u8, u8)); 10] = [
+        let good: [(&[&str], &str, (u8, u8)); 12] = [
             (&[""], "", (15, 15)),
             (&[""], "server_no_context_takeover", (15, 15)),
             (&[""], "client_no_context_takeover", (15, 15)),
@@ -513,6 +586,8 @@ mod tests {
             (&[bits], "client_max_window_bits=8", (15, 8)),
             (&[bits], "", (15, 15)),
             (&["client_max_window_bits=10"], "client_max_window_bits=10", (15, 10)),
+            (&["client_max_window_bits=10"], "client_max_window_bits=8", (15, 8)),
+            (&["client_max_window_bits=10"], "", (15, 15)), // §7.1.2.2: it may ignore the value
             (&[asks], asks, (10, 15)),
             (&[asks], "server_no_context_takeover; server_max_window_bits=\"9\"", (9, 15)),
             (&[asks, bits], "client_max_window_bits=9", (15, 9)),
@@ -528,7 +603,7 @@ mod tests {
         assert_eq!(check(&[""], &[]), Ok(None));
 
         let value = |name: &str| Invalid::Value(name.to_string());
-        let bad: [(&[&str], &[&str], Invalid); 14] = [
+        let bad: [(&[&str], &[&str], Invalid); 16] = [
             (&[], &[""], Invalid::NotOffered(NAME.to_string())),
             (&["x"], &[""], Invalid::NotOffered(NAME.to_string())),
             (&[""], &["", ""], Invalid::Twice),
@@ -537,6 +612,13 @@ mod tests {
             (&[asks], &["server_no_context_takeover"], Invalid::NotKept),
             (&[asks], &["server_max_window_bits=10"], Invalid::NotKept),
             (&[asks], &["server_no_context_takeover; server_max_window_bits=11"], Invalid::NotKept),
+            // B3, §7.1.2.2: the same as the hint or less.
+            (&["client_max_window_bits=12"], &["client_max_window_bits=13"], Invalid::NotKept),
+            (
+                &["server_no_context_takeover; client_max_window_bits=9", "client_max_window_bits=9"],
+                &["server_no_context_takeover; client_max_window_bits=15"],
+                Invalid::NotKept,
+            ),
             (&[bits], &[bits], value(bits)),
             (&[bits], &["client_max_window_bits=7"], value(bits)),
             (&[""], &["server_max_window_bits"], value(SERVER_BITS)),
@@ -570,8 +652,12 @@ mod tests {
                 let accepted = server.accept(&client.offers()).unwrap();
                 let agreed = client.agreed(&[accepted.to_extension()]).unwrap().unwrap();
                 assert_eq!(agreed, accepted);
-                assert!(agreed.server_max_window_bits() <= client.receive_window_bits);
-                assert!(agreed.client_max_window_bits() <= server.receive_window_bits);
+                // And each uses what it has said.
+                assert_eq!(accepted.in_use(false, server), accepted);
+                let used = agreed.in_use(true, client);
+                assert!(used.client_max_window_bits() <= client.sends_with());
+                assert!(agreed.server_max_window_bits() <= client.receives_with());
+                assert!(agreed.client_max_window_bits() <= server.receives_with());
                 if !client.receive_takeover || !server.send_takeover {
                     assert!(agreed.server_no_context_takeover());
                 }

@@ -1,10 +1,27 @@
 //! What can be chosen.
 
+use super::params::MAX_BITS;
+
+/// The windows of either direction where no setting says more: 4 KiB.
+const DEFAULT_BITS: u8 = 12;
+
 /// Settings of message compression: permessage-deflate (RFC 7692).
 ///
 /// [`Config::deflate`](crate::Config::deflate) turns compression on with them, in both roles and in
 /// every adapter; without that call nothing is offered and nothing accepted. One value serves
 /// clients and servers: *send* is what this end compresses, *receive* what its peer does.
+///
+/// With the defaults a client offers what Chromium does, byte for byte:
+/// `permessage-deflate; client_max_window_bits`. Servers that know nothing else take that. It
+/// promises that the client keeps to any window that the answer names; with 8 bits, which zlib
+/// cannot write, it sends everything plain. It asks nothing of the server. So a server that names no
+/// window of its own may use 32 KiB, and the client remembers as much of what it has received, for
+/// as long as the connection lasts. To hold less, ask for less:
+/// [`receive_window_bits`](Self::receive_window_bits), [`receive_takeover`](Self::receive_takeover).
+/// Each setting that asks for something, or gives a hint, adds to the offer.
+///
+/// A server answers with the windows of its settings, its own one also where nobody asked
+/// (RFC 7692 §7.1.2.1): a client need not remember more than that.
 ///
 /// ```
 /// use fullduplex::{Config, deflate::Deflate};
@@ -17,8 +34,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deflate {
-    pub(super) send_window_bits: u8,
-    pub(super) receive_window_bits: u8,
+    send_window_bits: Option<u8>,
+    receive_window_bits: Option<u8>,
     pub(super) send_takeover: bool,
     pub(super) receive_takeover: bool,
     pub(super) require: bool,
@@ -32,17 +49,26 @@ impl Deflate {
     /// as the nearest. The peer may lower it. More finds more repetitions, and costs memory and,
     /// where many connections take turns, time: see [the module](super#memory). Default: 12, which
     /// is 4 KiB: enough for what small messages have in common.
+    ///
+    /// A server announces it. A client that is given it here, as fewer than 15, puts it into its
+    /// offer, `client_max_window_bits=10` for one, which may spare the server memory: a hint, which
+    /// the server may lower or ignore (RFC 7692 §7.1.2.2). Strict servers refuse hints. Without this
+    /// call a client uses 12 and does not say so.
     pub fn send_window_bits(mut self, bits: u8) -> Self {
-        self.send_window_bits = bits.clamp(9, 15);
+        self.send_window_bits = Some(bits.clamp(9, 15));
         self
     }
 
     /// How far back the peer's compressor is asked to refer at most: 2^`bits` bytes. 9 to 15;
     /// anything else counts as the nearest. This is also what a connection remembers of what it
     /// has received. A peer that cannot be asked is taken with 15, unless the limit is
-    /// [required](Self::require). Default: 12, which is 4 KiB.
+    /// [required](Self::require).
+    ///
+    /// Default: a server asks for 12, which is 4 KiB. A client asks for nothing, for browsers do not,
+    /// and remembers what the server's answer names, or else 32 KiB: see [above](Self). With this
+    /// call it asks, as fewer than 15, in a first offer, behind which there is one that does not.
     pub fn receive_window_bits(mut self, bits: u8) -> Self {
-        self.receive_window_bits = bits.clamp(9, 15);
+        self.receive_window_bits = Some(bits.clamp(9, 15));
         self
     }
 
@@ -99,13 +125,33 @@ impl Deflate {
         self.threshold = bytes;
         self
     }
+
+    /// The window of this end's compressor, unless the peer lowers it.
+    pub(super) fn sends_with(&self) -> u8 {
+        self.send_window_bits.unwrap_or(DEFAULT_BITS)
+    }
+
+    /// The window that a server asks a client to keep to.
+    pub(super) fn receives_with(&self) -> u8 {
+        self.receive_window_bits.unwrap_or(DEFAULT_BITS)
+    }
+
+    /// The window of its compressor that a client speaks of.
+    pub(super) fn hint(&self) -> Option<u8> {
+        self.send_window_bits.filter(|bits| *bits < MAX_BITS)
+    }
+
+    /// The window that a client asks a server to keep to.
+    pub(super) fn wish(&self) -> Option<u8> {
+        self.receive_window_bits.filter(|bits| *bits < MAX_BITS)
+    }
 }
 
 impl Default for Deflate {
     fn default() -> Self {
         Self {
-            send_window_bits: 12,
-            receive_window_bits: 12,
+            send_window_bits: None,
+            receive_window_bits: None,
             send_takeover: true,
             receive_takeover: true,
             require: false,

@@ -27,6 +27,10 @@
 //! the rest of the row holds. Messages that come behind our Close are the reader's if there is one. A
 //! blocking `Writer::close` leaves one half a second for a reader that is not in a call, then discards.
 //!
+//! Messages that are discarded are not inflated and not held, so that a peer cannot have work done for
+//! nobody: whatever their size, they pass. Their heads are judged, and text that is not compressed.
+//! Once a call has begun to discard, all that follows is discarded, whoever receives then.
+//!
 //! # Who ends TCP first
 //! The server does, when both Closes are there and all is written (§7.1.1), so that the state that TCP
 //! keeps for a while is the client's. Whoever fails does, too, so that the peer gets to its end, and

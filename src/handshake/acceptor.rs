@@ -196,7 +196,8 @@ pub enum InvalidAcceptance {
     Header(InvalidHeader),
     /// A header that is not the caller's to set.
     Reserved(String),
-    /// permessage-deflate, given by hand, with parameters that a response cannot have.
+    /// permessage-deflate, given by hand, with parameters that a response cannot have, or that
+    /// answer none of the client's offers (RFC 7692 §7.1).
     #[cfg(feature = "deflate")]
     Deflate(crate::deflate::InvalidDeflate),
 }

@@ -497,10 +497,9 @@ impl<T: Io> Driver<T> {
         if self.connection.is_open() {
             self.connection.close(Some(frame.clone()));
         }
+        self.connection.discard_messages();
+        self.kept = None;
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        // Parts of a message may have been kept although its last one has come.
-        let in_chunks = self.connection.is_in_chunks() || self.keeps_chunks();
-        let pace = if in_chunks { Pace::Chunks } else { Pace::Any };
-        self.poll_events(cx, (Caller::Sending, pace), discard).map_ok(|_| ())
+        self.poll_events(cx, (Caller::Sending, Pace::Any), discard).map_ok(|_| ())
     }
 }

@@ -22,7 +22,8 @@ mod deflate {
     impl Agreed {
         pub(in crate::io) fn apply(self, connection: &mut Connection) {
             if let Some(params) = self.0 {
-                connection.start_deflate(params);
+                let started = connection.start_deflate(params);
+                debug_assert!(started.is_ok(), "{started:?}"); // the connection is new
             }
         }
     }
@@ -59,10 +60,15 @@ mod deflate {
         let Some(settings) = &config.deflate else {
             return Ok((Cow::Borrowed(acceptance), Agreed(None)));
         };
-        if let Some(given) = deflate::ours(acceptance.extensions()).next() {
-            let params =
-                DeflateParams::from_extension(given).map_err(InvalidAcceptance::Deflate)?;
-            return Ok((Cow::Borrowed(acceptance), Agreed(Some(params))));
+        if deflate::ours(acceptance.extensions()).next().is_some() {
+            // One that nobody offered is for the handshake to refuse.
+            let offered = deflate::ours(request.extensions()).next().is_some();
+            let agreed = match offered {
+                true => deflate::agreed(request.extensions(), acceptance.extensions()),
+                false => Ok(None),
+            };
+            let agreed = agreed.map_err(InvalidAcceptance::Deflate)?;
+            return Ok((Cow::Borrowed(acceptance), Agreed(agreed)));
         }
         let Some(params) = settings.accept(request.extensions()) else {
             return Ok((Cow::Borrowed(acceptance), Agreed(None)));

@@ -103,6 +103,11 @@ impl Passage {
         Self::going_on(is_text.then(Incomplete::default))
     }
 
+    /// Whether it is text.
+    pub(crate) fn is_text(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// With a code point that is open, if it is text.
     pub(super) fn going_on(open: Option<Incomplete>) -> Self {
         Self { open, first: true, more: false }

@@ -58,7 +58,9 @@ macro_rules! pair {
         #[cfg(feature = "deflate")]
         let (client, server) = {
             let (ours, theirs) = agreed(&config);
-            (client.with_deflate(ours), server.with_deflate(theirs))
+            let ends = (client.with_deflate(ours), server.with_deflate(theirs));
+            let (Ok(client), Ok(server)) = ends else { unreachable!("both ends are new") };
+            (client, server)
         };
         (client, server)
     }};

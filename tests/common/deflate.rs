@@ -26,7 +26,7 @@ pub(crate) fn params(text: &str) -> DeflateParams {
 
 /// A connection on which `agreed` holds.
 pub(crate) fn deflating(role: Role, config: Config, agreed: DeflateParams) -> Connection {
-    connection(role, config).with_deflate(agreed)
+    connection(role, config).with_deflate(agreed).unwrap()
 }
 
 /// Parameters in which the window of both ends has so many bits.

@@ -165,7 +165,7 @@ macro_rules! whole {
             ) -> Self {
                 let ws: Self = ($made)(script.clone(), role, config, unread);
                 #[cfg(feature = "deflate")]
-                let ws = ws.with_deflate(agreed);
+                let ws = ws.with_deflate(agreed).unwrap();
                 #[cfg(not(feature = "deflate"))]
                 assert_eq!(agreed, None);
                 ws

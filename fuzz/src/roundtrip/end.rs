@@ -106,7 +106,7 @@ impl End {
         // Pongs, the one that is kept back, pings and a Close.
         let control = 20 * (14 + 125);
         Self {
-            connection: connection.with_deflate(agreed),
+            connection: connection.with_deflate(agreed).expect("it is new"),
             limits,
             bound: (max_unsent * each + control + 100, each),
             max_unsent,

@@ -75,10 +75,10 @@ impl<S: Duplex> Shared<S> {
             let mine = who == Who::Reader || state.reader != ReaderIs::Receiving;
             let later = if who == Who::Closer { self.grace(&mut state) } else { None };
             if mine && later.is_none() {
-                // Where nothing is held, no limit on what is held can be passed.
-                let chunks = state.chunks
-                    || state.reader == ReaderIs::Gone
-                    || state.connection.is_in_chunks();
+                let chunks = state.chunks || state.connection.is_in_chunks();
+                if who == Who::Closer && (state.reader == ReaderIs::Gone || state.holds_data()) {
+                    state.connection.discard_messages(); // what comes was left lying
+                }
                 let mut output = None;
                 if who == Who::Reader {
                     output = state.hand_over(&mut on_event);

@@ -140,14 +140,17 @@ impl<S> State<S> {
     pub(super) fn digest(&mut self) {
         let Self { input, connection, found, reader, .. } = self;
         let gone = *reader == ReaderIs::Gone;
+        if gone {
+            connection.discard_messages();
+        }
         input.consume(|input| {
-            while !input.is_empty() || (gone && connection.has_more_chunks()) {
+            while !input.is_empty() {
                 // What comes at the end is discarded.
                 let ends = gone || connection.transport() != Transport::Open;
                 if !ends && !connection.is_control_next(input) {
                     break;
                 }
-                let event = match gone || connection.is_in_chunks() {
+                let event = match connection.is_in_chunks() {
                     true => connection.receive_chunk(input),
                     false => connection.receive(input),
                 };

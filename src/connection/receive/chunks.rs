@@ -15,6 +15,7 @@ impl Receiver {
         self.message.as_ref().is_some_and(|message| match &message.payload {
             Payload::Held(_) => true,
             Payload::Passing(passage) => passage.more,
+            Payload::Unwanted(_) => false,
         })
     }
 

@@ -235,19 +235,25 @@ impl<T: Io> Driver<T> {
     ) -> Poll<Result<(), Error>> {
         let most = self.connection.config().max_message_size;
         let keep = rest != Rest::Discarded;
+        if !keep {
+            self.connection.discard_messages();
+        }
         let mut kept = self.kept.take().filter(|_| keep);
         let result = loop {
             if rest == Rest::Left && kept.as_ref().is_some_and(|kept| kept.bytes >= most) {
                 break Poll::Pending;
             }
-            // Nothing is held of what is discarded.
-            let chunks = !keep || self.connection.is_in_chunks();
+            let chunks = self.connection.is_in_chunks();
             let pace = if chunks { Pace::Chunks } else { Pace::Any };
-            let polled = self.poll_to_end(cx, (Caller::Sending, pace), |event, _| {
+            let polled = self.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
                 if keep {
                     let most = if rest == Rest::Left { usize::MAX } else { most };
-                    kept.get_or_insert_with(Box::default).push(event, most);
+                    let kept = kept.get_or_insert_with(Box::default);
+                    kept.push(event, most);
+                    if kept.full {
+                        connection.discard_messages(); // all that follows
+                    }
                 }
                 match ends || rest == Rest::Left {
                     true => ControlFlow::Break(()),

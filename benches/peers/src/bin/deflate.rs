@@ -382,7 +382,7 @@ fn fullduplex(setting: Setting) -> Connection {
         .level(setting.level)
         .takeover(setting.takeover);
     let agreed = deflate.accept(&deflate.offers()).unwrap();
-    Connection::server(Config::default().deflate(deflate)).with_deflate(agreed)
+    Connection::server(Config::default().deflate(deflate)).with_deflate(agreed).expect("a new connection")
 }
 
 fn fullduplex_compress(texts: Texts, setting: Setting) -> Run {

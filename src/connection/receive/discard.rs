@@ -1,0 +1,93 @@
+//! Messages that nobody takes any more.
+
+use super::{Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
+use crate::{
+    Input,
+    connection::budget::Share,
+    frame::{Header, OpCode},
+    message::Passage,
+};
+use alloc::borrow::Cow;
+
+impl Receiver {
+    /// From now on messages are not handed out, and so not inflated. What a message behind them would
+    /// refer to is then not there, so there is no way back.
+    pub(in super::super) fn discard(&mut self) {
+        if self.is_unwanted() {
+            return;
+        }
+        let skipped = match self.message.take() {
+            None => Skipped::Between,
+            Some(Underway { compressed: true, .. }) => Skipped::Compressed,
+            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+                Skipped::Plain(assembly.into_passage().1)
+            }
+            Some(Underway { payload: Payload::Passing(passage), .. }) => Skipped::Plain(passage),
+            Some(Underway { payload: Payload::Unwanted(skipped), .. }) => skipped,
+        };
+        let payload = Payload::Unwanted(skipped);
+        let share = Share::default(); // nothing is held
+        self.message = Some(Underway { fragments: 0, compressed: false, payload, share });
+        #[cfg(feature = "deflate")]
+        if let Some(decoder) = &mut self.decoder {
+            decoder.release();
+        }
+    }
+
+    /// Whether nobody takes messages any more.
+    pub(super) fn is_unwanted(&self) -> bool {
+        matches!(&self.message, Some(Underway { payload: Payload::Unwanted(_), .. }))
+    }
+
+    /// Starts on the payload of a frame of a message, which may be empty.
+    pub(super) fn start_unwanted(&mut self, header: &Header) {
+        let Header { fin, mask, payload_len: len, opcode, rsv } = *header;
+        self.state = State::Payload { fin, mask, len, done: 0 };
+        if opcode != OpCode::Continuation {
+            self.set_skipped(match rsv.is_none() {
+                true => Skipped::Plain(Passage::new(opcode == OpCode::Text)),
+                false => Skipped::Compressed,
+            });
+        }
+    }
+
+    /// Skips what came of the frame that is under way.
+    pub(super) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
+        let Self {
+            state: State::Payload { fin, mask: key, len, done },
+            message: Some(Underway { payload: Payload::Unwanted(skipped), .. }),
+            received,
+            ..
+        } = self
+        else {
+            return Err(Kind::NothingToContinue);
+        };
+        let piece = input.take(to_usize(*len - *done).min(input.len()));
+        let before = *done;
+        *done += piece.len() as u64;
+        let ended = *done == *len;
+        let last = ended && *fin;
+        received.pieces += 1;
+        if let Skipped::Plain(passage) = skipped {
+            if passage.is_text() {
+                unmask(piece, *key, before);
+                // §8.1; of a compressed text nobody knows.
+                passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?;
+            }
+        }
+        if ended {
+            self.state = State::START;
+            self.received.ended(last);
+        }
+        if last {
+            self.set_skipped(Skipped::Between);
+        }
+        Ok(())
+    }
+
+    fn set_skipped(&mut self, now: Skipped) {
+        if let Some(Underway { payload: Payload::Unwanted(skipped), .. }) = &mut self.message {
+            *skipped = now;
+        }
+    }
+}
