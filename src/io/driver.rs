@@ -53,7 +53,7 @@ pub(crate) struct Pieces<T> {
 
 /// Lets what is queued go into a buffer of the thread's.
 #[inline(always)]
-pub(super) fn lend(connection: &mut Connection) {
+pub(crate) fn lend(connection: &mut Connection) {
     if connection.outbox().has_no_storage() && connection.is_open() {
         connection.outbox().lend(pool::take_write());
     }

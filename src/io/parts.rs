@@ -77,6 +77,7 @@ impl<'c> Outgoing<'c> {
         message: impl IntoMessage,
         compression: crate::deflate::Compression,
     ) -> Result<(), Error> {
+        lend(self.connection);
         Ok(self.connection.send_with(message, compression)?)
     }
 

@@ -4,7 +4,7 @@ use super::turns::Turns;
 use crate::{
     Closed, Connection, Event, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
-    io::{End, Error, ReadBuffer, Trace, give_write},
+    io::{End, Error, ReadBuffer, Trace, give_write, lend},
 };
 use alloc::collections::VecDeque;
 use core::{ops::ControlFlow, task::Poll};
@@ -77,6 +77,12 @@ impl<S> State<S> {
     pub(super) fn holds_data(&self) -> bool {
         let Self { input, connection, .. } = self;
         !input.is_empty() || (connection.is_in_chunks() && connection.has_more_chunks())
+    }
+
+    /// The connection, to queue something in storage that the thread lends.
+    pub(super) fn queueing(&mut self) -> &mut Connection {
+        lend(&mut self.connection);
+        &mut self.connection
     }
 
     /// Takes note of what a read came to.

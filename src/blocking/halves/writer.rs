@@ -74,7 +74,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`WebSocket::send`](crate::blocking::WebSocket::send). [`Error::Send`] too if this writer
     /// is in the middle of a message itself, or another one was when it was dropped.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| Ok(state.connection.send(message)?))
+        self.shared.send(self.sending(), |state| Ok(state.queueing().send(message)?))
     }
 
     /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
@@ -83,7 +83,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
         self.shared.send(self.sending(), |state| {
-            let sent = state.connection.send_prepared(message);
+            let sent = state.queueing().send_prepared(message);
             Ok(sent.map_err(|reason| message.refused(reason))?)
         })
     }
@@ -102,7 +102,7 @@ impl<S: Duplex> Writer<S> {
             if state.turns.is_barred(self.id) {
                 return Err(barred(fragment));
             }
-            state.connection.send_fragment(fragment, fin)?;
+            state.queueing().send_fragment(fragment, fin)?;
             state.turns.fragment(self.id, fin);
             Ok(())
         })
@@ -126,7 +126,7 @@ impl<S: Duplex> Writer<S> {
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message in
     /// fragments is not finished.
     pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.shared.lock().connection.send(message)
+        self.shared.lock().queueing().send(message)
     }
 
     /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
@@ -134,7 +134,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`feed`](Self::feed), with nothing to hand back.
     pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.shared.lock().connection.send_prepared(message)
+        self.shared.lock().queueing().send_prepared(message)
     }
 
     /// Writes all that is queued and flushes the stream.
@@ -155,7 +155,7 @@ impl<S: Duplex> Writer<S> {
     pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
         let payload = ControlPayload::new(payload.as_ref())?;
         self.shared.send(Sending::Ping, |state| {
-            state.connection.ping(payload).map_err(|reason| match reason {
+            state.queueing().ping(payload).map_err(|reason| match reason {
                 SendErrorReason::Closed => Error::Closed,
                 reason => Error::Send(SendError { reason, message: payload.as_bytes().into() }),
             })

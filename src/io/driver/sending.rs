@@ -149,6 +149,7 @@ impl<T: Io> Driver<T> {
 
     pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         let payload = ControlPayload::new(payload)?;
+        lend(&mut self.connection);
         self.connection.ping(payload).map_err(|reason| match reason {
             SendErrorReason::Closed => Error::Closed,
             reason => Error::Send(crate::SendError { reason, message: payload.as_bytes().into() }),
