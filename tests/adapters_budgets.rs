@@ -536,8 +536,12 @@ fn no_sending_call_allocates_for_each_message() {
             polled!(writer.flush());
         });
 
-        let mut ws =
-            deflating!(blocking::WebSocket::from_parts(blocking::Plain(waits()), role, quiet(), []));
+        let mut ws = deflating!(blocking::WebSocket::from_parts(
+            blocking::Plain(waits()),
+            role,
+            quiet(),
+            []
+        ));
         sending_calls!(format!("blocking, {role:?}:"), at_once, ws);
         frugal!("blocking:", "send_iter", || ws.send_iter(["to", "be"]).unwrap());
         frugal!("blocking:", "feed_fragment", || {

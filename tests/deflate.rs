@@ -190,6 +190,176 @@ fn blocks_of_every_sort() {
     }
 }
 
+/// A stream that ends where the message does, with the empty block behind it that §7.2.1 wants and
+/// without: it is taken, and the next message refers into it. Without takeover there is nothing to
+/// refer to.
+#[test]
+fn rfc7692_7_2_3_4_a_stream_that_ends_with_the_message_and_what_refers_into_it() {
+    let again: &[u8] = b"\xf2\x00\x11\x00\x00"; // "Hello", five bytes back
+    let hello_stream = Blocks::new().fixed(true, b"Hello", None);
+    let stored = Blocks::new().stored(true, b"Hello");
+    for stream in [hello_stream, stored] {
+        for message in [stream.clone().raw(), [stream.raw(), vec![0]].concat()] {
+            for bits in [9, 12, 15] {
+                for role in BOTH {
+                    let message = &message[..];
+                    let config = Config::default();
+                    let wire = frames(
+                        role,
+                        &[(TEXT, message), (TEXT, again), (TEXT, message), (TEXT, again)],
+                    );
+                    let way = |takeover: &str| {
+                        format!(
+                            "server_max_window_bits={bits}; client_max_window_bits={bits}{takeover}"
+                        )
+                    };
+                    let (events, result) = read(role, &config, &way(""), &wire);
+                    assert_eq!((&events[..], result), (&vec![hello(); 4][..], Ok(())));
+                    let none = "; server_no_context_takeover; client_no_context_takeover";
+                    let (events, result) = read(role, &config, &way(none), &wire);
+                    let failed = Err(Kind::InvalidDeflate);
+                    assert_eq!((&events[..], result), (&[hello()][..], failed));
+                }
+            }
+        }
+    }
+}
+
+/// RSV1 with no payload at all, under takeover: an empty message, and the window is as it was.
+#[test]
+fn rsv1_with_an_empty_payload_leaves_the_window_alone() {
+    let (first, again): (&[u8], &[u8]) = (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00");
+    let empty = Seen::text("");
+    reads(&[(TEXT, b""), (BINARY, b"")], &[empty.clone(), Seen::Binary(vec![])]);
+    reads(
+        &[(TEXT, first), (TEXT, b""), (TEXT, again), (0x41, b""), (0x00, b""), (0x80, b"")],
+        &[hello(), empty.clone(), hello(), empty],
+    );
+    reads(&[(TEXT, first), (0x41, b""), (0x80, again)], &[hello(), hello()]);
+    reads(&[(TEXT, first), (0x41, again), (0x80, b"")], &[hello(), hello()]);
+}
+
+/// Each byte of a compressed message is a frame, with empty frames between, whole and in chunks.
+#[test]
+fn a_message_cut_at_every_byte_with_empty_frames_between() {
+    let text = prose(&mut Random::new(2), 5_000);
+    for role in BOTH {
+        let mut sender = both_ends(other(role));
+        let mut cut = Vec::new();
+        for _ in 0..2 {
+            sender.send_with(&text, Compression::Always).unwrap();
+            let message = sent(&mut sender).remove(0).1;
+            cut.extend(frame(role, 0x41, b""));
+            for byte in &message {
+                cut.extend(frame(role, 0x00, &[*byte]));
+                cut.extend(frame(role, 0x00, b""));
+            }
+            cut.extend(frame(role, 0x80, b""));
+        }
+        let (events, result) = read(role, &Config::default(), "", &cut);
+        assert_eq!((events, result), (vec![Seen::text(&text); 2], Ok(())));
+        let mut receiver = both_ends(role);
+        let (mut input, mut said, mut messages) = (Input::new(&mut cut), Vec::new(), 0);
+        while let Some(event) = receiver.receive_chunk(&mut input).unwrap() {
+            let Event::Chunk(chunk) = event else { panic!() };
+            said.extend_from_slice(chunk.as_bytes());
+            messages += usize::from(chunk.is_last());
+        }
+        assert_eq!(messages, 2);
+        assert!(said == text.repeat(2).into_bytes());
+    }
+}
+
+/// Every window that a server may answer with, to what a client offers by default: the client keeps
+/// to it and to its own, reads as far back as was named, and tells what is used (§7.1.2).
+#[test]
+fn rfc7692_7_1_2_any_window_in_the_answer() {
+    let mut random = Random::new(712);
+    for server_bits in [None, Some(8), Some(9), Some(10), Some(12), Some(15)] {
+        for client_bits in [None, Some(8), Some(9), Some(10), Some(12), Some(15)] {
+            let bits = |name, bits: Option<u8>| {
+                bits.map_or(String::new(), |bits| format!("; {name}_max_window_bits={bits}"))
+            };
+            let answer = bits("server", server_bits) + &bits("client", client_bits);
+            let answer = format!("permessage-deflate{answer}").parse().unwrap();
+            let agreed = Deflate::default().agreed(&[answer]).unwrap().unwrap();
+            let mut client = deflating(Role::Client, Config::default(), agreed);
+            let used = client.deflate().copied().unwrap();
+            let (most, own) = (server_bits.unwrap_or(15), client_bits.unwrap_or(15).min(12));
+            assert_eq!((used.server_max_window_bits(), used.client_max_window_bits()), (most, own));
+            // What it sends.
+            let (mut window, mut furthest) = (Vec::new(), 0);
+            for _ in 0..4 {
+                let text = prose(&mut random, 6_000);
+                client.send(&text).unwrap();
+                let (first, message) = sent(&mut client).remove(0);
+                if own == 8 {
+                    assert_eq!((first, &message[..]), (0x81, text.as_bytes()), "no such window");
+                    continue;
+                }
+                let inflated = inflate(&window, &message).unwrap();
+                assert_eq!((first, &inflated.bytes[..]), (TEXT, text.as_bytes()));
+                furthest = furthest.max(inflated.furthest);
+                window.extend(text.into_bytes());
+            }
+            assert!(furthest <= 1 << own, "{furthest} bytes back with {own} bits");
+            assert!(own == 8 || furthest > 0);
+            // What it reads.
+            let back = 1_usize << most;
+            let [first, second] = twice(back, &mut random);
+            let wire = frames(Role::Client, &[(BINARY, &first), (BINARY, &second)]);
+            let (events, result) = receive(&mut client, &wire, usize::MAX, watch);
+            assert_eq!((events.len(), result), (2, Ok(())), "{most} bits");
+        }
+    }
+}
+
+/// D14: what was agreed on is told to a connection once, and before anything else: otherwise it is
+/// refused, and nothing counts as sent.
+#[test]
+fn deflate_begins_once_and_first() {
+    use fullduplex::deflate::DeflateRefused::{Late, Twice};
+    let refused = |connection: Connection| connection.with_deflate(params("")).err();
+    type Do<'d> = &'d dyn Fn(&mut Connection);
+    for role in BOTH {
+        let new = || common::connection(role, Config::default().max_sent_frame(100));
+        assert_eq!(refused(new().with_deflate(None).unwrap()), None);
+        assert_eq!(refused(new().with_deflate(params("")).unwrap()), Some(Twice));
+        // None is not twice.
+        assert!(new().with_deflate(params("")).unwrap().with_deflate(None).is_ok());
+        let receives = |bytes: Vec<u8>| {
+            move |connection: &mut Connection| {
+                connection.receive(&mut Input::new(&mut bytes.clone())).unwrap();
+            }
+        };
+        let things: [(&str, Do<'_>); 10] = [
+            ("a message", &|connection| connection.send("x").unwrap()),
+            ("a message in frames", &|connection| connection.send("x".repeat(500)).unwrap()),
+            ("a fragment", &|connection| connection.send_fragment("x", false).unwrap()),
+            ("a ping", &|connection| connection.ping(ControlPayload::new(b"x").unwrap()).unwrap()),
+            ("a Close", &|connection| connection.close(None)),
+            ("what was written", &|connection| {
+                connection.send("x").unwrap();
+                sent(connection);
+            }),
+            ("the end", &|connection| connection.receive_eof()),
+            ("a message that came", &receives(frame(role, 0x81, b"x"))),
+            ("a part of a head", &receives(frame(role, 0x81, b"x")[..1].to_vec())),
+            ("a ping that came", &receives(frame(role, 0x89, b""))),
+        ];
+        for (name, thing) in things {
+            let mut connection = new();
+            thing(&mut connection);
+            assert_eq!(refused(connection), Some(Late), "{role:?}, behind {name}");
+            // With it agreed on, a second time is refused in the middle of anything, too.
+            let mut connection = new().with_deflate(params("")).unwrap();
+            thing(&mut connection);
+            assert_eq!(refused(connection), Some(Twice), "{role:?}, behind {name}");
+        }
+    }
+    assert_ne!(Late.to_string(), Twice.to_string());
+}
+
 // §6.1, §6.2
 
 /// All input may be used up while something of it is still to come: the end of a repetition, behind
@@ -766,7 +936,19 @@ fn what_was_agreed_on_can_be_asked_for() {
     let connection = deflating(Role::Client, Config::default(), agreed);
     let seen = connection.deflate().unwrap();
     assert!(seen.server_no_context_takeover() && !seen.client_no_context_takeover());
-    assert_eq!((seen.server_max_window_bits(), seen.client_max_window_bits()), (11, 15));
+    // B3: of its own compressor a connection tells what it uses, which is 12 here.
+    assert_eq!((seen.server_max_window_bits(), seen.client_max_window_bits()), (11, 12));
+    for role in BOTH {
+        let most = Config::default().deflate(largest());
+        assert_eq!(deflating(role, most, agreed).deflate(), Some(&agreed));
+        let less = Config::default().deflate(largest().send_window_bits(9).send_takeover(false));
+        let used = *deflating(role, less, params("")).deflate().unwrap();
+        let bits = (used.client_max_window_bits(), used.server_max_window_bits());
+        let alone = (used.client_no_context_takeover(), used.server_no_context_takeover());
+        let client = role == Role::Client;
+        assert_eq!(bits, if client { (9, 15) } else { (15, 9) });
+        assert_eq!(alone, (client, !client));
+    }
     assert_eq!(Connection::server(Config::default()).with_deflate(None).unwrap().deflate(), None);
 }
 

@@ -319,16 +319,114 @@ fn extensions_given_by_hand() {
     }
 }
 
+/// RFC 7692 §7.1.2: each window that a server may answer with is taken and kept to, and the client
+/// tells what is used.
+#[test]
+fn rfc7692_7_1_2_any_window_in_the_answer() {
+    let _watchdog = watchdog();
+    for asynchronous in ADAPTERS {
+        for bits in [8, 9, 10, 12, 15] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let request = Request::new(url(&listener).as_str());
+            let answer = format!("server_max_window_bits={bits}; client_max_window_bits={bits}");
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let head = read_head(&stream);
+                    let line =
+                        format!("Sec-WebSocket-Extensions: permessage-deflate; {answer}\r\n");
+                    stream.write_all(response_to(&head, &line).as_bytes()).unwrap();
+                    let ws = blocking::WebSocket::from_parts(stream, Role::Server, on(), []);
+                    let mut ws = ws.with_deflate(params(&answer)).unwrap();
+                    ws.run(|message, out| out.feed_with(message, Compression::Always)).unwrap();
+                });
+                let agreed = talk(asynchronous, request, on(), Compression::Always).unwrap();
+                let agreed = agreed.unwrap();
+                assert_eq!(agreed.server_max_window_bits(), bits);
+                assert_eq!(agreed.client_max_window_bits(), bits.min(12));
+            });
+        }
+    }
+}
+
+/// B3, §7.1.2.2: a window that is larger than the hint in the offer is no answer.
+#[test]
+fn rfc7692_7_1_2_2_a_larger_window_than_the_hint_is_refused() {
+    let _watchdog = watchdog();
+    for asynchronous in ADAPTERS {
+        for (bits, good) in [(11, true), (12, true), (13, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let request = Request::new(url(&listener).as_str());
+            let config = quiet().deflate(Deflate::default().send_window_bits(12));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let head = read_head(&stream);
+                    let offer = header(&head, "Sec-WebSocket-Extensions");
+                    assert_eq!(offer, Some("permessage-deflate; client_max_window_bits=12"));
+                    let line = format!(
+                        "Sec-WebSocket-Extensions: permessage-deflate; \
+                         client_max_window_bits={bits}\r\n"
+                    );
+                    stream.write_all(response_to(&head, &line).as_bytes()).unwrap();
+                    let ws = blocking::WebSocket::from_parts(stream, Role::Server, quiet(), []);
+                    let _ = ws.with_deflate(params("")).unwrap().run(|m, out| out.feed(m));
+                });
+                match talk(asynchronous, request, config, Compression::Auto) {
+                    Ok(agreed) => {
+                        assert!(good);
+                        assert_eq!(agreed.unwrap().client_max_window_bits(), bits);
+                    }
+                    Err(Error::Handshake(ClientHandshakeError::Deflate(error))) => {
+                        assert!(!good && error == InvalidDeflate::NotKept);
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            });
+        }
+    }
+}
+
+/// D14: once, and before anything else, through the adapters too.
+#[test]
+fn deflate_begins_once_and_first() {
+    use fullduplex::deflate::DeflateRefused::{Late, Twice};
+    let (agreed, runtime) = (params(""), support::paused());
+    let _time = runtime.enter();
+    for role in common::BOTH {
+        let script = || {
+            let script = Script::new();
+            script.state().blocking = true;
+            script
+        };
+        let threads = || blocking::WebSocket::from_parts(script(), role, quiet(), []);
+        let once = threads().with_deflate(agreed).unwrap();
+        assert_eq!(once.with_deflate(agreed).err(), Some(Twice));
+        let mut late = threads();
+        late.send_fragment("begun", false).unwrap();
+        assert_eq!(late.with_deflate(agreed).err(), Some(Late));
+
+        let tokio = || support::tokio_over(&Script::new(), role, quiet());
+        let once = tokio().with_deflate(agreed).unwrap();
+        assert_eq!(once.with_deflate(agreed).err(), Some(Twice));
+        let mut late = tokio();
+        late.feed("queued").unwrap();
+        assert_eq!(late.with_deflate(agreed).err(), Some(Late));
+    }
+}
+
 /// A stream whose handshake was done elsewhere.
 #[test]
 fn a_connection_adopted_with_what_was_agreed_on() {
     let _watchdog = watchdog();
     let (server, client) = tcp_pair();
     let agreed = largest().accept(&largest().offers());
-    let mut server =
-        blocking::WebSocket::from_parts(server, Role::Server, quiet(), []).with_deflate(agreed).unwrap();
-    let mut client =
-        blocking::WebSocket::from_parts(client, Role::Client, quiet(), []).with_deflate(agreed).unwrap();
+    let mut server = blocking::WebSocket::from_parts(server, Role::Server, quiet(), [])
+        .with_deflate(agreed)
+        .unwrap();
+    let mut client = blocking::WebSocket::from_parts(client, Role::Client, quiet(), [])
+        .with_deflate(agreed)
+        .unwrap();
     // B3: each tells what is used, which for its own compressor is the default.
     assert_eq!(server.deflate(), Some(&params("server_max_window_bits=12")));
     assert_eq!(client.deflate(), Some(&params("client_max_window_bits=12")));

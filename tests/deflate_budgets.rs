@@ -162,9 +162,7 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
     let measured = thread::spawn(move || {
         let config = Arc::new(Config::default().deflate(largest().memory_level(memory_level)));
         let exchange = || -> [isize; 2] {
-            let end = |role| {
-                deflating_shared(role, config.clone(), with_bits(bits, takeover))
-            };
+            let end = |role| deflating_shared(role, config.clone(), with_bits(bits, takeover));
             let (mut sender, mut receiver) = (end(Role::Server), end(Role::Client));
             let mut kept = [0, 0];
             for round in 0..40 {

@@ -108,7 +108,8 @@ fn a_connection_that_discards_inflates_nothing() {
                 assert_eq!(after.payload_received, before.payload_received, "{name}");
                 assert_eq!(after.bytes_received - before.bytes_received, first.len() as u64);
                 assert!(after.messages_received - before.messages_received >= 200);
-                let pongs = sent(&mut connection).iter().filter(|(first, _)| *first == 0x8a).count();
+                let pongs =
+                    sent(&mut connection).iter().filter(|(first, _)| *first == 0x8a).count();
                 assert!(pongs >= 16, "{pongs}");
             }
         }
@@ -234,7 +235,8 @@ mod adapters {
         let bomb = bomb();
         for role in BOTH {
             for (name, begun, missing) in beginnings(&bomb) {
-                for (chunk, closes) in [(false, true), (true, true), (false, false), (true, false)] {
+                for (chunk, closes) in [(false, true), (true, true), (false, false), (true, false)]
+                {
                     let script = peer(role, &begun, missing, &bomb);
                     let ws: W = open(&script, role, quiet());
                     let (mut reader, mut writer) = ws.split();

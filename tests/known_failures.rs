@@ -451,8 +451,8 @@ fn every_value_of_every_parameter() {
                 for bits in [params.server_max_window_bits(), params.client_max_window_bits()] {
                     assert!((8..=15).contains(&bits), "{name}={value}");
                 }
-                let [mut server, mut client] =
-                    BOTH.map(|role| connection(role, Config::default()).with_deflate(params).unwrap());
+                let [mut server, mut client] = BOTH
+                    .map(|role| connection(role, Config::default()).with_deflate(params).unwrap());
                 let text = "to be or not to be ".repeat(100);
                 client.send(text.as_str()).unwrap();
                 let (events, result) = receive(&mut server, &drain(&mut client), 100, watch);

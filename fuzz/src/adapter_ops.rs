@@ -195,7 +195,9 @@ impl Case {
             let keepalive = Keepalive::every(Duration::from_secs(4));
             config = config.keepalive(keepalive.pong_timeout(Duration::from_secs(2)));
         }
-        let ws = WebSocket::from_parts(script.clone(), role, config, []).with_deflate(agreed).expect("it is new");
+        let ws = WebSocket::from_parts(script.clone(), role, config, [])
+            .with_deflate(agreed)
+            .expect("it is new");
         let case = Self {
             role,
             agreed,

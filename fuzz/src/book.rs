@@ -29,11 +29,14 @@ impl Book {
     /// Reads what came of a message (`last`: all of it): what it says, and the code with which to
     /// fail behind that.
     pub(crate) fn read(&mut self, message: &[u8], last: bool) -> (Vec<u8>, Option<u16>) {
-        let window = &self.said[self.said.len().saturating_sub(1 << 15)..];
+        // What a message may refer to of those before it; 8 bits count as 9.
+        let size = 1 << self.window_bits.max(9);
+        let window = &self.said[self.said.len().saturating_sub(size)..];
         let most = self.limit.unwrap_or(MOST);
         let (mut inflated, error) = blocks(window, message, most);
-        // Who refers to what need not be there any more may be understood or not.
-        if inflated.furthest > 1 << self.window_bits {
+        // Inside of a message all of it is there, up to the end of a stream: what refers to more than
+        // the window behind that may be understood or not.
+        if inflated.furthest > size && !inflated.streams.is_empty() {
             return (Vec::new(), Some(UNKNOWN));
         }
         // Our own bound on streams: 64, and one more for each 64 bytes.

@@ -42,7 +42,9 @@ fn any_lines(server: &Settings, client: &Settings, lines: &[u8]) -> bool {
 /// Settings, and what of them shows in negotiation.
 struct Settings {
     deflate: Deflate,
+    /// As a server; a client that was given none asks for none.
     receive_bits: u8,
+    asked_bits: u8,
     receive_takeover: bool,
     send_bits: u8,
     send_takeover: bool,
@@ -52,17 +54,29 @@ struct Settings {
 /// Two bits each for the windows to send and to receive, and one each for takeover, twice, and for
 /// what is required.
 fn settings(options: u8) -> Settings {
-    let bits = |at: u8| [15, 9, 12, 14][usize::from(options >> at & 3)];
+    let bits = |at: u8| [Some(15), Some(9), None, Some(14)][usize::from(options >> at & 3)];
     let flag = |at: u8| options >> at & 1 == 0;
     let (send_bits, receive_bits) = (bits(0), bits(2));
     let (send_takeover, receive_takeover, require) = (flag(4), flag(5), !flag(6));
-    let deflate = Deflate::default()
-        .send_window_bits(send_bits)
-        .receive_window_bits(receive_bits)
+    let mut deflate = Deflate::default()
         .send_takeover(send_takeover)
         .receive_takeover(receive_takeover)
         .require(require);
-    Settings { deflate, receive_bits, receive_takeover, send_bits, send_takeover, require }
+    if let Some(bits) = send_bits {
+        deflate = deflate.send_window_bits(bits);
+    }
+    if let Some(bits) = receive_bits {
+        deflate = deflate.receive_window_bits(bits);
+    }
+    Settings {
+        deflate,
+        receive_bits: receive_bits.unwrap_or(12),
+        asked_bits: receive_bits.unwrap_or(15),
+        receive_takeover,
+        send_bits: send_bits.unwrap_or(12),
+        send_takeover,
+        require,
+    }
 }
 
 /// A parameter: its name and, where there is one, its value.
@@ -227,7 +241,7 @@ fn offered(server: &Settings, list: &[Extension]) {
     assert!(params.answers(offer), "{answer} to {list:?}");
     assert_eq!(params.agreed(), seen(&agreed));
     // And it keeps to the settings.
-    assert!(agreed.server_max_window_bits() <= server.send_bits || offer.server_bits.is_none());
+    assert!(agreed.server_max_window_bits() <= server.send_bits);
     assert!(agreed.server_no_context_takeover() || server.send_takeover);
     assert!(agreed.client_no_context_takeover() || server.receive_takeover);
     if offer.client_bits.is_some() {
@@ -252,7 +266,7 @@ fn answered(client: &Settings, list: &[Extension]) {
     let known = agreed.as_ref().map(seen);
     assert_eq!(known, legal.as_ref().map(Params::agreed), "{answer}");
     if let (Some(agreed), true) = (agreed, client.require) {
-        assert!(agreed.server_max_window_bits() <= client.receive_bits);
+        assert!(agreed.server_max_window_bits() <= client.asked_bits);
         assert!(agreed.server_no_context_takeover() || client.receive_takeover);
     }
 }
@@ -307,7 +321,11 @@ impl Params {
             (None, _) => true,                        // of its own accord
         };
         let alone = self.server_alone || !offer.server_alone; // §7.1.1.1
-        let client_bits = self.client_bits.is_none() || offer.client_bits.is_some(); // §7.1.2.2
+        let client_bits = match (offer.client_bits, self.client_bits.flatten()) {
+            (_, None) => self.client_bits.is_none() || offer.client_bits.is_some(),
+            (Some(Some(most)), Some(bits)) => bits <= most, // §7.1.2.2: the same or a smaller value
+            (offered, Some(_)) => offered.is_some(),        // and only where it was offered
+        };
         server_bits && alone && client_bits
     }
 

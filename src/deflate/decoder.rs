@@ -300,7 +300,12 @@ impl pool::Left for Engine {
 impl Engine {
     fn new() -> Self {
         // Raw, and with the largest window: zlib-rs has no smaller one.
-        Self { zlib: Inflate::new(false, MAX_BITS), place: None, scratch: Vec::new(), spare: Vec::new() }
+        Self {
+            zlib: Inflate::new(false, MAX_BITS),
+            place: None,
+            scratch: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     /// What was read, what was written, and whether the stream has ended.

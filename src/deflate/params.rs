@@ -615,7 +615,10 @@ mod tests {
             // B3, §7.1.2.2: the same as the hint or less.
             (&["client_max_window_bits=12"], &["client_max_window_bits=13"], Invalid::NotKept),
             (
-                &["server_no_context_takeover; client_max_window_bits=9", "client_max_window_bits=9"],
+                &[
+                    "server_no_context_takeover; client_max_window_bits=9",
+                    "client_max_window_bits=9",
+                ],
                 &["server_no_context_takeover; client_max_window_bits=15"],
                 Invalid::NotKept,
             ),

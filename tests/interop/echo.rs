@@ -106,7 +106,8 @@ fn echo(
         Role::Server => (Connection::server, b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00"),
     };
     // More than the states that a thread keeps.
-    let mut others: [_; 8] = array::from_fn(|_| new(config.clone()).with_deflate(agreed).expect("a new connection"));
+    let mut others: [_; 8] =
+        array::from_fn(|_| new(config.clone()).with_deflate(agreed).expect("a new connection"));
     let (mut turns, mut plain) = ((0..2).cycle(), false);
     move |message, out| {
         if turns.next() == Some(1) {

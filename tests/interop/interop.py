@@ -10,6 +10,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import chromium
 import compression
 from judge import STEP_SECONDS, expect, judged, report, serving, tally
 
@@ -38,6 +39,7 @@ def main():
     with judged("client, nothing listens: one line on stderr, exit 1"):
         client_fails(["client"], f"ws://127.0.0.1:{free_port()}")
     compression.against_peers(EXAMPLES / "interop_echo")
+    chromium.against_chromium(EXAMPLES)
     print(f"\n{tally['ok']} passed, {tally['FAIL']} failed")
     sys.exit(tally["FAIL"] != 0)
 

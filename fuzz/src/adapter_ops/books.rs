@@ -77,7 +77,8 @@ impl Books {
         let written = script.written();
         assert_eq!(of.stats().bytes_sent, written.len() as u64);
         let rest = frames(&written);
-        let mut reader = connection(other(role), Config::default()).with_deflate(agreed).expect("it is new");
+        let mut reader =
+            connection(other(role), Config::default()).with_deflate(agreed).expect("it is new");
         let (got, result) = receive(&mut reader, &written, usize::MAX, watch);
         result.expect("good frames");
         if agreed.is_none() {

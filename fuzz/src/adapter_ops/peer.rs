@@ -42,7 +42,8 @@ impl Peer {
         script: Script,
         piece: usize,
     ) -> Self {
-        let connection = connection(other(role), Config::default()).with_deflate(agreed).expect("it is new");
+        let connection =
+            connection(other(role), Config::default()).with_deflate(agreed).expect("it is new");
         Self { connection, script, piece, taken: 0, sent: 0, events: Vec::new(), last: None }
     }
 
