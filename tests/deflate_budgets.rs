@@ -229,6 +229,70 @@ fn bytes_per_connection_and_per_thread() {
     }
 }
 
+/// What the ends of a connection with the default settings hold once much was said both ways, if the
+/// server gives this answer: the client, and the server if it is one of ours.
+fn held_by_default(answer: &'static str) -> [isize; 2] {
+    let measured = thread::spawn(move || {
+        let exchange = || {
+            let deflate = Deflate::default();
+            let answer = format!("permessage-deflate{answer}").parse().unwrap();
+            let agreed = deflate.agreed(&[answer]).unwrap();
+            let config = Arc::new(Config::default().deflate(deflate));
+            // Another server uses all of the window that it has not spoken of.
+            let other = Arc::new(Config::default().deflate(largest()));
+            let ours = agreed.is_some_and(|agreed| agreed.server_max_window_bits() < 15);
+            let of_server = if ours { config.clone() } else { other };
+            let mut client = common::connection(Role::Client, config).with_deflate(agreed).unwrap();
+            let mut server =
+                common::connection(Role::Server, of_server).with_deflate(agreed).unwrap();
+            let mut kept = [0, 0];
+            for round in 0..40 {
+                let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
+                let turn = |from: &mut Connection, to: &mut Connection| {
+                    let (mut wire, sending) = measure(|| {
+                        from.send(&text).unwrap();
+                        let wire = common::drain(from);
+                        let _storage = from.outbox().reclaim();
+                        wire
+                    });
+                    let ((), receiving) = measure(|| {
+                        let event = to.receive(&mut Input::new(&mut wire)).unwrap();
+                        assert!(matches!(event, Some(Event::Message(_))));
+                    });
+                    (sending.kept - wire.capacity() as isize, receiving.kept)
+                };
+                let (out, back) = (turn(&mut client, &mut server), turn(&mut server, &mut client));
+                kept[0] += out.0 + back.1;
+                kept[1] += out.1 + back.0;
+            }
+            kept
+        };
+        exchange(); // what the thread keeps for all connections is there before
+        exchange()
+    });
+    measured.join().unwrap()
+}
+
+/// What the documentation of the module says about the default settings.
+#[test]
+fn bytes_of_the_default_settings() {
+    let about = |kib: isize| kib * 1024 - 100..=kib * 1024 + 100;
+    let answer = "; server_max_window_bits=12; client_max_window_bits=12"; // to what browsers offer
+    let deflate = Deflate::default();
+    let ours = deflate.accept(&deflate.offers()).unwrap().to_extension().to_string();
+    assert_eq!(ours, format!("permessage-deflate{answer}"));
+    let [client, server] = held_by_default(answer);
+    println!("both ends ours: the client holds {client} bytes, the server {server}");
+    assert!(about(8).contains(&client) && about(8).contains(&server));
+    let [client, _] = held_by_default("");
+    println!("a server that names no window: the client holds {client} bytes");
+    assert!(about(36).contains(&client));
+    let none = "; server_no_context_takeover; client_no_context_takeover";
+    let [client, server] = held_by_default(none);
+    println!("without takeover: {client} bytes, {server} bytes");
+    assert!(about(0).contains(&client) && about(0).contains(&server));
+}
+
 /// Nothing is allocated before the first message, save for the settings.
 #[test]
 fn a_new_connection_holds_next_to_nothing() {

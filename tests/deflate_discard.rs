@@ -30,9 +30,12 @@ fn bomb() -> Vec<u8> {
     sent(&mut connection).remove(0).1
 }
 
+/// The first byte of a frame, and its payload.
+type Frame = (u8, Vec<u8>);
+
 /// What may come in front of the moment from which on nobody takes messages: name, frames, and how
 /// many bytes of their wire have not come yet.
-fn beginnings(bomb: &[u8]) -> Vec<(&'static str, Vec<(u8, Vec<u8>)>, usize)> {
+fn beginnings(bomb: &[u8]) -> Vec<(&'static str, Vec<Frame>, usize)> {
     let half = bomb.len() / 2;
     vec![
         ("nothing", vec![], 0),
@@ -47,7 +50,7 @@ fn beginnings(bomb: &[u8]) -> Vec<(&'static str, Vec<(u8, Vec<u8>)>, usize)> {
 }
 
 /// Frames that go on behind a beginning, if it is in the middle of a message.
-fn end_of(frames: &[(u8, Vec<u8>)], bomb: &[u8]) -> Vec<(u8, Vec<u8>)> {
+fn end_of(frames: &[Frame], bomb: &[u8]) -> Vec<Frame> {
     match frames {
         [(0x42, begun)] => vec![(0x80, bomb[begun.len()..].to_vec())],
         [(0x01, _)] => vec![(0x80, b"text".to_vec())],
@@ -55,7 +58,7 @@ fn end_of(frames: &[(u8, Vec<u8>)], bomb: &[u8]) -> Vec<(u8, Vec<u8>)> {
     }
 }
 
-fn wire(role: Role, all: &[(u8, Vec<u8>)]) -> Vec<u8> {
+fn wire(role: Role, all: &[Frame]) -> Vec<u8> {
     all.iter().flat_map(|(first, payload)| frame(role, *first, payload)).collect()
 }
 
@@ -181,7 +184,7 @@ mod adapters {
     const BOMBS: usize = 200;
 
     /// A peer that sends `begun`, and if all of it was taken bombs without end, then its Close.
-    fn peer(role: Role, begun: &[(u8, Vec<u8>)], missing: usize, bomb: &[u8]) -> Script {
+    fn peer(role: Role, begun: &[Frame], missing: usize, bomb: &[u8]) -> Script {
         let mut first = wire(role, begun);
         let mut rest = first.split_off(first.len() - missing);
         rest.extend(wire(role, &end_of(begun, bomb)));

@@ -209,7 +209,8 @@ impl<T: AsyncIo> WebSocket<T> {
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
-    /// are discarded. If the connection is closing or closed already, this sees it to its end.
+    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
+    /// this sees it to its end.
     ///
     /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
@@ -219,7 +220,7 @@ impl<T: AsyncIo> WebSocket<T> {
     ///
     /// # Cancel safety
     /// Safe: once polled, the Close frame is queued, and a further call of this or of
-    /// [`recv`](Self::recv) sees the connection to its end.
+    /// [`recv`](Self::recv) sees the connection to its end. Messages stay discarded.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let frame = CloseFrame::new(code, reason)?;
         self.drive(|driver, cx| driver.poll_close(cx, &frame)).await

@@ -177,7 +177,8 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
-    /// are discarded. If the connection is closing or closed already, this sees it to its end.
+    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
+    /// this sees it to its end.
     ///
     /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///

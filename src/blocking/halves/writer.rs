@@ -165,7 +165,8 @@ impl<S: Duplex> Writer<S> {
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
     /// order. Messages that still come are the reader's, if there is one; once it has left one
-    /// lying for half a second, what comes is discarded. If the connection is closing or closed already, this sees it to its end.
+    /// lying for half a second, that and all that follows is discarded, and not inflated. If the
+    /// connection is closing or closed already, this sees it to its end.
     ///
     /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
