@@ -20,7 +20,7 @@ use std::{
     sync::mpsc,
     thread,
 };
-use support::{quiet, read_all, tcp_pair, url, watchdog};
+use support::{Script, Step, quiet, read_all, tcp_pair, url, watchdog};
 
 fn halves(role: Role, config: Config) -> (Reader<TcpStream>, Writer<TcpStream>, TcpStream) {
     let (ours, theirs) = tcp_pair();
@@ -584,6 +584,30 @@ fn an_idle_timeout_runs_in_the_reader() {
     assert!(matches!(reader.recv(), Err(Error::Timeout(TimeoutError::Idle))));
     assert_eq!(writer.closed(), Some(Closed::TimedOut(TimeoutError::Idle)));
     assert!(matches!(writer.send("late"), Err(Error::Closed)));
+}
+
+/// D10: what a writer has come across while the reader was away is there once they are one again.
+#[test]
+fn what_a_writer_has_found_is_reunited() {
+    let _watchdog = watchdog();
+    for role in BOTH {
+        let script = Script::reading([
+            Step::Bytes([frame(role, 0x89, b"ping"), frame(role, 0x8a, b"pong")].concat()),
+            Step::Stall,
+            Step::Bytes(frame(role, 0x81, b"text")),
+        ]);
+        script.state().blocking = true;
+        let ws = WebSocket::from_parts(script.clone(), role, quiet(), []);
+        let (reader, writer) = ws.split();
+        writer.send("x").unwrap();
+        assert_eq!(writer.stats().pings_received, 1, "it has looked");
+        let (reader, writer) = reader.reunite(writer).unwrap().split();
+        let mut ws = reader.reunite(writer).unwrap();
+        assert_eq!(ws.recv_event().unwrap(), Some(Event::Ping(b"ping".into())));
+        let parts = ws.into_parts();
+        assert_eq!(parts.events, [Event::Pong(b"pong".into())]);
+        assert_eq!(parts.connection.stats().pings_received, 1);
+    }
 }
 
 /// §5.4: the messages of others wait for the end of one in fragments; pings do not.

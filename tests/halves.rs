@@ -11,12 +11,12 @@ use core::{
     time::Duration,
 };
 use fullduplex::{
-    CloseCode, Closed, Config, Error, Event, Keepalive, Message, Role, SendErrorReason, Side,
-    TimeoutError,
+    CloseCode, Closed, Config, Error, Event, Incoming, Keepalive, Message, Role, SendErrorReason,
+    Side, TimeoutError,
     tokio::{Reader, WebSocket, Writer},
 };
 use futures_util::{SinkExt, StreamExt};
-use support::{Script, Step, Woken, paused, quiet, run, tcp_pair, watchdog};
+use support::{Script, Step, Woken, on_async, paused, poll_times, quiet, run, tcp_pair, watchdog};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 fn halves(script: &Script, role: Role, config: Config) -> (Reader<Script>, Writer<Script>) {
@@ -460,6 +460,42 @@ fn a_pong_behind_data_that_nobody_takes_is_not_missed() {
         for _ in 0..100 {
             writer.send("x").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+/// D10: what a writer that closed has kept is there, however the connection is gone on with.
+#[test]
+fn what_was_kept_is_among_the_parts() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    let role = Role::Server;
+    on_async!(over => {
+        for taken in 0..3 {
+            let script = Script::reading([
+                Step::Bytes(frame(role, 0x89, b"ping")),
+                Step::Bytes(frame(role, 0x81, b"kept")),
+                Step::Bytes(frame(role, 0x02, b"in ")),
+                Step::Bytes(frame(role, 0x80, b"two")),
+                Step::Bytes(frame(role, 0x82, b"")[..3].to_vec()),
+            ]);
+            let (reader, writer) = over(&script, role, quiet()).split();
+            assert!(poll_times(writer.close(CloseCode::NORMAL, ""), 2).is_none());
+            let mut ws = reader.reunite(writer).unwrap();
+            let mut events = Vec::new();
+            for _ in 0..taken {
+                events.extend(run(ws.recv_event()).unwrap());
+            }
+            let parts = ws.into_parts();
+            assert_eq!(parts.events.len(), 3 - taken);
+            events.extend(parts.events);
+            assert_eq!(events, [
+                Event::Ping(b"ping".into()),
+                Event::Message(Incoming::Text("kept".into())),
+                Event::Message(Incoming::Binary(b"in two".into())),
+            ]);
+            assert!(parts.unread.is_empty());
+            assert_eq!(parts.connection.stats().messages_received, 2);
         }
     });
 }

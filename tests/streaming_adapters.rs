@@ -328,6 +328,40 @@ fn pieces_of_a_live_stream_are_written_at_once() {
     }
 }
 
+/// D28: an iterator without pieces ends the message that is under way, as a stream and a reader do,
+/// and sends nothing where there is none.
+#[test]
+fn an_iterator_of_nothing_ends_a_message() {
+    on_both(&quiet(), |ws, script, role| {
+        ws.send_iter(&mut [].into_iter()).unwrap();
+        for first in ["a".into(), Message::from(&b"b"[..])] {
+            ws.send_fragment(first, false).unwrap();
+            ws.send_iter(&mut [].into_iter()).unwrap();
+        }
+        ws.send_iter(&mut [].into_iter()).unwrap();
+        ws.send("next".into()).unwrap();
+        expect(
+            script,
+            role,
+            &[(0x01, b"a"), (0x80, b""), (0x02, b"b"), (0x80, b""), (0x81, b"next")],
+        );
+    });
+    let runtime = paused();
+    let _time = runtime.enter();
+    for role in BOTH {
+        let script = Script::new();
+        let (_reader, writer) = tokio_over(&script, role, &quiet()).split();
+        let other = writer.clone();
+        run(writer.send_fragment("a", false)).unwrap();
+        // It is not theirs.
+        run(other.send_iter([""; 0])).unwrap();
+        run(writer.send_iter([""; 0])).unwrap();
+        run(other.send_iter([""; 0])).unwrap();
+        run(other.send("next")).unwrap();
+        expect(&script, role, &[(0x01, b"a"), (0x80, b""), (0x81, b"next")]);
+    }
+}
+
 #[test]
 fn a_stream_that_fails_leaves_the_message_unfinished() {
     let _watchdog = watchdog();

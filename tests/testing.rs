@@ -14,7 +14,7 @@ use core::{
 use fullduplex::{
     CloseCode, Closed, Config, Connection, Error, Event, Keepalive, Message, Role, Time,
     TimeoutError,
-    blocking::{self, Timeouts},
+    blocking::{self, Duplex, Timeouts},
     deflate::Deflate,
     futures_io::{FuturesIo, Timer},
     testing::{Clock, Link, Pipe, blocking_pair, duplex, futures_io_pair, tokio_pair},
@@ -433,4 +433,90 @@ fn the_clock_does_not_go_on_for_ever() {
     let clock = Clock::new();
     let (mut client, mut server) = futures_io_pair(Config::default(), &clock);
     let _ = clock.block_on(join(client.recv(), server.recv()));
+}
+
+/// D28: a pair of the blocking adapter can be split, and its halves do all that those over TCP do.
+#[test]
+fn a_blocking_pair_in_halves() {
+    let _watchdog = watchdog();
+    for reads in [true, false] {
+        let (client, server) = blocking_pair(quiet());
+        let (mut reader, writer) = client.split();
+        let echo = thread::spawn(move || {
+            let mut server = server;
+            let end = server.run(|message, out| out.feed(message));
+            (end, server.stats().pongs_received)
+        });
+        let receiving = thread::spawn(move || {
+            let mut received = Vec::new();
+            while let Some(message) = reads.then(|| reader.recv()).transpose().unwrap().flatten() {
+                received.push(message.len());
+            }
+            received
+        });
+        let senders: Vec<_> = (0..3)
+            .map(|_| {
+                let writer = writer.clone();
+                thread::spawn(move || writer.send(vec![0; 100_000]))
+            })
+            .collect();
+        senders.into_iter().for_each(|sender| sender.join().unwrap().unwrap());
+        writer.ping("ping").unwrap();
+        writer.close(CloseCode::NORMAL, "").unwrap();
+        let received = receiving.join().unwrap();
+        assert!(!reads || received == [100_000; 3], "{received:?}");
+        let (end, _) = echo.join().unwrap();
+        assert!(end.is_ok(), "{end:?}");
+    }
+}
+
+/// D28: what ends the stream in both directions ends a read and a write that wait.
+#[test]
+fn a_pipe_is_shut_down_from_elsewhere() {
+    let _watchdog = watchdog();
+    let (ours, mut theirs) = duplex(4);
+    ours.set_nonblocking(true).unwrap();
+    assert!(is_blocked(ours.half().read(&mut [0])));
+    assert_eq!(ours.half().write(b"12345").unwrap(), 4);
+    assert!(is_blocked(ours.half().write(b"5")));
+    ours.set_nonblocking(false).unwrap();
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| ours.half().read(&mut [0]));
+        let writing = scope.spawn(|| ours.half().write(b"5"));
+        ours.shutdown_both().unwrap();
+        assert_eq!(reading.join().unwrap().unwrap(), 0);
+        assert_eq!(writing.join().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+    let mut rest = Vec::new();
+    theirs.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"1234");
+    assert_eq!(theirs.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+/// D28: on tokio an end uses up its task's turn as a socket does, so a test shows who starves.
+#[test]
+fn a_pipe_takes_of_the_turn_of_a_task() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let runtime = support::paused();
+    runtime.block_on(async {
+        let (mut ours, mut theirs) = duplex(1 << 20);
+        let (mut count, mut calls) = (
+            0,
+            core::pin::pin!(async {
+                loop {
+                    AsyncWriteExt::write_all(&mut ours, b"x").await.unwrap();
+                    AsyncReadExt::read_exact(&mut theirs, &mut [0]).await.unwrap();
+                }
+            }),
+        );
+        let polled = core::future::poll_fn(|cx| Poll::Ready(calls.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "it never ends");
+        // As often as it is polled it goes on.
+        while count < 3 {
+            tokio::task::yield_now().await;
+            let polled = core::future::poll_fn(|cx| Poll::Ready(calls.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            count += 1;
+        }
+    });
 }

@@ -299,8 +299,9 @@ impl<T: AsyncIo> Writer<T> {
     ///
     /// A reader that waits in [`Reader::recv`] sees the connection to its end and gets what still
     /// comes. While none does, messages are kept for it up to
-    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, and those behind
-    /// them discarded; if it was dropped, all are. What is discarded is not inflated.
+    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, one for each 128 of
+    /// them or 16 at most, and those behind them discarded; if it was dropped, all are. What is
+    /// discarded is not inflated.
     ///
     /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///

@@ -15,6 +15,15 @@
 //! receiving is safe at any byte; [`WebSocket::ready`] and then [`WebSocket::feed`] never loses a
 //! message; a [`WebSocket::send`] that is dropped while it waits for room takes its message along.
 //!
+//! # Fairness
+//! No connection keeps its thread to itself, whatever runtime it is on and whatever stream it is over.
+//! A task that never has to wait lets other tasks run after 64 reads in a row, after 64 messages or
+//! pieces that there was room for, after 64 writes of one backlog, and after 64 calls on a connection
+//! that is over. The call is then pending once, and its task is woken at once: nothing is lost, and a
+//! future that you poll only once may be pending although there is something to receive, or room.
+//!
+//! [`WebSocket::feed`] does not wait for anything: a loop that only feeds ends when there is no room.
+//!
 //! # Back-pressure, closing, faults
 //! What each call does on a peer that takes nothing is [a table](crate::guide::backpressure), and so
 //! are [what each side sees](crate::guide::closing) of the end and

@@ -81,8 +81,9 @@ impl<T: AsyncIo> WebSocket<T> {
 
     /// Sends one message whose fragments an iterator gives: all text, each UTF-8 by itself, or all
     /// binary. Each is sent as [`send_fragment`](Self::send_fragment) does it, once the iterator has
-    /// given the next, or its end: so the last says that it is the last. Without any, nothing is
-    /// sent. See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
+    /// given the next, or its end: so the last says that it is the last. Without any, a message that
+    /// is under way already is ended by an empty fragment, and otherwise nothing is sent. See
+    /// [the module](super#messages-too-large-to-hold) for what holds meanwhile.
     ///
     /// ```no_run
     /// # #[cfg(feature = "tokio")]
@@ -108,8 +109,8 @@ impl<T: AsyncIo> WebSocket<T> {
     /// Sends one message whose fragments a stream gives: all text, each UTF-8 by itself, or all
     /// binary. None waits for the next one: each is sent as soon as it is there, as
     /// [`send_fragment`](Self::send_fragment) does it, and the end of the stream is an empty fragment.
-    /// Without any, nothing is sent. See [the module](super#messages-too-large-to-hold) for what
-    /// holds meanwhile.
+    /// Without any, a message that is under way already is ended so, and otherwise nothing is sent.
+    /// See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
     ///
     /// For a stream that does not fail, `map(Ok::<_, Infallible>)` it.
     ///
@@ -229,7 +230,7 @@ impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
     }
 
     fn last_fragment(&self) -> Option<MessageRef<'static>> {
-        self.0.shared.look(|driver| driver.connection.last_fragment())
+        self.0.shared.last_fragment(self.0.call.handle)
     }
 
     fn sends_strictly(&self) -> bool {

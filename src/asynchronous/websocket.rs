@@ -159,7 +159,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// # Cancel safety
     /// Safe: nothing is lost if it is dropped.
     pub async fn ready(&mut self) -> Result<(), Error> {
-        if self.is_ready() {
+        if self.is_ready() && self.driver.has_turn() {
             return Ok(());
         }
         self.drive(Driver::poll_ready).await

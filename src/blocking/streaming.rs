@@ -66,8 +66,9 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
 
     /// Sends one message whose fragments an iterator gives: all text, each UTF-8 by itself, or all
     /// binary. Each is sent as [`send_fragment`](Self::send_fragment) does it, once the iterator has
-    /// given the next, or its end: so the last says that it is the last. Without any, nothing is
-    /// sent. See [the module](super#messages-too-large-to-hold) for what holds meanwhile.
+    /// given the next, or its end: so the last says that it is the last. Without any, a message that
+    /// is under way already is ended by an empty fragment, and otherwise nothing is sent. See
+    /// [the module](super#messages-too-large-to-hold) for what holds meanwhile.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), fullduplex::Error> {

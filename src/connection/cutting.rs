@@ -48,10 +48,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     pub(super) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
-        let opcode = message.as_message().opcode();
+        let (opcode, mask) = (message.as_message().opcode(), self.keys.next());
         let mut rest = message.into_message().into_bytes();
         let first = rest.split_to(self.config.max_sent_frame);
-        self.push_fragment(opcode, first, compressed, false);
+        self.push_fragment((opcode, false, mask), first, compressed);
         let cut = Cut { rest, compressed, close: Vec::new() };
         self.outbox.unfinished = Unfinished::Cut(Box::new(cut));
     }
@@ -89,14 +89,15 @@ impl Connection {
     fn make_fragments(&mut self, enough: usize) {
         while self.outbox.len() < enough {
             let Unfinished::Cut(cut) = &mut self.outbox.unfinished else { return };
+            let (opcode, mask) = (OpCode::Continuation, self.keys.next());
             let compressed = cut.compressed;
             let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame));
             if !cut.rest.is_empty() {
-                self.push_fragment(OpCode::Continuation, piece, compressed, false);
+                self.push_fragment((opcode, false, mask), piece, compressed);
                 continue;
             }
             let close = mem::take(&mut cut.close);
-            self.push_fragment(OpCode::Continuation, piece, compressed, true);
+            self.push_fragment((opcode, true, mask), piece, compressed);
             self.outbox.unfinished = Unfinished::None;
             self.outbox.push_waiting(close);
             self.settle();

@@ -137,19 +137,18 @@ impl Connection {
         encoder.takes(len, compression)
     }
 
-    pub(super) fn push_compressed_fragment(&mut self, opcode: OpCode, payload: &[u8], fin: bool) {
+    pub(super) fn push_compressed_fragment(&mut self, header: Header, payload: &[u8]) {
         let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
         else {
             return;
         };
-        self.sent.ended(fin);
-        let mask = self.keys.next();
+        self.sent.ended(header.fin);
         // §6.1: RSV1 on the first only.
-        let rsv = if opcode == OpCode::Continuation { Rsv::NONE } else { Rsv::RSV1 };
-        let header = Header { fin, rsv, mask, ..Header::new(opcode, payload.len() as u64) };
+        let first = header.opcode != OpCode::Continuation;
+        let header = Header { rsv: if first { Rsv::RSV1 } else { Rsv::NONE }, ..header };
         self.outbox.push_written(header, usize::MAX, |out| {
             let before = out.len();
-            encoder.fragment(payload, fin, mask, out);
+            encoder.fragment(payload, header.fin, header.mask, out);
             sent.add(out.len() - before, payload.len());
         });
     }

@@ -28,6 +28,9 @@ const MAX_PONGS: u8 = 16;
 /// An emptied buffer that is larger than this, in bytes, is given back to the allocator.
 const KEEP: usize = 256 * 1024;
 
+/// Room for so many shared payloads is kept when there are none.
+const KEEP_SHARED: usize = 16;
+
 /// A buffer is compacted once frames of this many bytes at its front, and of more than half of it,
 /// are written.
 const COMPACT_FROM: usize = 4 * 1024;
@@ -170,6 +173,7 @@ impl Outbox {
                     if bytes.is_empty() {
                         self.base = *place;
                         self.shared.pop_front();
+                        self.shrink_shared();
                     }
                 }
                 next => {
@@ -179,6 +183,15 @@ impl Outbox {
                     written -= step;
                 }
             }
+        }
+    }
+
+    /// Gives room back that a large backlog has left.
+    #[inline]
+    fn shrink_shared(&mut self) {
+        let (len, capacity) = (self.shared.len(), self.shared.capacity());
+        if capacity > KEEP_SHARED && len <= capacity / 4 {
+            self.shared.shrink_to(len * 2);
         }
     }
 
@@ -395,6 +408,9 @@ impl Outbox {
             }
             self.written -= self.base;
             self.base = 0;
+            if self.copied.capacity() > KEEP && self.copied.len() <= self.copied.capacity() / 4 {
+                self.copied.shrink_to(self.copied.len() * 2);
+            }
         }
     }
 }
@@ -688,6 +704,51 @@ mod tests {
         outbox.flushed_to(0);
         outbox.clear();
         assert!(outbox.is_drained() && !outbox.has_messages());
+    }
+
+    /// D11: nothing stays of a backlog of many shared payloads, whether the outbox runs empty behind
+    /// it or not.
+    #[test]
+    fn the_room_of_a_large_backlog_is_given_back() {
+        let shared = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
+        for runs_empty in [true, false] {
+            let mut outbox = Outbox::default();
+            for _ in 0..10_000 {
+                outbox.push_message(&binary(shared.len()), &shared);
+            }
+            assert!(outbox.shared.capacity() >= 10_000);
+            let frame = outbox.len() / 10_000;
+            let mut moved = 0;
+            for left in (0..10_000).rev() {
+                let before = outbox.shared.capacity();
+                outbox.advance(frame);
+                moved += if outbox.shared.capacity() == before { 0 } else { left };
+            }
+            assert!(moved <= 20_000, "{moved} were moved: it is to be constant for each");
+            if !runs_empty {
+                outbox.push_message(&binary(shared.len()), &shared);
+            }
+            assert!(outbox.shared.capacity() <= KEEP_SHARED, "{}", outbox.shared.capacity());
+        }
+    }
+
+    /// D11: nor of one that was copied, where the outbox never runs empty.
+    #[test]
+    fn the_room_of_a_large_copied_backlog_is_given_back() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.push(&binary(10_000), &[0; 10_000]);
+        }
+        assert!(outbox.copied.capacity() > 10_000_000);
+        while outbox.len() > 20_000 {
+            outbox.advance(10_004);
+            outbox.push(&binary(10), &[0; 10]);
+        }
+        for _ in 0..1_000 {
+            outbox.push(&binary(1_000), &[0; 1_000]);
+            outbox.advance(1_004);
+        }
+        assert!(outbox.copied.capacity() <= KEEP, "{}", outbox.copied.capacity());
     }
 
     /// Storage goes in only where there is none, and out only with nothing in it.

@@ -484,16 +484,9 @@ impl Receiver {
         let bytes = assembly.as_binary()?;
         let before = bytes.len();
         let room = (bytes.capacity() - before).min(missing - 1).min(APPEND);
-        let output = read(bytes, room);
-        let came = bytes.len() - before;
-        debug_assert!(came <= room, "more was appended than there was to come");
-        if came > 0 {
-            unmask(&mut bytes[before..], *key, *done);
-            *done += came as u64;
-            self.received.pieces += 1;
-            self.received.plain += came as u64;
-        }
-        Some(output)
+        let (key, received) = (*key, &mut self.received);
+        let appending = Appending { bytes, before, room, key, done, received };
+        Some(read(appending.bytes, room))
     }
 
     #[cold]
@@ -675,6 +668,31 @@ impl Receiver {
             self.received.ended(last);
         }
         Ok(message)
+    }
+}
+
+/// Takes note of what was appended when it is dropped, also if the read panics behind it.
+#[cfg(feature = "std")]
+struct Appending<'r> {
+    bytes: &'r mut Vec<u8>,
+    before: usize,
+    room: usize,
+    key: Option<[u8; 4]>,
+    done: &'r mut u64,
+    received: &'r mut Received,
+}
+
+#[cfg(feature = "std")]
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        let came = self.bytes.len() - self.before;
+        debug_assert!(came <= self.room, "more was appended than there was to come");
+        if came > 0 {
+            unmask(&mut self.bytes[self.before..], self.key, *self.done);
+            *self.done += came as u64;
+            self.received.pieces += 1;
+            self.received.plain += came as u64;
+        }
     }
 }
 

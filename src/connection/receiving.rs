@@ -165,11 +165,13 @@ impl Connection {
                 }
             }
             Event::Close(frame) => {
-                if matches!(self.state, State::Open) {
+                // The state comes first, for a caller's mask keys may panic: what came, came.
+                let answers = matches!(self.state, State::Open);
+                self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
+                if answers {
                     // §5.5.1: the answer usually has the code that came; the reason stays theirs.
                     self.push_close(frame.as_ref().map(|frame| frame.code().into()));
                 }
-                self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
                 self.settle();
             }
             Event::Message(_) | Event::Chunk(_) => {}
@@ -178,13 +180,15 @@ impl Connection {
 
     #[cold]
     pub(super) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
-        if matches!(self.state, State::Open) {
+        // The state comes first, as above.
+        let tells = matches!(self.state, State::Open);
+        self.state.fail(Closed::Failed(error));
+        if tells {
             let reason = alloc::format!("{}", error.kind);
             let frame = CloseFrame::new(error.close_code(), &reason)
                 .unwrap_or_else(|_| error.close_code().into());
             self.push_close(Some(frame));
         }
-        self.state.fail(Closed::Failed(error));
         self.settle();
         error
     }

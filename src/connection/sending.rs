@@ -37,9 +37,9 @@ impl Connection {
         if len > self.config.max_sent_frame {
             return self.cut(message, false);
         }
+        let mask = self.keys.next();
         self.sent.messages += 1;
         self.sent.plain += len as u64;
-        let mask = self.keys.next();
         let header = Header { mask, ..Header::new(opcode, len as u64) };
         self.outbox.push_message(&header, message);
     }

@@ -83,29 +83,30 @@ impl Connection {
             Unfinished::Fragments(message) => (OpCode::Continuation, message.compressed),
             _ => (first, compresses(self, payload)),
         };
+        let mask = self.keys.next();
         self.outbox.unfinished = match fin {
             true => Unfinished::None,
             false => Unfinished::Fragments(Fragments { text, compressed }),
         };
-        self.push_fragment(opcode, fragment, compressed, fin);
+        self.push_fragment((opcode, fin, mask), fragment, compressed);
         Ok(())
     }
 
+    /// Queues one frame of a message. Its key is drawn before anything changes: a caller's
+    /// generator may panic.
     pub(super) fn push_fragment(
         &mut self,
-        opcode: OpCode,
+        (opcode, fin, mask): (OpCode, bool, Option<[u8; 4]>),
         fragment: impl IntoMessage,
         compressed: bool,
-        fin: bool,
     ) {
         let payload = fragment.as_message().as_bytes();
+        let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
         if compressed {
             #[cfg(feature = "deflate")]
-            return self.push_compressed_fragment(opcode, payload, fin);
+            return self.push_compressed_fragment(header, payload);
         }
         self.sent.ended(fin);
-        let mask = self.keys.next();
-        let header = Header { fin, mask, ..Header::new(opcode, payload.len() as u64) };
         self.sent.plain += header.payload_len;
         self.outbox.push_message(&header, fragment);
     }
@@ -117,7 +118,7 @@ impl Connection {
     }
 
     /// The empty fragment that would end the message that is being sent in fragments.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[cfg(feature = "std")]
     pub(crate) fn last_fragment(&self) -> Option<MessageRef<'static>> {
         match &self.outbox.unfinished {
             Unfinished::Fragments(Fragments { text: true, .. }) => Some(MessageRef::Text("")),
@@ -210,7 +211,6 @@ mod tests {
     }
 
     /// An adapter that has to end a message ends it as what it is.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
     #[test]
     fn the_last_fragment_is_of_the_same_kind() {
         let mut connection = Connection::server(Config::default());

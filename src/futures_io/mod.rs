@@ -47,8 +47,8 @@
 //! of them receive, in a task of its own.
 //!
 //! # Fairness
-//! A task that receives lets others run after 64 reads in a row, however fast the peer sends, as few
-//! runtimes see to that by themselves.
+//! A connection that is always ready lets other tasks run now and then, which few runtimes see to by
+//! themselves: [how often](crate::asynchronous#fairness).
 
 mod stream;
 mod timer;

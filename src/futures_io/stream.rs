@@ -14,9 +14,6 @@ use core::{
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 
-/// How many reads in a row, none of them pending, a task makes before others have their turn.
-const READS_PER_TURN: u32 = 64;
-
 /// A stream and its timer, on which a connection can be opened.
 ///
 /// ```no_run
@@ -33,7 +30,6 @@ const READS_PER_TURN: u32 = 64;
 pub struct FuturesIo<S, T = DefaultTimer> {
     stream: S,
     timer: T,
-    reads: u32,
 }
 
 impl<S> FuturesIo<S> {
@@ -46,7 +42,7 @@ impl<S> FuturesIo<S> {
 impl<S, T> FuturesIo<S, T> {
     /// A stream with a timer, which is for this connection alone.
     pub fn with_timer(stream: S, timer: T) -> Self {
-        Self { stream, timer, reads: 0 }
+        Self { stream, timer }
     }
 }
 
@@ -85,14 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Io for FuturesIo<S, T> {
         buffer: &mut [u8],
         _: Option<Time>,
     ) -> Poll<io::Result<usize>> {
-        if self.reads == READS_PER_TURN {
-            self.reads = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
-        read
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 
     #[inline]

@@ -29,13 +29,13 @@ impl ReadBuffer {
         self.start == self.end
     }
 
-    /// Lets `consume` take from the front of what is there.
+    /// Lets `consume` take from the front of what is there. What it has taken is taken, also if it
+    /// panics: the handler of a message may, and somebody go on with the connection.
     #[inline]
     pub(crate) fn consume<T>(&mut self, consume: impl FnOnce(&mut Input<'_>) -> T) -> T {
-        let mut input = Input::new(&mut self.bytes[self.start..self.end]);
-        let output = consume(&mut input);
-        self.start = self.end - input.len();
-        output
+        let Self { bytes, start, end } = self;
+        let input = Input::new(&mut bytes[*start..*end]);
+        consume(&mut Taking { input, start, end: *end }.input)
     }
 
     /// Lets `read` fill the buffer, which is empty; it says how many bytes came.
@@ -79,6 +79,20 @@ impl ReadBuffer {
         let unread = self.bytes[self.start..self.end].to_vec();
         self.start = self.end;
         unread
+    }
+}
+
+/// Writes back how much was taken when it is dropped.
+struct Taking<'b> {
+    input: Input<'b>,
+    start: &'b mut usize,
+    end: usize,
+}
+
+impl Drop for Taking<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.start = self.end - self.input.len();
     }
 }
 

@@ -7,6 +7,7 @@
 mod halves;
 mod sending;
 
+pub(crate) use halves::Kept;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(super) use halves::Rest;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc};
 use core::{
+    mem,
     ops::ControlFlow,
     task::{Context, Poll, ready},
 };
@@ -35,8 +37,9 @@ pub(crate) struct Driver<T> {
     flushed: u64,
     end: End,
     /// Events that a half which sends has come across, for the one that receives.
-    kept: Option<Box<halves::Kept>>,
+    kept: Option<Box<Kept>>,
     wakers: Wakers,
+    turn: Turn,
     pub(super) trace: Trace,
 }
 
@@ -48,6 +51,7 @@ pub(crate) struct Pieces<T> {
     /// How many of all bytes that are ever queued were written and flushed.
     pub(crate) flushed: u64,
     pub(crate) end: End,
+    pub(crate) kept: Option<Box<Kept>>,
     pub(crate) trace: Trace,
 }
 
@@ -63,6 +67,35 @@ pub(crate) fn lend(connection: &mut Connection) {
 /// that a stream that says so for ever keeps neither others nor deadlines from their turn.
 fn again(cx: &Context<'_>) {
     cx.waker().wake_by_ref();
+}
+
+/// What a task has done on a connection, none of which it had to wait for. A stream that is always
+/// ready would keep all others of the thread from their turn: some runtimes count what their own
+/// streams do, others do not, and no runtime knows of a stream that somebody brings along.
+#[derive(Default)]
+struct Turn {
+    /// Reads, and receives that found the connection over.
+    reads: u8,
+    /// Messages and pieces of them that there was room for.
+    sends: u8,
+    /// Whether a write was left for the next turn.
+    writes: bool,
+}
+
+impl Turn {
+    /// How many of either, and how many writes, before others have their turn.
+    const STEPS: u8 = 64;
+
+    #[inline(always)]
+    fn is_over(done: &mut u8, cx: &Context<'_>) -> bool {
+        if *done < Self::STEPS {
+            *done += 1;
+            return false;
+        }
+        *done = 0;
+        again(cx);
+        true
+    }
 }
 
 /// What became of a read.
@@ -101,26 +134,26 @@ impl<T: Io> Driver<T> {
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
-        let (input, trace) = (unread, Trace::new(role));
-        Self { io, connection, input, flushed: 0, end, kept: None, wakers, trace }
+        let (input, trace, turn) = (unread, Trace::new(role), Turn::default());
+        Self { io, connection, input, flushed: 0, end, kept: None, wakers, turn, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
-        let Self { io, mut connection, input, .. } = self;
+        let Self { io, mut connection, input, kept, .. } = self;
         connection.outbox().flushed_to(u64::MAX); // that is for whoever has the stream
-        Parts { stream: stream(io), connection, unread: input.into_unread() }
+        let events = kept.map(|kept| kept.into_events()).unwrap_or_default();
+        Parts { stream: stream(io), connection, events, unread: input.into_unread() }
     }
 
-    /// What a half that sends has kept of events is lost.
     pub(crate) fn into_pieces(self) -> Pieces<T> {
-        let Self { io, connection, input, flushed, end, trace, .. } = self;
-        Pieces { io, connection, input, flushed, end, trace }
+        let Self { io, connection, input, flushed, end, kept, trace, .. } = self;
+        Pieces { io, connection, input, flushed, end, kept, trace }
     }
 
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
-        let Pieces { io, connection, input, flushed, end, trace } = pieces;
-        let wakers = Wakers::default();
-        Self { io, connection, input, flushed, end, kept: None, wakers, trace }
+        let Pieces { io, connection, input, flushed, end, kept, trace } = pieces;
+        let (wakers, turn) = Default::default();
+        Self { io, connection, input, flushed, end, kept, wakers, turn, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -186,6 +219,7 @@ impl<T: Io> Driver<T> {
         on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
         match ready!(self.poll_to_end(cx, (caller, pace), on_event))? {
+            None if self.turn_of_reads_is_over(cx) => Poll::Pending,
             None => Poll::Ready(self.report_end().map(|()| None)),
             output => Poll::Ready(Ok(output)),
         }
@@ -216,7 +250,7 @@ impl<T: Io> Driver<T> {
                 if let Some(output) = self.deliver(pace, &mut on_event) {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
-                        let _ = self.poll_write(cx);
+                        let _ = self.poll_write_all(cx);
                     } else if (T::WAITS && drained) || self.connection.has_pong() {
                         // Whatever it finds shows in the next call: the message must not be lost.
                         let _ = self.poll_timers(cx);
@@ -227,6 +261,11 @@ impl<T: Io> Driver<T> {
             let mut written = Ok(Poll::Ready(()));
             if self.has_output() {
                 written = self.poll_write_for_senders(cx);
+                // It is only for others to go on: what comes next, the end perhaps, comes behind it.
+                if mem::take(&mut self.turn.writes) {
+                    self.wakers.keep(caller, caller_cx);
+                    return Poll::Pending;
+                }
                 // There is room for answers again, perhaps to what is in the buffer.
                 if (held || !self.input.is_empty()) && !self.is_held(pace) {
                     continue;
@@ -299,7 +338,7 @@ impl<T: Io> Driver<T> {
             while !input.is_empty() || (chunks && connection.has_more_chunks()) || kept.is_some() {
                 // There is one call of `on_event`, so that it is part of this loop.
                 let event = match chunks {
-                    _ if kept.is_some() => Ok(halves::take(kept)),
+                    _ if kept.is_some() => Ok(Kept::take(kept)),
                     true => connection.receive_chunk(input),
                     false => connection.receive_here(input),
                 };
@@ -374,6 +413,9 @@ impl<T: Io> Driver<T> {
     /// Reads once, into the empty buffer or straight into a large message.
     #[inline(always)] // called once
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Read, Error> {
+        if self.turn_of_reads_is_over(cx) {
+            return Ok(Read::Pending);
+        }
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
         let Self { input, io, connection, .. } = self;
         if T::APPENDS {
@@ -385,15 +427,28 @@ impl<T: Io> Driver<T> {
                 return match appended {
                     Poll::Ready(Ok((1.., short))) => Ok(Read::Done { short }),
                     Poll::Ready(end) => self.stopped(cx, end.map(|_| ())),
-                    Poll::Pending => Ok(Read::Pending),
+                    Poll::Pending => self.unread(),
                 };
             }
         }
         match input.fill(|buffer| io.poll_read(cx, buffer, deadline)) {
             Poll::Ready(Ok(read @ 1..)) => Ok(Read::Done { short: read < ReadBuffer::SIZE }),
             Poll::Ready(end) => self.stopped(cx, end.map(|_| ())),
-            Poll::Pending => Ok(Read::Pending),
+            Poll::Pending => self.unread(),
         }
+    }
+
+    /// Nothing has arrived: others have their turn.
+    #[inline(always)]
+    fn unread(&mut self) -> Result<Read, Error> {
+        self.turn.reads = 0;
+        Ok(Read::Pending)
+    }
+
+    /// Whether it is for others to go on before this reads.
+    #[inline(always)]
+    fn turn_of_reads_is_over(&mut self, cx: &Context<'_>) -> bool {
+        !T::WAITS && Turn::is_over(&mut self.turn.reads, cx)
     }
 
     /// Nothing more can be read, or not now.
@@ -406,10 +461,7 @@ impl<T: Io> Driver<T> {
                 again(cx);
                 return Ok(Read::Pending);
             }
-            Err(error) => {
-                self.broken(error);
-                self.connection.transport_failed();
-            }
+            Err(error) => self.broken(error, |driver| driver.connection.transport_failed()),
         }
         Ok(Read::Done { short: true })
     }
@@ -417,7 +469,17 @@ impl<T: Io> Driver<T> {
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        let written = self.try_write(cx);
+        self.poll_writes(cx, if T::WAITS { u32::MAX } else { Turn::STEPS.into() })
+    }
+
+    /// As `poll_write`, whoever has to wait for it meanwhile: nobody may be there to go on.
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        self.poll_writes(cx, u32::MAX)
+    }
+
+    #[inline]
+    fn poll_writes(&mut self, cx: &mut Context<'_>, most: u32) -> Result<Poll<()>, Error> {
+        let written = self.try_write(cx, most);
         if let Poll::Ready(Ok(())) = written {
             return Ok(Poll::Ready(()));
         }
@@ -429,9 +491,17 @@ impl<T: Io> Driver<T> {
     }
 
     #[inline]
-    fn try_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { connection, io, flushed, .. } = self;
+    fn try_write(&mut self, cx: &mut Context<'_>, most: u32) -> Poll<io::Result<()>> {
+        let Self { connection, io, flushed, turn, .. } = self;
+        let mut left = most;
+        turn.writes = false;
         while !connection.outbox().is_empty() {
+            if left == 0 {
+                turn.writes = true;
+                again(cx);
+                return Poll::Pending;
+            }
+            left -= 1;
             let deadline = if T::WAITS { connection.poll_timeout() } else { None };
             let outbox = connection.outbox();
             let written = ready!(io.poll_write(cx, outbox, deadline))?;
@@ -463,9 +533,10 @@ impl<T: Io> Driver<T> {
             }
             _ => {}
         }
-        self.broken(error);
-        self.connection.write_failed();
-        self.flushed = self.connection.outbox().total_queued();
+        self.broken(error, |driver| {
+            driver.connection.write_failed();
+            driver.flushed = driver.connection.outbox().total_queued();
+        });
         Ok(Poll::Ready(()))
     }
 
@@ -478,9 +549,13 @@ impl<T: Io> Driver<T> {
         Poll::Ready(Ok(()))
     }
 
-    fn broken(&mut self, error: io::Error) {
-        self.trace.broken(&error);
+    /// The stream broke, which `fail` tells the core. Whoever traces is told last: a subscriber may
+    /// panic.
+    fn broken(&mut self, error: io::Error, fail: impl FnOnce(&mut Self)) {
+        let kind = error.kind();
         self.end.broken(error);
+        fail(self);
+        self.trace.broken(kind);
     }
 
     /// How the connection ended, the first time; later nothing.

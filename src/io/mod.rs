@@ -24,7 +24,7 @@ pub(crate) use buffer::ReadBuffer;
 pub(crate) use count::counted;
 #[cfg(feature = "tokio")]
 pub(crate) use count::overcounted;
-pub(crate) use driver::{Driver, Pieces, lend};
+pub(crate) use driver::{Driver, Kept, Pieces, lend};
 pub(crate) use end::{End, outcome};
 pub use error::Error;
 pub(crate) use opened::Opened;

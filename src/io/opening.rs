@@ -22,6 +22,9 @@ use std::io;
 /// response before TCP resets the connection.
 const MAX_DISCARDED: usize = 1 << 20;
 
+/// How often is read before other tasks have their turn.
+const READS_PER_TURN: usize = 64;
+
 /// How long that may take, and how long an answer has at least to be written: the application may
 /// have taken its time to decide.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -297,7 +300,10 @@ impl<T: Io> Opening<T> {
                     Poll::Pending => {}
                 }
             }
-            while io.now() < *deadline {
+            for _ in 0..READS_PER_TURN {
+                if io.now() >= *deadline {
+                    return Poll::Ready(());
+                }
                 let read = scratch.fill(|buffer| io.poll_read(cx, buffer, Some(*deadline)));
                 scratch.consume(|input| _ = input.take_all());
                 match uninterrupted(cx, read) {
@@ -306,7 +312,8 @@ impl<T: Io> Opening<T> {
                     Poll::Pending => return io.poll_deadline(cx, *deadline).map(|_| ()),
                 }
             }
-            Poll::Ready(())
+            cx.waker().wake_by_ref(); // it is for others to go on first
+            Poll::Pending
         })
         .await;
     }

@@ -1,7 +1,7 @@
 //! What a connection is made of, and what a handler may do with it.
 
 use super::driver::lend;
-use crate::{CloseFrame, Connection, Error, IntoMessage, Prepared};
+use crate::{CloseFrame, Connection, Error, Event, IntoMessage, Prepared};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -12,6 +12,9 @@ pub struct Parts<S> {
     pub stream: S,
     /// The protocol state, with the message that is under way and what waits to be written.
     pub connection: Connection,
+    /// What was received already and not taken yet, in front of `unread`. A writer that sees to the
+    /// connection while no reader does keeps it. It is empty unless the connection was split.
+    pub events: Vec<Event<'static>>,
     /// Bytes that were read from the stream and not given to `connection`.
     pub unread: Vec<u8>,
 }
@@ -22,6 +25,7 @@ impl<S: fmt::Debug> fmt::Debug for Parts<S> {
         f.debug_struct("Parts")
             .field("stream", &self.stream)
             .field("connection", &self.connection)
+            .field("events", &self.events.len())
             .field("unread", &self.unread.len())
             .finish()
     }

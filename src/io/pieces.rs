@@ -1,9 +1,7 @@
 //! Messages that are sent piece by piece, as a source gives them.
 
 use super::{Driver, Error, Io, counted};
-#[cfg(any(feature = "futures-io", feature = "tokio"))]
-use crate::MessageRef;
-use crate::{IntoMessage, SendError, SendErrorReason};
+use crate::{IntoMessage, MessageRef, SendError, SendErrorReason};
 use alloc::vec;
 use core::{
     future::poll_fn,
@@ -25,8 +23,7 @@ pub(crate) trait SendFragments {
     /// Queues a fragment.
     fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError>;
 
-    /// The empty fragment that ends the message that is under way, if there is one.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    /// The empty fragment that ends the message that is under way, if there is one that this sends.
     fn last_fragment(&self) -> Option<MessageRef<'static>>;
 
     /// Whether each fragment is to be written at once.
@@ -46,7 +43,6 @@ impl<T: Io> SendFragments for Driver<T> {
         self.feed_fragment(fragment, fin)
     }
 
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
     fn last_fragment(&self) -> Option<MessageRef<'static>> {
         self.connection.last_fragment()
     }
@@ -91,6 +87,9 @@ pub(crate) async fn send_iter(
     pieces: impl IntoIterator<Item: IntoMessage>,
 ) -> Result<(), Error> {
     let mut pieces = pieces.into_iter().peekable();
+    if pieces.peek().is_none() {
+        return end(to).await;
+    }
     while let Some(piece) = pieces.next() {
         send_fragment(to, piece, pieces.peek().is_none()).await?;
     }
@@ -111,10 +110,16 @@ where
         feed(to, piece.map_err(Error::other)?, false).await?;
         written(to).await?;
     }
-    if let Some(last) = to.last_fragment() {
-        send_fragment(to, last, true).await?;
-    }
+    end(to).await?;
     written(to).await
+}
+
+/// Ends the message that is under way, if there is one.
+async fn end(to: &mut impl SendFragments) -> Result<(), Error> {
+    match to.last_fragment() {
+        Some(last) => send_fragment(to, last, true).await,
+        None => Ok(()),
+    }
 }
 
 /// Sends what a reader gives as the fragments of one binary message: how many bytes that were.

@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, IntoMessage, Prepared, SendError, SendErrorReason};
+use crate::{CloseFrame, IntoMessage, MessageRef, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -185,6 +185,16 @@ impl Hub {
     }
 }
 
+/// Wakes everybody if a stream, a source of mask keys or a waker panics in the middle of a poll: what
+/// has changed until then is told by nobody else.
+struct Alarm<'h>(&'h Hub);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.wake_all();
+    }
+}
+
 impl Receiver {
     fn take_waker(&mut self) -> Option<Waker> {
         if !matches!(self, Self::Waiting(_)) {
@@ -208,29 +218,42 @@ impl<T: Io> State<T> {
         }
     }
 
+    /// That call waits no more for its turn.
+    fn leave(&mut self, id: u64) {
+        self.turns.retain(|other| *other != id);
+        if self.turns.is_empty() {
+            self.turns = VecDeque::new(); // there may have been thousands
+        }
+    }
+
     /// Ready when it is the turn of this call to queue something and there is room. Who has begun a
     /// message in fragments goes on with it before all others, and nobody else's goes inside it.
     fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
-        call: &Call,
+        call: &mut Call,
         kind: Feed,
     ) -> Poll<Result<(), Error>> {
+        let open = self.driver.connection.is_open();
+        if !open && self.driver.turn_of_sends_is_over(cx) {
+            return Poll::Pending;
+        }
         let waits = match self.fragmenting {
             _ if kind == Feed::Control => false,
             Some(owner) => owner != call.handle,
             None => call.queues && self.turns.front().is_some_and(|first| *first != call.id),
         };
-        let polled = match waits && self.driver.connection.is_open() {
+        let polled = match waits && open {
             true => Poll::Pending,
-            false if self.driver.connection.is_open() => self.driver.poll_ready(cx),
-            false => Poll::Ready(Err(self.driver.refusal(call.waits))),
+            false if open => self.driver.poll_ready(cx),
+            false => Poll::Ready(Err(self.driver.refusal(call.waited))),
         };
         if polled.is_ready() {
-            self.turns.retain(|other| *other != call.id);
+            self.leave(call.id);
         } else if call.queues && !self.turns.contains(&call.id) {
             self.turns.push_back(call.id);
         }
+        call.waited |= polled.is_pending();
         polled
     }
 }
@@ -297,6 +320,7 @@ impl<T: Io> Shared<T> {
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        let alarm = Alarm(&self.hub);
         let mut state = self.state();
         let wakes = self.hub.tasks().wakes;
         let before = state.mark();
@@ -310,6 +334,7 @@ impl<T: Io> Shared<T> {
         if changed {
             self.hub.wake_senders(None);
         }
+        mem::forget(alarm);
         polled
     }
 
@@ -320,9 +345,11 @@ impl<T: Io> Shared<T> {
         call: &mut Call,
         poll: impl FnOnce(&mut State<T>, &mut Context<'_>, &mut Call) -> Poll<Result<R, Error>>,
     ) -> Poll<Result<R, Error>> {
+        let alarm = Alarm(&self.hub);
         let mut state = self.state();
         let wakes = self.hub.tasks().wakes;
         let before = state.mark();
+        call.waits = true;
         let hub_cx = &mut Context::from_waker(&self.waker);
         let polled = poll(&mut state, hub_cx, call);
         let between = state.mark();
@@ -342,6 +369,7 @@ impl<T: Io> Shared<T> {
         if leaves || after.is_news(&before) {
             self.hub.wake_receiver(); // it writes what was only queued
         }
+        mem::forget(alarm);
         match (polled, served) {
             (Poll::Pending, Err(error)) => Poll::Ready(Err(error)),
             (polled, _) => polled,
@@ -427,6 +455,12 @@ impl<T: Io> Shared<T> {
         Ok(())
     }
 
+    /// The empty fragment that ends the message of `handle`, if one is under way.
+    pub(crate) fn last_fragment(&self, handle: u64) -> Option<MessageRef<'static>> {
+        let state = self.state();
+        (state.fragmenting == Some(handle)).then(|| state.driver.connection.last_fragment())?
+    }
+
     /// Writes and flushes all that is queued when this is polled first.
     pub(crate) fn poll_flush(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, call| {
@@ -473,7 +507,7 @@ impl<T: Io> Shared<T> {
         state.driver.feed_prepared(message)?;
         let cx = &mut Context::from_waker(&self.waker);
         // What goes wrong shows in how the connection ends.
-        let _ = state.driver.poll_write_some(cx).and_then(|()| self.serve(&mut state.driver, cx));
+        let _ = state.driver.poll_write_out(cx).and_then(|()| self.serve(&mut state.driver, cx));
         self.tell(state, &before);
         Ok(())
     }
@@ -485,7 +519,7 @@ impl<T: Io> Shared<T> {
         state.driver.start_close(frame);
         let cx = &mut Context::from_waker(&self.waker);
         // The deadline begins now, whoever is the first to wait for it.
-        let _ = state.driver.poll_write_some(cx).and_then(|()| state.driver.poll_stamp(cx));
+        let _ = state.driver.poll_write_out(cx).and_then(|()| state.driver.poll_stamp(cx));
         self.tell(state, &before);
     }
 
@@ -538,14 +572,17 @@ pub(crate) struct Call {
     pub(crate) flushes: Option<Option<u64>>,
     /// Whether others may be waiting for the end of a message that it has not begun yet.
     reserves: bool,
-    /// Whether it is registered.
+    /// Whether it had to wait for its turn or for room.
+    waited: bool,
+    /// Whether it is registered, or may be since a poll of it panicked.
     waits: bool,
 }
 
 impl Call {
     /// Of a `Sink`, which may stop polling without a word: nobody may wait for its turn.
     pub(crate) fn of_sink(handle: u64, flushes: Option<Option<u64>>) -> Self {
-        Self { id: handle, handle, queues: false, flushes, reserves: false, waits: false }
+        let (waited, waits) = (false, false);
+        Self { id: handle, handle, queues: false, flushes, reserves: false, waited, waits }
     }
 }
 
@@ -558,7 +595,7 @@ pub(crate) struct Turn<'s, T: Io> {
 impl<'s, T: Io> Turn<'s, T> {
     pub(crate) fn new(shared: &'s Shared<T>, handle: u64) -> Self {
         let id = shared.new_id();
-        let call = Call { id, handle, queues: true, flushes: None, reserves: false, waits: false };
+        let call = Call { id, queues: true, ..Call::of_sink(handle, None) };
         Self { shared, call }
     }
 }
@@ -569,7 +606,7 @@ impl<T: Io> Drop for Turn<'_, T> {
             return;
         }
         let mut state = self.shared.state();
-        state.turns.retain(|other| *other != self.call.id);
+        state.leave(self.call.id);
         let begun = state.driver.connection.is_in_fragments();
         if state.fragmenting == Some(self.call.handle) && !begun {
             state.fragmenting = None;

@@ -64,9 +64,9 @@ mod on {
         }
 
         /// The stream failed.
-        pub(crate) fn broken(&self, error: &io::Error) {
+        pub(crate) fn broken(&self, error: io::ErrorKind) {
             if let Some(Listened { span, .. }) = self.0.as_deref() {
-                event!(parent: span, error = ?error.kind(), "stream failed");
+                event!(parent: span, ?error, "stream failed");
             }
         }
 
@@ -160,7 +160,7 @@ mod off {
         pub(crate) fn timed_out(&self, _: Result<(), TimeoutError>) {}
 
         #[inline(always)]
-        pub(crate) fn broken(&self, _: &io::Error) {}
+        pub(crate) fn broken(&self, _: io::ErrorKind) {}
 
         #[inline(always)]
         pub(crate) fn ending(&mut self, _: &Connection) {}

@@ -1,6 +1,6 @@
 //! A stream in memory, for every adapter.
 
-use crate::blocking::Timeouts;
+use crate::blocking::{Duplex, Timeouts};
 use alloc::{collections::VecDeque, sync::Arc};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 use core::task::{Context, Poll};
@@ -77,12 +77,14 @@ struct Side {
     waker: Option<Waker>,
     /// How long a thread may wait.
     timeout: Option<Duration>,
+    /// Whether it does not wait at all.
+    nonblocking: bool,
     /// The most that one call moves, in bytes.
     limit: usize,
 }
 
 impl Side {
-    const NEW: Self = Self { waker: None, timeout: None, limit: usize::MAX };
+    const NEW: Self = Self { waker: None, timeout: None, nonblocking: false, limit: usize::MAX };
 }
 
 impl State {
@@ -92,7 +94,7 @@ impl State {
             return Err(ErrorKind::ConnectionReset.into());
         }
         if self.bytes.is_empty() && !buffer.is_empty() {
-            return Ok(self.ended.then_some(0));
+            return Ok((self.ended || self.unread).then_some(0));
         }
         let most = buffer.len().min(self.sides[READER].limit);
         self.bytes.read(&mut buffer[..most]).map(Some)
@@ -164,6 +166,9 @@ impl Direction {
             if let Some(done) = work(&mut state)? {
                 self.wake(1 - side, state);
                 return Ok(done);
+            }
+            if state.sides[side].nonblocking {
+                return Err(ErrorKind::WouldBlock.into());
             }
             let unpoisoned = PoisonError::into_inner;
             state = match state.sides[side].timeout {
@@ -239,22 +244,47 @@ impl fmt::Debug for Pipe {
     }
 }
 
-impl Read for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reads.block(READER, |state| state.read(buffer))
-    }
+macro_rules! blocking {
+    ($($type:ty),*) => {$(
+        impl Read for $type {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.reads.block(READER, |state| state.read(buffer))
+            }
+        }
+
+        impl Write for $type {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.write_vectored(&[IoSlice::new(bytes)])
+            }
+
+            fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.writes.block(WRITER, |state| state.write(pieces))
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+    )*};
 }
 
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
+blocking!(Pipe, &Pipe);
+
+/// So [`blocking_pair`](super::blocking_pair) can be split.
+impl Duplex for Pipe {
+    fn half(&self) -> impl Read + Write {
+        self
     }
 
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.writes.block(WRITER, |state| state.write(pieces))
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.reads.lock().sides[READER].nonblocking = nonblocking;
+        self.writes.lock().sides[WRITER].nonblocking = nonblocking;
+        Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn shutdown_both(&self) -> io::Result<()> {
+        self.end();
+        self.reads.change(|state| state.unread = true);
         Ok(())
     }
 }
@@ -287,16 +317,17 @@ impl Pipe {
     }
 }
 
-/// The writing half of an async trait, whose last method has one of two names.
+/// The writing half of an async trait, whose last method has one of two names, and whose writes a
+/// function lets through.
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 macro_rules! async_write {
-    ($shutdown:ident) => {
+    ($shutdown:ident, $through:ident) => {
         fn poll_write(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            self.poll_write_from(cx, &[IoSlice::new(bytes)])
+            $through(cx, || self.poll_write_from(cx, &[IoSlice::new(bytes)]))
         }
 
         fn poll_write_vectored(
@@ -304,7 +335,7 @@ macro_rules! async_write {
             cx: &mut Context<'_>,
             pieces: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
-            self.poll_write_from(cx, pieces)
+            $through(cx, || self.poll_write_from(cx, pieces))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -321,8 +352,14 @@ macro_rules! async_write {
 #[cfg(feature = "tokio")]
 mod on_tokio {
     use super::*;
-    use core::{pin::Pin, task::ready};
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+    use core::{
+        pin::{Pin, pin},
+        task::ready,
+    };
+    use tokio::{
+        io::{AsyncRead, AsyncWrite, ReadBuf},
+        task::coop::{consume_budget, has_budget_remaining},
+    };
 
     impl AsyncRead for Pipe {
         fn poll_read(
@@ -330,14 +367,29 @@ mod on_tokio {
             cx: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            let read = ready!(self.poll_read_into(cx, buffer.initialize_unfilled()))?;
+            let room = buffer.initialize_unfilled();
+            let read = ready!(with_budget(cx, || self.poll_read_into(cx, room)))?;
             buffer.advance(read);
             Poll::Ready(Ok(()))
         }
     }
 
+    /// As tokio's own streams do it: what is ready uses up some of the task's turn, and is not ready
+    /// once that is over.
+    fn with_budget<R>(cx: &Context<'_>, call: impl FnOnce() -> Poll<R>) -> Poll<R> {
+        if !has_budget_remaining() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = call();
+        if polled.is_ready() {
+            let _ = pin!(consume_budget()).poll(&mut Context::from_waker(cx.waker()));
+        }
+        polled
+    }
+
     impl AsyncWrite for Pipe {
-        async_write!(poll_shutdown);
+        async_write!(poll_shutdown, with_budget);
 
         fn is_write_vectored(&self) -> bool {
             true
@@ -361,7 +413,12 @@ mod on_futures_io {
         }
     }
 
+    /// Other runtimes have no budget.
+    fn at_once<R>(_: &Context<'_>, call: impl FnOnce() -> Poll<R>) -> Poll<R> {
+        call()
+    }
+
     impl AsyncWrite for Pipe {
-        async_write!(poll_close);
+        async_write!(poll_close, at_once);
     }
 }

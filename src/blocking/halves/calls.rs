@@ -161,11 +161,11 @@ impl<S: Duplex> Shared<S> {
         if state.connection.closed().is_some() {
             return; // that is why
         }
-        state.broken(error);
         state.connection.write_failed();
         if state.reading.is_none() {
             // What was received is still there; a read that waits for more would have no deadline.
             let _ = self.stream.shutdown_both();
         }
+        state.broken(error);
     }
 }

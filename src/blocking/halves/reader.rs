@@ -79,8 +79,7 @@ impl<S: Duplex> Reader<S> {
         })
     }
 
-    /// Makes one connection of the halves again. What was queued and received is still there, but
-    /// for pings and pongs that [`recv_event`](Self::recv_event) has not given yet.
+    /// Makes one connection of the halves again. What was queued and received is still there.
     ///
     /// # Errors
     /// [`ReuniteError`] hands both back: they are not of one connection, or the writer has clones.
@@ -92,10 +91,12 @@ impl<S: Duplex> Reader<S> {
         }
         let shared = self.shared.clone();
         let mut reader = self;
-        let opened = mem::take(&mut reader.opened);
+        let (opened, found) = (mem::take(&mut reader.opened), shared.lock().found.take());
         drop((reader, writer));
         let pieces = Arc::into_inner(shared).and_then(Shared::into_pieces);
-        let driver = Driver::from_pieces(pieces.expect("nobody else has the connection"));
+        let mut pieces = pieces.expect("nobody else has the connection");
+        pieces.kept = found;
+        let driver = Driver::from_pieces(pieces);
         Ok(WebSocket { driver, opened })
     }
 

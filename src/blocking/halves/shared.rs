@@ -17,7 +17,7 @@ use crate::{
     },
     io::Pieces,
 };
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::sync::Arc;
 use core::{mem, time::Duration};
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -46,13 +46,13 @@ pub(super) struct Shared<S> {
 
 impl<S: Duplex> Shared<S> {
     pub(super) fn new(pieces: Pieces<BlockingIo<S>>) -> Self {
-        let Pieces { io, mut connection, input, flushed, end, trace } = pieces;
+        let Pieces { io, mut connection, input, flushed, end, kept, trace } = pieces;
         let epoch = io.epoch();
         let (stream, reading, writing) = halves(io);
         let unflushed = flushed != connection.outbox().total_written();
         let state = State {
             input,
-            found: VecDeque::new(),
+            found: kept,
             reading: Some(reading),
             writing: Some(writing),
             unflushed,
@@ -81,10 +81,11 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { mut connection, input, reading, writing, unflushed, end, trace, .. } = state;
+        let State { mut connection, input, found, reading, writing, unflushed, .. } = state;
         let flushed = if unflushed { state.flushed } else { connection.outbox().total_written() };
         let io = whole(stream, epoch, reading, writing)?;
-        Some(Pieces { io, connection, input, flushed, end, trace })
+        let (kept, end, trace) = (found, state.end, state.trace);
+        Some(Pieces { io, connection, input, flushed, end, kept, trace })
     }
 
     pub(super) fn lock(&self) -> Locked<'_, S> {

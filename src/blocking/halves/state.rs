@@ -4,17 +4,14 @@ use super::turns::Turns;
 use crate::{
     Closed, Connection, Event, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
-    io::{End, Error, ReadBuffer, Trace, give_write, lend},
+    io::{End, Error, Kept, ReadBuffer, Trace, give_write, lend},
 };
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
 use core::{ops::ControlFlow, task::Poll};
 use std::io;
 
 /// The storage of the outbox goes back to the thread's pool if it is larger than this, in bytes.
 const KEEP: usize = 4 * 1024;
-
-/// How many pings and pongs that a writer has found are kept for a reader that is not in a call.
-const FOUND: usize = 16;
 
 /// One direction of the stream.
 pub(super) type Side<S> = BlockingIo<Half<S>>;
@@ -24,7 +21,7 @@ pub(super) struct State<S> {
     pub(super) connection: Connection,
     pub(super) input: ReadBuffer,
     /// Control frames that a writer has come across, for the reader: they came before `input`.
-    pub(super) found: VecDeque<Event<'static>>,
+    pub(super) found: Option<Box<Kept>>,
     /// There unless a thread is in a call on it.
     pub(super) reading: Option<Side<S>>,
     pub(super) writing: Option<Side<S>>,
@@ -93,10 +90,11 @@ impl<S> State<S> {
             Poll::Ready(Ok(0)) => self.connection.receive_eof(),
             Poll::Ready(Ok(read)) => self.drained = read < ReadBuffer::SIZE,
             Poll::Ready(Err(error)) => {
-                if self.connection.closed().is_none() {
+                let breaks = self.connection.closed().is_none();
+                self.connection.transport_failed();
+                if breaks {
                     self.broken(error);
                 }
-                self.connection.transport_failed();
             }
         }
     }
@@ -108,8 +106,9 @@ impl<S> State<S> {
             let what = "the stream does not wait, which the halves of a connection need it to do";
             error = io::Error::new(io::ErrorKind::Unsupported, what);
         }
-        self.trace.broken(&error);
+        let kind = error.kind();
         self.end.broken(error);
+        self.trace.broken(kind);
     }
 
     /// Takes note of what a write came to.
@@ -161,12 +160,7 @@ impl<S> State<S> {
                     false => connection.receive(input),
                 };
                 match event {
-                    Ok(Some(event)) if !gone => {
-                        if found.len() == FOUND {
-                            found.pop_front();
-                        }
-                        found.push_back(event.into_owned());
-                    }
+                    Ok(Some(event)) if !gone => found.get_or_insert_default().push(event, 0),
                     // An error shows again in how the connection ends; what follows is discarded.
                     _ => {}
                 }
@@ -180,7 +174,7 @@ impl<S> State<S> {
         &mut self,
         on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
     ) -> Option<B> {
-        while let Some(event) = self.found.pop_front() {
+        while let Some(event) = Kept::take(&mut self.found) {
             if let ControlFlow::Break(output) = on_event(event) {
                 return Some(output);
             }
@@ -218,7 +212,7 @@ impl<S> State<S> {
     /// The reader is gone.
     pub(super) fn reader_left(&mut self) {
         self.reader = ReaderIs::Gone;
-        self.found = VecDeque::new();
+        self.found = None;
     }
 
     /// Why what was queued cannot be written any more, for a sender; nothing if there is no reason.

@@ -5,8 +5,9 @@ use crate::{
     CloseFrame, Error, Event, Time,
     io::{Io, outcome},
 };
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::{
+    iter,
     ops::ControlFlow,
     task::{Context, Poll},
 };
@@ -29,56 +30,91 @@ pub(crate) enum Rest {
     Discarded,
 }
 
+/// There is one message kept, or one part of one, for so many bytes that may be kept: about what it
+/// takes in memory beside its payload.
+const BYTES_PER_EVENT: usize = 128;
+
+/// How many messages and parts are kept however few bytes may be.
+const MIN_EVENTS: usize = 16;
+
 /// Events for the half that receives.
 #[derive(Default)]
-pub(super) struct Kept {
-    events: VecDeque<Event<'static>>,
-    /// Payload of the messages among them, in bytes.
+pub(crate) struct Kept {
+    /// Messages and parts of them, each with its place among all events.
+    data: VecDeque<(u64, Event<'static>)>,
+    /// The others, in the same way: the last few, and a Close.
+    control: VecDeque<(u64, Event<'static>)>,
+    /// How many events came.
+    came: u64,
+    /// Payload of `data`, in bytes.
     bytes: usize,
+    /// How many of `data` are parts of messages.
+    chunks: usize,
     /// Whether a message was not kept: then none behind it is.
     full: bool,
 }
 
 impl Kept {
-    /// Keeps an event: of pings and pongs the last few, of messages as many as make `most` bytes.
-    fn push(&mut self, event: Event<'_>, most: usize) {
+    /// Whether there are as many messages as there may be where `most` bytes may be kept.
+    fn are_many(&self, most: usize) -> bool {
+        self.data.len() >= MIN_EVENTS.max(most / BYTES_PER_EVENT)
+    }
+
+    /// Keeps an event: of pings and pongs the last few, of messages as many as make `most` bytes and
+    /// are not too many for that.
+    pub(crate) fn push(&mut self, event: Event<'_>, most: usize) {
+        self.came += 1;
         match &event {
             Event::Message(_) | Event::Chunk(_) => {
                 let size = payload(&event);
-                self.full |= self.bytes + size > most;
+                self.full |= size > most.saturating_sub(self.bytes) || self.are_many(most);
                 if self.full {
                     return;
                 }
                 self.bytes += size;
+                self.chunks += usize::from(is_chunk(&event));
+                self.data.push_back((self.came, event.into_owned()));
             }
-            Event::Ping(_) | Event::Pong(_) => {
-                let control = |event: &Event<'_>| matches!(event, Event::Ping(_) | Event::Pong(_));
-                if self.events.iter().filter(|event| control(event)).count() >= MAX_CONTROL {
-                    let oldest = self.events.iter().position(control);
-                    oldest.map(|oldest| self.events.remove(oldest));
+            _ => {
+                if self.control.len() == MAX_CONTROL && !matches!(event, Event::Close(_)) {
+                    self.control.pop_front();
                 }
+                self.control.push_back((self.came, event.into_owned()));
             }
-            Event::Close(_) => {}
         }
-        self.events.push_back(event.into_owned());
     }
 
     fn pop(&mut self) -> Option<Event<'static>> {
-        let event = self.events.pop_front()?;
+        let place =
+            |queue: &VecDeque<(u64, _)>| queue.front().map_or(u64::MAX, |(place, _)| *place);
+        if place(&self.control) < place(&self.data) {
+            return self.control.pop_front().map(|(_, event)| event);
+        }
+        let (_, event) = self.data.pop_front()?;
         self.bytes -= payload(&event);
+        self.chunks -= usize::from(is_chunk(&event));
         Some(event)
+    }
+
+    /// The first event that is kept, if there are any.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn take(kept: &mut Option<Box<Self>>) -> Option<Event<'static>> {
+        let event = kept.as_mut().and_then(|kept| kept.pop());
+        if event.is_none() {
+            *kept = None;
+        }
+        event
+    }
+
+    /// All of them, in the order in which they came.
+    pub(super) fn into_events(mut self) -> Vec<Event<'static>> {
+        iter::from_fn(|| self.pop()).collect()
     }
 }
 
-/// The first event that was kept.
-#[cold]
-#[inline(never)]
-pub(super) fn take(kept: &mut Option<Box<Kept>>) -> Option<Event<'static>> {
-    let event = kept.as_mut().and_then(|kept| kept.pop());
-    if event.is_none() {
-        *kept = None;
-    }
-    event
+fn is_chunk(event: &Event<'_>) -> bool {
+    matches!(event, Event::Chunk(_))
 }
 
 fn payload(event: &Event<'_>) -> usize {
@@ -86,6 +122,19 @@ fn payload(event: &Event<'_>) -> usize {
         Event::Message(message) => message.as_bytes().len(),
         Event::Chunk(chunk) => chunk.as_bytes().len(),
         _ => 0,
+    }
+}
+
+/// Takes out what is kept, to add to it, and puts it back when it is dropped: what was kept is still
+/// there when a stream panics.
+struct Adding<'d, T: Io> {
+    driver: &'d mut Driver<T>,
+    kept: Option<Box<Kept>>,
+}
+
+impl<T: Io> Drop for Adding<'_, T> {
+    fn drop(&mut self) {
+        self.driver.kept = self.kept.take();
     }
 }
 
@@ -104,8 +153,7 @@ impl<T: Io> Driver<T> {
     /// Whether a part of a message was kept, behind control frames perhaps: nothing else of messages
     /// is in front of it, since whole ones are kept only behind the end of one that came in parts.
     pub(super) fn keeps_chunks(&self) -> bool {
-        let kept = self.kept.as_ref();
-        kept.is_some_and(|kept| kept.events.iter().any(|event| matches!(event, Event::Chunk(_))))
+        self.kept.as_ref().is_some_and(|kept| kept.chunks > 0)
     }
 
     /// All bytes that were ever queued; `None` while frames of the last message are still to be
@@ -160,10 +208,18 @@ impl<T: Io> Driver<T> {
         })
     }
 
-    /// Queues what is to be written, and writes it as far as that goes at once.
+    /// Writes what is queued as far as that goes at once, or until others have their turn.
     pub(crate) fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.has_output() {
             let _ = self.poll_write(cx)?;
+        }
+        Ok(())
+    }
+
+    /// As `poll_write_some`, for one who does not come back: until the stream takes no more.
+    pub(crate) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.has_output() {
+            let _ = self.poll_write_all(cx)?;
         }
         Ok(())
     }
@@ -238,14 +294,18 @@ impl<T: Io> Driver<T> {
         if !keep {
             self.connection.discard_messages();
         }
-        let mut kept = self.kept.take().filter(|_| keep);
-        let result = loop {
-            if rest == Rest::Left && kept.as_ref().is_some_and(|kept| kept.bytes >= most) {
-                break Poll::Pending;
+        let kept = self.kept.take().filter(|_| keep);
+        let mut adding = Adding { driver: self, kept };
+        let Adding { driver, kept } = &mut adding;
+        loop {
+            if rest == Rest::Left
+                && kept.as_ref().is_some_and(|kept| kept.bytes >= most || kept.are_many(most))
+            {
+                return Poll::Pending;
             }
-            let chunks = self.connection.is_in_chunks();
+            let chunks = driver.connection.is_in_chunks();
             let pace = if chunks { Pace::Chunks } else { Pace::Any };
-            let polled = self.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
+            let polled = driver.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
                 if keep {
                     let most = if rest == Rest::Left { usize::MAX } else { most };
@@ -262,13 +322,11 @@ impl<T: Io> Driver<T> {
             });
             match polled {
                 Poll::Ready(Ok(Some(()))) => {}
-                Poll::Ready(Ok(None)) => break Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
             }
-        };
-        self.kept = kept;
-        result
+        }
     }
 
     /// How the connection ended, for whoever closes it; `None` while it has not.

@@ -1,6 +1,6 @@
 //! What sends: queueing, waiting for room, writing what is queued.
 
-use super::{Caller, Driver, lend};
+use super::{Caller, Driver, Turn, lend};
 use crate::{
     Closed, Error, FlushPolicy, IntoMessage, Prepared, SendErrorReason, frame::ControlPayload,
     io::Io,
@@ -16,12 +16,31 @@ impl<T: Io> Driver<T> {
 
     /// Ready when a message would be accepted.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.turn_of_sends_is_over(cx) {
+            return Poll::Pending;
+        }
         if !self.connection.is_open() {
             let waited = self.wakers.has_sender();
             self.wakers.sent();
             return Poll::Ready(Err(self.refusal(waited)));
         }
         self.poll_until(cx, |driver, _| driver.connection.is_ready())
+    }
+
+    /// Whether it is for others to go on before this sends.
+    #[inline(always)]
+    pub(crate) fn turn_of_sends_is_over(&mut self, cx: &Context<'_>) -> bool {
+        !T::WAITS && Turn::is_over(&mut self.turn.sends, cx)
+    }
+
+    /// Whether one more message may be sent before others have their turn: otherwise `poll_ready`
+    /// gives it to them.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[inline(always)]
+    pub(crate) fn has_turn(&mut self) -> bool {
+        let has_turn = self.turn.sends < Turn::STEPS;
+        self.turn.sends += u8::from(has_turn);
+        has_turn
     }
 
     /// Why nothing more is accepted; who has `waited` for room is told if a deadline passed.
@@ -44,6 +63,7 @@ impl<T: Io> Driver<T> {
             self.wakers.sent();
             return result;
         }
+        self.turn.sends = 0;
         self.wakers.keep(Caller::Sending, cx);
         match self.wakers.joint(Caller::Sending, cx) {
             Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &mut enough),
