@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, IntoMessage, Prepared, SendError, SendErrorReason};
+use crate::{CloseFrame, IntoFragment, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -221,10 +221,10 @@ impl<T: Io> State<T> {
             Some(owner) => owner != call.handle,
             None => call.queues && self.turns.front().is_some_and(|first| *first != call.id),
         };
-        let polled = match waits && self.driver.connection.is_open() {
-            true => Poll::Pending,
-            false if self.driver.connection.is_open() => self.driver.poll_ready(cx),
-            false => Poll::Ready(Err(self.driver.refusal(call.waits))),
+        let polled = match kind {
+            Feed::Control => self.driver.poll_ready_for_control(cx),
+            Feed::Message if waits && self.driver.connection.is_open() => Poll::Pending,
+            Feed::Message => self.driver.poll_ready(cx),
         };
         if polled.is_ready() {
             self.turns.retain(|other| *other != call.id);
@@ -409,12 +409,13 @@ impl<T: Io> Shared<T> {
     pub(crate) fn feed_fragment(
         &self,
         handle: u64,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
         let mut state = self.state();
         if state.orphaned || state.fragmenting.is_some_and(|owner| owner != handle) {
-            let (reason, message) = (SendErrorReason::Unfinished, fragment.into_message());
+            let (reason, (_, payload)) = (SendErrorReason::Unfinished, fragment.into_payload());
+            let message = crate::IntoMessage::into_message(payload);
             return Err(SendError { reason, message });
         }
         state.driver.feed_fragment(fragment, fin)?;
