@@ -44,7 +44,20 @@ async fn serve(count: usize) -> Result<(), Box<dyn std::error::Error>> {
     // Who is too slow is closed with 1013 and may come again.
     let group = Arc::new(Broadcast::new(SlowConsumer::Disconnect(CloseCode::TRY_AGAIN_LATER)));
     for number in 1..=count {
-        tokio::spawn(member(listener.accept().await?.0, Arc::clone(&group)));
+        let stream = loop {
+            match listener.accept().await {
+                Ok((stream, _)) => break stream,
+                // A client that hung up already, or no descriptors left.
+                Err(error) => eprintln!("cannot accept: {error}"),
+            }
+            sleep(Duration::from_millis(50)).await;
+        };
+        let group = Arc::clone(&group);
+        tokio::spawn(async move {
+            if let Err(error) = member(stream, group).await {
+                eprintln!("a client: {error}");
+            }
+        });
         progress(&format!("{number} of {count} connected"));
     }
     while group.len() < count {

@@ -31,11 +31,9 @@ fn chat(url: &str) -> Result<(), Error> {
     let (reader, writer) = blocking::connect(url)?.split();
     // Reading a line cannot be interrupted: the end of this thread is not waited for.
     thread::spawn(move || {
-        if let Err(error) = send_lines(&writer) {
-            // The reader says why, if the connection has ended.
-            if !matches!(error, Error::Closed) {
-                eprintln!("cannot send: {error}");
-            }
+        // If it is not about the input, the reader says it, too.
+        if let Err(Error::Other(error)) = send_lines(&writer) {
+            eprintln!("cannot send: {error}");
         }
     });
     print_messages(reader)
@@ -64,5 +62,12 @@ fn print_messages(mut reader: Reader<ClientStream>) -> Result<(), Error> {
         };
         printed.and_then(|()| out.flush()).map_err(Error::other)?;
     }
-    Ok(())
+    match reader.closed() {
+        // Done, or going away.
+        Some(closed) if !matches!(closed.code(), 1000 | 1001 | 1005) => {
+            let (code, reason) = (closed.code(), closed.reason());
+            Err(Error::other(format!("the server closed with {code} {reason}")))
+        }
+        _ => Ok(()),
+    }
 }

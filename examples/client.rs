@@ -2,7 +2,7 @@
 //!
 //! `client [--deflate] URL`
 
-use fullduplex::{CloseCode, Config, Message};
+use fullduplex::{CloseCode, Config, Event};
 use std::{
     env,
     error::Error,
@@ -57,45 +57,52 @@ async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
     let ws = fullduplex::tokio::connect_with(url, config).await?;
     let (mut reader, writer) = ws.split();
     let mut lines = stdin_lines();
-    let (mut answers, mut last, mut server_closed) = (0, None, false);
-    {
-        let mut sending = pin!(async {
-            let mut sent = 0;
-            while let Some(line) = lines.recv().await {
-                writer.send(line?).await?;
-                sent += 1;
-            }
-            Ok::<usize, Box<dyn Error>>(sent)
-        });
-        // Answers are read while lines are sent: a server that waits for its answers to be read
-        // would otherwise never get to the rest of the lines.
-        while last.is_none_or(|(sent, _)| answers < sent) {
-            let patience = last.map_or_else(time::Instant::now, |(_, until)| until);
-            tokio::select! {
-                sent = &mut sending, if last.is_none() => {
-                    last = Some((sent?, time::Instant::now() + LAST_ANSWERS));
+    let mut sending = pin!(async {
+        let mut sent = 0;
+        while let Some(line) = lines.recv().await {
+            writer.send(line.map_err(fullduplex::Error::other)?).await?;
+            sent += 1;
+        }
+        Ok::<usize, fullduplex::Error>(sent)
+    });
+    // How many lines were sent in all, and until when to wait for their answers.
+    let mut last: Option<(usize, time::Instant)> = None;
+    let (mut answers, mut refused) = (0, None);
+    // Answers are read while lines are sent: a server that waits for its answers to be read would
+    // otherwise never get to the rest of the lines.
+    let frame = loop {
+        let patience = last.map_or_else(time::Instant::now, |(_, until)| until);
+        if last.is_some_and(|(sent, until)| answers >= sent || until <= time::Instant::now()) {
+            writer.start_close(CloseCode::NORMAL, "")?;
+        }
+        tokio::select! {
+            sent = &mut sending, if last.is_none() && refused.is_none() => match sent {
+                Ok(sent) => last = Some((sent, time::Instant::now() + LAST_ANSWERS)),
+                Err(fullduplex::Error::Other(input)) => return Err(input),
+                // What the server said last is still to be read, and may say more.
+                Err(error) => refused = Some(error),
+            },
+            event = reader.recv_event() => match event? {
+                Some(Event::Message(message)) => {
+                    print(message.as_bytes())?;
+                    answers += 1;
                 }
-                message = reader.recv() => match message? {
-                    Some(message) => {
-                        print(&message)?;
-                        answers += 1;
-                    }
-                    None => {
-                        server_closed = true;
-                        break;
-                    }
-                },
-                () = time::sleep_until(patience), if last.is_some() => break,
-            }
+                Some(Event::Close(frame)) => break frame,
+                Some(_) => {}
+                None => break None,
+            },
+            () = time::sleep_until(patience), if writer.is_open() && last.is_some() => {}
         }
-    }
-    writer.close(CloseCode::NORMAL, "").await?;
-    match writer.closed() {
+    };
+    // All is said: a server that does not end TCP is not waited for.
+    let ended = time::timeout(LAST_ANSWERS / 4, reader.drain()).await.unwrap_or(Ok(()));
+    match (frame, refused) {
         // Done, or going away.
-        Some(closed) if server_closed && !matches!(closed.code(), 1000 | 1001 | 1005) => {
-            Err(format!("the server closed with {} {}", closed.code(), closed.reason()).into())
+        (Some(frame), _) if !matches!(u16::from(frame.code()), 1000 | 1001) => {
+            Err(format!("the server closed with {} {}", frame.code(), frame.reason()).into())
         }
-        _ => Ok(()),
+        (_, Some(refused)) => Err(refused.into()),
+        _ => Ok(ended?),
     }
 }
 
@@ -117,9 +124,9 @@ fn stdin_lines() -> mpsc::Receiver<io::Result<String>> {
     receiver
 }
 
-fn print(message: &Message) -> io::Result<()> {
+fn print(payload: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(message.as_bytes())?;
+    out.write_all(payload)?;
     out.write_all(b"\n")?;
     out.flush()
 }

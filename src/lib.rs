@@ -110,16 +110,16 @@ pub mod testing;
 pub mod tokio;
 
 pub use connection::{
-    Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared, ProtocolError,
-    ProtocolErrorKind, ReceiveBudget, Role, SendError, SendErrorReason, Side, Stats, Time,
-    TimeoutError, Transport, Unsent,
+    CloseCause, Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared,
+    ProtocolError, ProtocolErrorKind, ReceiveBudget, Role, SendError, SendErrorReason, Side, Stats,
+    Time, TimeoutError, Transport, Unsent,
 };
 pub use frame::{CloseCode, CloseFrame};
 pub use handshake::{Acceptor, Request};
 pub use input::Input;
 #[cfg(feature = "std")]
 pub use io::{Error, Outgoing, Parts};
-pub use message::{Chunk, Incoming, IntoMessage, Message, MessageRef, Text};
+pub use message::{Chunk, Incoming, IntoFragment, IntoMessage, Message, MessageRef, Text};
 
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "deflate", feature = "futures-io", feature = "tokio"))]

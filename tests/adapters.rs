@@ -290,7 +290,7 @@ fn section_7_1_7_nothing_comes_behind_a_violation() {
                 assert!(matches!(ws.recv(), Ok(None)));
                 assert_eq!(ws.closed(), Some(&Closed::Failed(error)));
                 assert_eq!(ws.closed().unwrap().code(), 1006);
-                assert!(matches!(ws.send("x".into()), Err(Error::Closed)));
+                assert!(matches!(ws.send("x".into()), Err(Error::Protocol(_))));
             });
         }
     }
@@ -314,7 +314,7 @@ fn a_failed_read_is_reported_once() {
             assert!(error.is_closed() && !error.is_peer_fault() && !error.is_timeout());
             assert!(matches!(ws.recv(), Ok(None)));
             assert_eq!(ws.closed(), Some(&Closed::Abnormal));
-            assert!(matches!(ws.send("x".into()), Err(Error::Closed)));
+            assert!(matches!(ws.send("x".into()), Err(Error::Io(_))));
         });
     }
 }
@@ -336,7 +336,7 @@ fn a_failed_write_leaves_what_came_to_be_read() {
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::WriteZero));
             assert_eq!(ws.recv().unwrap(), Some("there".into()));
             // A message that was accepted is lost: the end says so.
-            assert!(matches!(ws.recv(), Err(Error::Unsent)));
+            assert!(matches!(ws.recv(), Err(Error::Unsent(_))));
             assert!(matches!(ws.closed(), Some(Closed::Unsent { .. })));
             assert_eq!(ws.closed().unwrap().code(), 1001);
             assert!(matches!(ws.recv(), Ok(None)));
@@ -409,11 +409,11 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
             assert_eq!(split(role, &all_written(script)), [(0x88, b"\x0f\xa1".to_vec())]);
             // It is over: there is nothing left to close, and nothing can be sent.
             assert!(ws.close(CloseCode::NORMAL, "").is_ok());
-            assert!(matches!(ws.send("x".into()), Err(Error::Closed)));
-            assert!(matches!(ws.ready(), Err(Error::Closed)));
-            assert!(matches!(ws.ping(b"x"), Err(Error::Closed)));
+            assert!(matches!(ws.send("x".into()), Err(Error::Closed(_))));
+            assert!(matches!(ws.ready(), Err(Error::Closed(_))));
+            assert!(matches!(ws.ping(b"x"), Err(Error::Closed(_))));
             let refused = ws.feed("mine".into()).unwrap_err();
-            assert_eq!(refused.reason, SendErrorReason::Closed);
+            assert!(matches!(refused.reason, SendErrorReason::Closed(_)));
             assert_eq!(refused.message, Message::from("mine"));
             assert_eq!(close_codes(&split(role, &script.written())), [4001]);
         });
@@ -734,7 +734,7 @@ fn a_handler_may_close() {
                 handled += 1;
                 out.close(CloseCode::GOING_AWAY, "")?;
                 assert!(!out.is_ready());
-                assert!(matches!(out.feed("no"), Err(Error::Closed)));
+                assert!(matches!(out.feed("no"), Err(Error::Closed(_))));
                 Ok(())
             })
             .unwrap();

@@ -60,7 +60,7 @@ fn mark_and_limit_at_their_borders() {
                 for send in sends {
                     let mut connection = new();
                     let result = send(&mut connection, &large);
-                    let reason = result.as_ref().map(drop).map_err(|error| error.reason);
+                    let reason = result.as_ref().map(drop).map_err(|error| error.reason.clone());
                     assert_eq!(reason, accepted, "{what}");
                     let Err(error) = result else {
                         assert!(connection.outbox().len() > backlog);

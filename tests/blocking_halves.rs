@@ -201,7 +201,7 @@ fn section_5_5_2_a_reader_alone_answers() {
             assert_eq!(reader.closed(), Some(clean.clone()));
             if let Some(writer) = writer {
                 assert_eq!(writer.closed(), Some(clean));
-                assert!(matches!(writer.send("late"), Err(Error::Closed)));
+                assert!(matches!(writer.send("late"), Err(Error::Closed(_))));
             }
         }
     }
@@ -237,7 +237,7 @@ fn section_5_5_2_a_writer_alone_answers() {
                     break end;
                 }
             };
-            assert!(matches!(end, Error::Closed), "{end:?}");
+            assert!(matches!(end, Error::Closed(_)), "{end:?}");
             drop(peer.join().unwrap());
             writer.close(CloseCode::NORMAL, "").unwrap();
             assert!(writer.closed().unwrap().is_clean());
@@ -410,7 +410,7 @@ fn section_7_1_2_a_writer_closes() {
             writer.close(CloseCode::GOING_AWAY, "over").unwrap();
             assert!(matches!(writer.closed(), Some(Closed::Clean { initiator: Side::Local, .. })));
             writer.close(CloseCode::NORMAL, "").unwrap();
-            assert!(!writer.is_open() && matches!(writer.send("late"), Err(Error::Closed)));
+            assert!(!writer.is_open() && matches!(writer.send("late"), Err(Error::Closed(_))));
             if let Some(receiver) = receiver {
                 let messages = receiver.join().unwrap();
                 assert_eq!(messages, ["late"]);
@@ -535,7 +535,7 @@ fn section_5_5_2_either_half_keeps_alive() {
                             break end;
                         }
                     };
-                    assert!(matches!(closed, Error::Closed | Error::Timeout(_)), "{closed:?}");
+                    assert!(matches!(closed, Error::Closed(_) | Error::Timeout(_)), "{closed:?}");
                     writer.close(CloseCode::NORMAL, "")
                 }
             };
@@ -583,7 +583,7 @@ fn an_idle_timeout_runs_in_the_reader() {
     let (mut reader, writer, _theirs) = halves(Role::Server, config);
     assert!(matches!(reader.recv(), Err(Error::Timeout(TimeoutError::Idle))));
     assert_eq!(writer.closed(), Some(Closed::TimedOut(TimeoutError::Idle)));
-    assert!(matches!(writer.send("late"), Err(Error::Closed)));
+    assert!(matches!(writer.send("late"), Err(Error::Timeout(_))));
 }
 
 /// D10: what a writer has come across while the reader was away is there once they are one again.
@@ -921,7 +921,7 @@ fn a_stream_that_panics_ends_the_connection() {
             assert!(matches!(end, Err(Error::Abnormal)), "{end:?}");
             assert!(reader.reunite(writer.clone()).is_err());
         }
-        assert!(matches!(writer.send("hello"), Err(Error::Closed)));
+        assert!(matches!(writer.send("hello"), Err(Error::Abnormal)));
         assert!(writer.close(CloseCode::NORMAL, "").is_err());
         drop(theirs);
     }

@@ -12,8 +12,8 @@ use common::{
 };
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, CloseFrame, Closed, Config, Connection, ProtocolErrorKind, Role, SendErrorReason,
-    Side, Time, TimeoutError, Transport,
+    CloseCause, CloseCode, CloseFrame, Closed, Config, Connection, ProtocolErrorKind, Role,
+    SendErrorReason, Side, Time, TimeoutError, Transport,
 };
 
 // Bounds
@@ -158,7 +158,8 @@ fn section_5_5_1_after_our_own_close() {
         let mut connection = connection(role, Config::default());
         connection.close(Some(CloseCode::GOING_AWAY.into()));
         connection.close(Some(CloseCode::NORMAL.into()));
-        assert_eq!(connection.send("late").unwrap_err().reason, SendErrorReason::Closed);
+        let refused = connection.send("late").unwrap_err();
+        assert_eq!(refused.reason, SendErrorReason::Closed(CloseCause::Local));
         let wire = frames(role, &[(0x81, b"under way"), (0x88, b"\x03\xe9"), (0x81, b"lost")]);
         let (events, result) = receive(&mut connection, &wire, 1, watch);
         let close = Seen::Close(Some((1001, String::new())));

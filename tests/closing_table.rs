@@ -8,7 +8,9 @@ mod support;
 
 use common::{BOTH, close_body, close_codes, frame, frames, split};
 use core::time::Duration;
-use fullduplex::{CloseCode, Closed, Config, Error, Keepalive, Message, Role, blocking};
+use fullduplex::{
+    CloseCause, CloseCode, Closed, Config, Error, Keepalive, Message, Role, blocking,
+};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
@@ -69,6 +71,8 @@ trait Conn {
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>);
     /// What one more `close` is told, and what it should be: of halves the same as before.
     fn again(&mut self, told: &'static str) -> (Result<(), Error>, &'static str);
+    /// A12: what calls that send say afterwards.
+    fn late(&mut self) -> Vec<Result<(), Error>>;
     /// How it ended, if it has, after one more receive.
     fn closed(&mut self) -> Option<Closed>;
     fn unsent(&self) -> u64;
@@ -79,7 +83,27 @@ fn told(result: &Result<(), Error>) -> String {
         Ok(()) => "Ok".into(),
         Err(Error::Io(error)) => format!("Io({:?})", error.kind()),
         Err(Error::Protocol(_)) => "Protocol".into(),
+        Err(Error::Unsent(_)) => "Unsent".into(),
         Err(error) => format!("{error:?}"),
+    }
+}
+
+/// What a call that sends says, given how the connection ended.
+fn refused(seen: &Seen) -> String {
+    match seen.closed.split(' ').collect::<Vec<_>>()[..] {
+        [_, "Local", _] => "Closed(Local)".into(),
+        [_, "Remote", code] => format!("Closed(Remote {code})"),
+        _ => seen.told.into(),
+    }
+}
+
+fn cause(result: &Result<(), Error>) -> String {
+    match result {
+        Err(Error::Closed(CloseCause::Remote(frame))) => {
+            let code = frame.as_ref().map_or(1005, |frame| frame.code().into());
+            format!("Closed(Remote {code})")
+        }
+        result => told(result),
     }
 }
 
@@ -132,6 +156,11 @@ impl Conn for blocking::WebSocket<TcpStream> {
         (self.close(CODE, ""), "Ok")
     }
 
+    fn late(&mut self) -> Vec<Result<(), Error>> {
+        let fed = self.feed("late").map_err(Error::from);
+        vec![fed, self.send("late"), self.ready(), self.ping("late"), self.pong("late")]
+    }
+
     fn closed(&mut self) -> Option<Closed> {
         assert!(matches!(self.recv(), Ok(None)), "reported once");
         (*self).closed().cloned()
@@ -168,9 +197,13 @@ impl Conn for (blocking::Reader<TcpStream>, blocking::Writer<TcpStream>) {
         (self.1.close(CODE, ""), told)
     }
 
+    fn late(&mut self) -> Vec<Result<(), Error>> {
+        let fed = self.1.feed("late").map_err(Error::from);
+        vec![fed, self.1.send("late"), self.1.ready(), self.1.ping("late"), self.1.pong("late")]
+    }
+
     fn closed(&mut self) -> Option<Closed> {
         assert!(matches!(self.0.recv(), Ok(None)), "reported once");
-        assert!(matches!(self.1.send("late"), Err(Error::Closed)));
         assert_eq!(self.0.closed(), self.1.closed());
         self.0.closed()
     }
@@ -204,6 +237,15 @@ impl Conn for OnTokio<fullduplex::tokio::WebSocket<Script>> {
 
     fn again(&mut self, _: &'static str) -> (Result<(), Error>, &'static str) {
         (self.1.block_on(self.0.close(CODE, "")), "Ok")
+    }
+
+    fn late(&mut self) -> Vec<Result<(), Error>> {
+        let Self(ws, runtime) = self;
+        runtime.block_on(async {
+            let fed = ws.feed("late").map_err(Error::from);
+            let (sent, ready) = (ws.send("late").await, ws.ready().await);
+            vec![fed, sent, ready, ws.ping("late").await, ws.pong("late").await]
+        })
     }
 
     fn closed(&mut self) -> Option<Closed> {
@@ -245,11 +287,19 @@ impl Conn for OnTokio<TokioHalves> {
         (self.1.block_on(self.0.1.close(CODE, "")), told)
     }
 
+    fn late(&mut self) -> Vec<Result<(), Error>> {
+        let Self((_, ws), runtime) = self;
+        runtime.block_on(async {
+            let fed = ws.feed("late").map_err(Error::from);
+            let (sent, ready) = (ws.send("late").await, ws.ready().await);
+            vec![fed, sent, ready, ws.ping("late").await, ws.pong("late").await]
+        })
+    }
+
     fn closed(&mut self) -> Option<Closed> {
         let Self((reader, writer), runtime) = self;
         runtime.block_on(async {
             assert!(matches!(reader.recv().await, Ok(None)), "reported once");
-            assert!(matches!(writer.send("late").await, Err(Error::Closed)));
         });
         assert_eq!(reader.closed(), writer.closed());
         reader.closed()
@@ -382,6 +432,9 @@ fn row(
             let (result, again) = conn.again(seen.told);
             assert_eq!(told(&result), again, "{what}");
             assert_eq!(ended(conn.closed()), seen.closed, "{what}");
+            for result in conn.late() {
+                assert_eq!(cause(&result), refused(&seen), "{what}");
+            }
             let lost = !peer.takes && backlog.is_some();
             assert_eq!(conn.unsent() > 0, lost, "{what}");
             let (bytes, shut) = written(seen.shut);

@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 use support::{REQUEST, read_all, read_head, response_to, watchdog};
 
@@ -172,6 +173,142 @@ fn client_of_a_server_that_refuses() {
         });
         fails(&client(&support::url(&listener), b""), "503 Service Unavailable");
     });
+}
+
+/// A12: the client says why the server has ended the connection, wherever it was when that came, and
+/// not before long.
+#[test]
+fn client_says_why_the_server_ended_the_connection() {
+    struct Server {
+        /// Behind the 101, in the same write.
+        at_once: &'static [u8],
+        /// Behind the first line.
+        then: &'static [u8],
+        /// Whether it ends TCP.
+        ends: bool,
+        says: &'static str,
+    }
+    const TOO_MANY: &str = "the server closed with 1008 too many";
+    let _watchdog = watchdog();
+    let servers = [
+        Server { at_once: b"\x88\x0a\x03\xf0too many", then: b"", ends: true, says: TOO_MANY },
+        Server { at_once: b"\x88\x0a\x03\xf0too many", then: b"", ends: false, says: TOO_MANY },
+        Server {
+            at_once: b"<html><body>502 Bad Gateway</body></html>",
+            then: b"",
+            ends: true,
+            says: "the peer broke the protocol",
+        },
+        Server {
+            at_once: b"\x81\x02hi\x88\x07\x03\xf5later",
+            then: b"",
+            ends: true,
+            says: "the server closed with 1013 later",
+        },
+        Server {
+            at_once: b"",
+            then: b"\x81\x02hi\x88\x0a\x03\xf0too many",
+            ends: false,
+            says: TOO_MANY,
+        },
+    ];
+    for Server { at_once, then, ends, says } in servers {
+        for _ in 0..5 {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let head = read_head(&stream);
+                    let mut response = response_to(&head, "").into_bytes();
+                    response.extend_from_slice(at_once);
+                    stream.write_all(&response).unwrap();
+                    if !then.is_empty() {
+                        stream.read_exact(&mut [0; 7]).unwrap();
+                        stream.write_all(then).unwrap();
+                    }
+                    if !ends {
+                        let _ = read_all(&stream);
+                    }
+                });
+                let start = Instant::now();
+                fails(&client(&support::url(&listener), b"x\n"), says);
+                // It would take 5 seconds to wait for the end of TCP.
+                assert!(start.elapsed() < Duration::from_secs(4), "{says}, after a long time");
+            });
+        }
+    }
+}
+
+/// A12: as the client of two threads.
+#[test]
+fn chat_says_why_the_server_ended_the_connection() {
+    let _watchdog = watchdog();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = read_head(&stream);
+            stream.write_all(response_to(&head, "").as_bytes()).unwrap();
+            stream.write_all(b"\x88\x0a\x03\xf0too many").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = read_all(&stream);
+        });
+        let url = support::url(&listener);
+        let mut chat = Command::new(program("chat_blocking"));
+        let chat = chat.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        fails(&chat.output().unwrap(), "the server closed with 1008 too many");
+    });
+}
+
+/// A13: a server that is out of descriptors says so, serves whom it has, and goes on when some leave.
+#[cfg(target_os = "linux")]
+#[test]
+fn servers_survive_with_few_descriptors() {
+    let _watchdog = watchdog();
+    for name in SERVERS {
+        let mut server = Command::new("sh")
+            .args(["-c", r#"ulimit -n 24; exec "$0" "$@""#])
+            .arg(program(name))
+            .args(["--addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
+        let mut said = BufReader::new(server.stderr.take().unwrap()).lines();
+        let mut server = Program(server);
+        let idle: Vec<_> = (0..30).map(|_| tcp(url)).collect();
+        let out = said.by_ref().find(|line| line.as_ref().unwrap().starts_with("cannot accept: "));
+        assert!(out.is_some(), "{name} has said nothing");
+        thread::scope(|scope| {
+            scope.spawn(|| said.for_each(drop)); // nothing blocks there
+            drop(idle);
+            echo_works(url);
+            assert!(server.0.try_wait().unwrap().is_none(), "{name} is gone");
+            server.0.kill().unwrap();
+        });
+    }
+}
+
+/// A13: no accept loop that we show ends at the first error, or drops what became of a client.
+#[test]
+fn accept_loops_that_are_shown_survive() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["README.md", "src/tokio/mod.rs", "src/futures_io/mod.rs", "src/blocking/mod.rs"];
+    for page in pages {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let loops = text.matches("match listener.accept()").count()
+            + text.matches("listener.accept().and_then(").count();
+        assert!(loops > 0, "{page} shows none");
+        assert_eq!(text.matches("cannot accept: {error}").count(), loops, "{page}");
+        assert_eq!(text.matches("{peer}: {error}").count(), loops, "{page}");
+        assert!(
+            !text.contains("listener.accept().await?") && !text.contains(".incoming()"),
+            "{page}"
+        );
+    }
 }
 
 #[test]

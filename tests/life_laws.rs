@@ -451,7 +451,7 @@ impl Case {
     fn sent<S: Sends>(&self, to: &S, sent: Option<Result<(), Error>>, alone: bool) -> Option<bool> {
         let sure = match &sent {
             Some(Ok(())) => Some(true),
-            Some(Err(Error::Closed | Error::Send(_))) => Some(false),
+            Some(Err(Error::Closed(_) | Error::Send(_))) => Some(false),
             // It was queued, perhaps, and then the stream failed.
             Some(Err(_)) | None => None,
         };

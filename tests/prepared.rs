@@ -11,7 +11,8 @@ use bytes::Buf;
 use common::{BOTH, KEY, connection, drain, frame, other, receive, seconds, sent, watch};
 use core::time::Duration;
 use fullduplex::{
-    Config, Connection, Message, MessageRef, Prepared, Role, SendErrorReason, Text, TimeoutError,
+    CloseCause, Config, Connection, Message, MessageRef, Prepared, Role, SendErrorReason, Text,
+    TimeoutError,
 };
 use heap::measure;
 
@@ -177,11 +178,11 @@ fn what_is_refused_changes_nothing() {
             for (mut connection, reason) in [
                 (full, SendErrorReason::Full),
                 (unfinished, SendErrorReason::Unfinished),
-                (closed, SendErrorReason::Closed),
+                (closed, SendErrorReason::Closed(CloseCause::Local)),
             ] {
                 let queued = connection.outbox().len();
                 for _ in 0..3 {
-                    assert_eq!(connection.send_prepared(&prepared), Err(reason));
+                    assert_eq!(connection.send_prepared(&prepared), Err(reason.clone()));
                 }
                 assert_eq!(connection.outbox().len(), queued);
                 if reason == SendErrorReason::Unfinished {
@@ -189,7 +190,7 @@ fn what_is_refused_changes_nothing() {
                 }
                 drain(&mut connection);
                 let sent = connection.send_prepared(&prepared);
-                assert_eq!(sent.is_ok(), reason != SendErrorReason::Closed);
+                assert_eq!(sent.is_ok(), !matches!(reason, SendErrorReason::Closed(_)));
                 let mut peer = common::connection(other(role), Config::default());
                 let wire = drain(&mut connection);
                 let (events, result) = receive(&mut peer, &wire, usize::MAX, watch);
@@ -366,7 +367,7 @@ mod adapters {
                 assert_eq!(refused.reason, SendErrorReason::Full);
                 assert_eq!(refused.message, "news");
                 out.close(CloseCode::NORMAL, "")?;
-                assert!(matches!(out.feed_prepared(&prepared), Err(Error::Closed)));
+                assert!(matches!(out.feed_prepared(&prepared), Err(Error::Closed(_))));
                 Ok(())
             }))
             .unwrap();
@@ -390,8 +391,9 @@ mod adapters {
             wait!(ws.send_fragment("b", true)).unwrap();
             script.end();
             assert!(wait!(ws.recv()).is_err());
-            assert_eq!(ws.feed_prepared(&prepared), Err(SendErrorReason::Closed));
-            assert!(matches!(wait!(ws.send_prepared(&prepared)), Err(Error::Closed)));
+            let ended = SendErrorReason::Closed(CloseCause::Abnormal);
+            assert_eq!(ws.feed_prepared(&prepared), Err(ended));
+            assert!(matches!(wait!(ws.send_prepared(&prepared)), Err(Error::Abnormal)));
         });
     }
 }

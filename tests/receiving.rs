@@ -14,8 +14,8 @@ use common::{
     head_with, receive, reference, sent, watch,
 };
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, ProtocolErrorKind, Role, SendErrorReason,
-    frame::ControlPayload,
+    CloseCause, Config, Connection, Event, Incoming, Input, ProtocolErrorKind, Role,
+    SendErrorReason, frame::ControlPayload,
 };
 use std::borrow::Cow;
 
@@ -512,8 +512,12 @@ fn section_5_5_2_ping_can_be_sent() {
         connection.ping(ControlPayload::new(&[9; 125]).unwrap()).unwrap();
         assert_eq!(sent(&mut connection), [(0x89, vec![]), (0x89, vec![9; 125])]);
         connection.close(None);
+        connection.ping(ControlPayload::new(b"late").unwrap()).unwrap();
+        assert_eq!(sent(&mut connection), [(0x88, vec![]), (0x89, b"late".to_vec())]);
+        let wire = frame(role, 0x88, b"");
+        receive(&mut connection, &wire, 1, watch).1.unwrap();
         let late = connection.ping(ControlPayload::EMPTY);
-        assert_eq!(late, Err(SendErrorReason::Closed));
+        assert_eq!(late, Err(SendErrorReason::Closed(CloseCause::Local)));
     }
 }
 
@@ -635,7 +639,7 @@ fn section_6_1_send_only_while_open() {
             assert!(!connection.is_open() && !connection.is_ready(), "{name}");
             let queued = connection.outbox().remaining();
             let error = connection.send("late").unwrap_err();
-            assert_eq!(error.reason, SendErrorReason::Closed, "{name}");
+            assert!(matches!(error.reason, SendErrorReason::Closed(_)), "{name}");
             assert_eq!(error.message, "late");
             assert_eq!(connection.outbox().remaining(), queued, "{name}");
         }

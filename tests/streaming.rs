@@ -9,8 +9,8 @@ mod heap;
 
 use common::{BOTH, Random, Seen, connection, drain, frame, frames, other, receive, sent, watch};
 use fullduplex::{
-    Chunk, Config, Connection, Event, Input, Message, ProtocolError, ProtocolErrorKind as Kind,
-    Role, SendErrorReason,
+    Chunk, CloseCause, Config, Connection, Event, Input, Message, ProtocolError,
+    ProtocolErrorKind as Kind, Role, SendErrorReason,
     frame::{CloseCode, ControlPayload},
     message::{NotText, TextPieces},
 };
@@ -411,7 +411,7 @@ fn section_5_5_1_a_close_may_come_between_fragments_and_nothing_after_it() {
         connection.send_fragment("a", false).unwrap();
         connection.close(Some(CloseCode::NORMAL.into()));
         let refused = connection.send_fragment("b", true).unwrap_err();
-        assert_eq!(refused.reason, SendErrorReason::Closed);
+        assert_eq!(refused.reason, SendErrorReason::Closed(CloseCause::Local));
         assert_eq!(sent(&mut connection).len(), 2);
     }
 }

@@ -274,17 +274,17 @@ fn a_closed_connection_takes_no_pieces() {
         let script = close();
         let mut ws = tokio_over(&script, role, &quiet());
         assert_eq!(run(ws.recv()).unwrap(), None);
-        assert!(matches!(run(ws.send_reader(&b"x"[..])), Err(Error::Closed)));
-        assert!(matches!(run(ws.send_reader(&b""[..])), Err(Error::Closed)));
+        assert!(matches!(run(ws.send_reader(&b"x"[..])), Err(Error::Closed(_))));
+        assert!(matches!(run(ws.send_reader(&b""[..])), Err(Error::Closed(_))));
         let pieces = stream::iter([Ok::<_, Infallible>("x")]);
-        assert!(matches!(run(ws.send_stream(pieces)), Err(Error::Closed)));
-        assert!(matches!(run(ws.send_iter(["x"])), Err(Error::Closed)));
+        assert!(matches!(run(ws.send_stream(pieces)), Err(Error::Closed(_))));
+        assert!(matches!(run(ws.send_iter(["x"])), Err(Error::Closed(_))));
         let script = close();
         script.state().blocking = true;
         let mut ws = blocking::WebSocket::from_parts(script, role, quiet(), Vec::new());
         assert_eq!(ws.recv().unwrap(), None);
-        assert!(matches!(ws.send_reader(&b"x"[..]), Err(Error::Closed)));
-        assert!(matches!(ws.send_iter(["x"]), Err(Error::Closed)));
+        assert!(matches!(ws.send_reader(&b"x"[..]), Err(Error::Closed(_))));
+        assert!(matches!(ws.send_iter(["x"]), Err(Error::Closed(_))));
     }
 }
 

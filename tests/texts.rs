@@ -5,8 +5,8 @@ mod common;
 
 use common::{Random, connection};
 use fullduplex::{
-    CloseCode, CloseFrame, Config, Connection, Input, Message, MessageRef, ProtocolError,
-    ProtocolErrorKind, Role, SendErrorReason, Text, TimeoutError,
+    CloseCause, CloseCode, CloseFrame, Config, Connection, Input, Message, MessageRef,
+    ProtocolError, ProtocolErrorKind, Role, SendErrorReason, Text, TimeoutError,
     frame::{
         CloseFrameError, ControlPayload, ControlPayloadTooLong, HeaderError, InvalidCloseCode,
         OpCode, ReasonTooLong, Rsv,
@@ -116,10 +116,22 @@ fn errors_of_the_protocol() {
 
 #[test]
 fn errors_of_the_caller_and_of_time() {
-    let closed = "the connection is closing or closed";
-    says(SendErrorReason::Closed, closed);
-    says(SendErrorReason::Full, "too many bytes wait to be written");
-    says(SendErrorReason::Unfinished, "a message that is sent in fragments is not finished");
+    let closed = "this endpoint has closed the connection";
+    says(CloseCause::Local, closed);
+    says(CloseCause::Remote(None), "the peer closed the connection without a code");
+    let frame = CloseFrame::new(CloseCode::NORMAL, "bye").unwrap();
+    let text = "the peer closed the connection with 1000 bye";
+    says(SendErrorReason::Closed(CloseCause::Remote(Some(frame))), text);
+    says(CloseCause::Abnormal, "the connection ended without a Close frame");
+    let pong = "the peer did not answer a ping in time";
+    says_why(CloseCause::TimedOut(TimeoutError::Pong), pong, pong);
+    let full = "too many bytes wait to be written: wait for room first";
+    says(SendErrorReason::Full, full);
+    let unfinished =
+        "a message that is sent in fragments is not finished: send its last fragment first";
+    says(SendErrorReason::Unfinished, unfinished);
+    let text = "the text message would not be UTF-8 with it: send bytes as a binary message";
+    says(SendErrorReason::InvalidUtf8, text);
     let mut connection = Connection::server(Config::default());
     connection.close(None);
     says(connection.send("x").unwrap_err(), closed);

@@ -334,7 +334,7 @@ fn an_echo_by_forward() {
         let (sink, stream) = StreamExt::split(over(&script, role, quiet()));
         let end = run(stream.forward(sink));
         // The Close is in the same read as the last message, which can then not be sent any more.
-        assert!(matches!(end, Ok(()) | Err(Error::Closed | Error::Send(_))), "{end:?}");
+        assert!(matches!(end, Ok(()) | Err(Error::Closed(_) | Error::Send(_))), "{end:?}");
         let written = split(role, &script.written());
         let texts = written.iter().filter(|(first, _)| *first == 0x81);
         assert!(texts.count() >= 98, "{}", written.len());

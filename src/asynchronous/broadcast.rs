@@ -248,7 +248,7 @@ impl<T: AsyncIo> Broadcast<T> {
             group.slots.drain(..).flatten().collect()
         };
         for some in members.chunks(AT_ONCE) {
-            some.iter().for_each(|member| member.writer.start_close(&frame));
+            some.iter().for_each(|member| member.writer.queue_close(&frame));
             turn.others_first().await;
         }
         let mut clean = 0;
@@ -270,7 +270,7 @@ async fn wait<T: AsyncIo>(writer: &Writer<T>, message: &Prepared) -> Result<(), 
         match writer.offer(message) {
             Ok(()) => return Ok(()),
             Err(SendErrorReason::Full) => {} // somebody else was faster
-            Err(_) => return Err(Error::Closed),
+            Err(reason) => return Err(message.refused(reason).into()),
         }
     }
 }
@@ -294,7 +294,11 @@ impl<T: AsyncIo> Group<T> {
                     delivery.sent += 1;
                     true
                 }
-                Err(SendErrorReason::Closed | SendErrorReason::Unfinished) => {
+                Err(
+                    SendErrorReason::Closed(_)
+                    | SendErrorReason::Unfinished
+                    | SendErrorReason::InvalidUtf8,
+                ) => {
                     delivery.gone += 1;
                     false
                 }
@@ -311,7 +315,7 @@ impl<T: AsyncIo> Group<T> {
                     }
                     SlowConsumer::Disconnect(code) => {
                         delivery.disconnected += 1;
-                        member.writer.start_close(&code.into());
+                        member.writer.queue_close(&code.into());
                         false
                     }
                 },

@@ -2,7 +2,7 @@
 
 use super::{AsyncIo, WebSocket};
 use crate::{
-    Error, IntoMessage, SendError,
+    Error, IntoFragment, IntoMessage, SendError,
     deflate::{Compression, DeflateParams, DeflateRefused},
 };
 
@@ -55,7 +55,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// As for [`send`](Self::send).
     pub async fn send_fragment_with(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
         compression: Compression,
     ) -> Result<(), Error> {

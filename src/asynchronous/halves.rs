@@ -5,7 +5,7 @@ use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
     SendError, SendErrorReason, Stats, Unsent,
     handshake::Response,
-    io::{Call, Driver, Feed, Flush, Opened, Shared, Turn},
+    io::{Call, Control, Driver, Feed, Flush, Opened, Shared, Turn},
 };
 use alloc::sync::Arc;
 use core::{
@@ -15,7 +15,7 @@ use core::{
     task::{Context, Poll},
     time::Duration,
 };
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 
 /// The half of a connection that receives: see [`WebSocket::split`].
@@ -73,7 +73,10 @@ impl<T: AsyncIo> WebSocket<T> {
     /// of a writer also answers pings and notices the peer's Close, as far as there is no data in
     /// front of them: data waits for the reader, and with it what follows. Keep one task in `recv`.
     ///
-    /// Once the reader is dropped, writers discard data, and everything else goes on.
+    /// Once the reader is dropped, writers discard data, and see to everything else, but only while
+    /// one of their calls is under way: with a writer that sends every 30 seconds a ping waits up to
+    /// 30 seconds for its pong, and the peer may give up. Where you send rarely and want no messages,
+    /// keep a task in [`Reader::drain`] rather than drop the reader.
     pub fn split(self) -> (Reader<T>, Writer<T>) {
         let Self { driver, opened } = self;
         let role = driver.connection.role();
@@ -127,6 +130,32 @@ impl<T: AsyncIo> Reader<T> {
         self.drive(Driver::poll_event).await
     }
 
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends. Pings are answered, what writers queue is written, and deadlines run meanwhile,
+    /// which nobody sees to if the reader is dropped and writers send rarely. Messages are
+    /// neither held nor inflated, so limits on them do not hold.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn serve(stream: tokio::net::TcpStream) -> Result<(), fullduplex::Error> {
+    /// let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
+    /// tokio::spawn(async move { reader.drain().await });
+    /// loop {
+    ///     writer.send("tick").await?;
+    ///     tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Safe. What comes later is discarded as well, whatever receives it.
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        self.drive(Driver::poll_drain).await
+    }
+
     /// The next part of a message: as [`WebSocket::recv_chunk`].
     ///
     /// # Errors
@@ -174,8 +203,9 @@ impl<T: AsyncIo> Writer<T> {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
-    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
+    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
+    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
     ///
     /// # Cancel safety
     /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
@@ -280,8 +310,9 @@ impl<T: AsyncIo> Writer<T> {
         poll_fn(|cx| self.half.shared.poll_flush(cx, &mut turn.call)).await
     }
 
-    /// Sends a ping of at most 125 bytes, inside a message in fragments too. Its pong shows in
-    /// [`Reader::recv_event`].
+    /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2), inside a message in fragments too. Its
+    /// pong shows in [`Reader::recv_event`]. It may be sent behind our own Close, too, until the
+    /// peer's has come.
     ///
     /// # Errors
     /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
@@ -289,8 +320,22 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// As for [`send`](Self::send).
     pub async fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        let payload = payload.as_ref();
-        self.deliver((Feed::Control, Flush::Always), |driver| driver.queue_ping(payload)).await
+        self.control(Control::ping(payload)?).await
+    }
+
+    /// Sends a pong of at most 125 bytes that answers nothing: as [`WebSocket::pong`].
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn pong(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::pong(payload)?).await
+    }
+
+    async fn control(&self, control: Control) -> Result<(), Error> {
+        self.deliver((Feed::Control, Flush::Always), |driver| driver.feed_control(&control)).await
     }
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
@@ -318,13 +363,27 @@ impl<T: AsyncIo> Writer<T> {
         poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
     }
 
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages and writes what the stream takes at once. Messages that come before
+    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer. A
+    /// reader that receives sees the connection to its end; so does [`close`](Self::close).
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.queue_close(&CloseFrame::new(code, reason)?);
+        Ok(())
+    }
+
     /// Queues a message and writes what can be written at once, unless there is a backlog.
     pub(super) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
         self.half.shared.offer(message)
     }
 
-    /// Starts the closing handshake and leaves the rest to whoever drives the connection.
-    pub(super) fn start_close(&self, frame: &CloseFrame) {
+    /// As [`start_close`](Self::start_close).
+    pub(super) fn queue_close(&self, frame: &CloseFrame) {
         self.half.shared.start_close(frame);
     }
 
@@ -426,6 +485,13 @@ impl<T: AsyncIo> Stream for Reader<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.half.shared.poll_receiver(cx, Driver::poll_recv).map(Result::transpose)
+    }
+}
+
+/// Over once the end was told: by `None`, or by an error that ended the connection.
+impl<T: AsyncIo> FusedStream for Reader<T> {
+    fn is_terminated(&self) -> bool {
+        self.half.shared.look(|driver| driver.has_reported_end())
     }
 }
 

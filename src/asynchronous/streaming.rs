@@ -2,7 +2,7 @@
 
 use super::{AsyncIo, WebSocket, Writer};
 use crate::{
-    Chunk, Error, IntoMessage, MessageRef, SendError,
+    Chunk, Error, IntoFragment, MessageRef, SendError,
     io::{Driver, SendFragments, Turn, send_fragment, send_iter, send_stream},
 };
 use alloc::boxed::Box;
@@ -56,7 +56,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// As for [`send`](Self::send).
     pub async fn send_fragment(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), Error> {
         send_fragment(&mut self.driver, fragment, fin).await
@@ -68,7 +68,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// As [`feed`](Self::feed), and if the message under way is of the other kind.
     pub fn feed_fragment(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
         self.driver.feed_fragment(fragment, fin)
@@ -101,7 +101,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// given are gone.
     pub async fn send_iter(
         &mut self,
-        pieces: impl IntoIterator<Item: IntoMessage>,
+        pieces: impl IntoIterator<Item: IntoFragment>,
     ) -> Result<(), Error> {
         send_iter(&mut self.driver, pieces).await
     }
@@ -131,7 +131,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// If it is dropped, all that the stream has given is queued. While
     /// [`is_in_fragments`](Self::is_in_fragments), calling this again with the rest of the stream goes
     /// on.
-    pub async fn send_stream<M: IntoMessage, E>(
+    pub async fn send_stream<M: IntoFragment, E>(
         &mut self,
         pieces: impl Stream<Item = Result<M, E>>,
     ) -> Result<(), Error>
@@ -154,7 +154,7 @@ impl<T: AsyncIo> Writer<T> {
     ///
     /// # Cancel safety
     /// As for [`send`](Self::send).
-    pub async fn send_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+    pub async fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         send_fragment(&mut self.pieces(), fragment, fin).await
     }
 
@@ -163,7 +163,7 @@ impl<T: AsyncIo> Writer<T> {
     /// # Errors
     /// As [`feed`](Self::feed); and if the message under way is of the other kind, or another
     /// writer's.
-    pub fn feed_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+    pub fn feed_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
         self.half.shared.feed_fragment(self.id, fragment, fin)
     }
 
@@ -178,7 +178,7 @@ impl<T: AsyncIo> Writer<T> {
     /// given are gone.
     pub async fn send_iter(
         &self,
-        pieces: impl IntoIterator<Item: IntoMessage>,
+        pieces: impl IntoIterator<Item: IntoFragment>,
     ) -> Result<(), Error> {
         send_iter(&mut self.pieces(), pieces).await
     }
@@ -193,7 +193,7 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// If it is dropped, all that the stream has given is queued, and calling this again with the
     /// rest of the stream goes on.
-    pub async fn send_stream<M: IntoMessage, E>(
+    pub async fn send_stream<M: IntoFragment, E>(
         &self,
         pieces: impl Stream<Item = Result<M, E>>,
     ) -> Result<(), Error>
@@ -225,7 +225,7 @@ impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
         flushed
     }
 
-    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
         self.0.shared.feed_fragment(self.0.call.handle, fragment, fin)
     }
 

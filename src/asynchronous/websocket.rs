@@ -5,7 +5,7 @@ use crate::{
     CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
     Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Request, Response},
-    io::{Driver, Opened, Opening, ReadBuffer},
+    io::{Control, Driver, Opened, Opening, ReadBuffer},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
@@ -15,7 +15,7 @@ use core::{
     task::{Context, Poll},
     time::Duration,
 };
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 
 /// A WebSocket connection over an async stream.
@@ -90,6 +90,29 @@ impl<T: AsyncIo> WebSocket<T> {
         self.drive(Driver::poll_event).await
     }
 
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
+    /// Messages are
+    /// neither held nor inflated, so limits on them do not hold.
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn leave(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.start_close(CloseCode::GOING_AWAY, "")?;
+    ///     ws.drain().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    /// Safe. What comes later is discarded as well, whatever receives it.
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        self.drive(Driver::poll_drain).await
+    }
+
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
     /// from the read buffer, so a small one costs no allocation, and what the handler feeds is
     /// written once per read: the fastest way to serve.
@@ -104,7 +127,9 @@ impl<T: AsyncIo> WebSocket<T> {
     ///
     /// # Errors
     /// As [`recv`](Self::recv); and the first error of `handle`, which may be one of its own
-    /// ([`Error::other`]), after which the connection is still there.
+    /// ([`Error::other`]), after which the connection is still there. An error that says that
+    /// nothing can be sent any more does not end this: the handler is called on with what has come,
+    /// and then this says how the connection ended.
     ///
     /// # Cancel safety
     /// Safe at any byte: if it is dropped, every message that was read was either handled or is
@@ -113,7 +138,8 @@ impl<T: AsyncIo> WebSocket<T> {
         &mut self,
         mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.drive(|driver, cx| driver.poll_run(cx, &mut handle)).await
+        let mut late = None;
+        self.drive(|driver, cx| driver.poll_run(cx, &mut late, &mut handle)).await
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -124,8 +150,9 @@ impl<T: AsyncIo> WebSocket<T> {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
-    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
+    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
+    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
     ///
     /// # Cancel safety
     /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
@@ -194,7 +221,9 @@ impl<T: AsyncIo> WebSocket<T> {
         self.drive(Driver::poll_flush).await
     }
 
-    /// Sends a ping of at most 125 bytes. Its pong shows in [`recv_event`](Self::recv_event).
+    /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
+    /// [`recv_event`](Self::recv_event). It may be sent behind our own Close, too, until the peer's
+    /// has come.
     ///
     /// # Errors
     /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
@@ -202,8 +231,33 @@ impl<T: AsyncIo> WebSocket<T> {
     /// # Cancel safety
     /// As for [`send`](Self::send).
     pub async fn ping(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.queue_ping(payload.as_ref())?;
+        self.control(Control::ping(payload)?).await
+    }
+
+    /// Sends a pong of at most 125 bytes that answers nothing (RFC 6455 §5.5.3): a sign of life that
+    /// wants no answer. Pings are answered without it. It may be sent when a [`ping`](Self::ping)
+    /// may.
+    ///
+    /// ```
+    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn alive(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.pong("alive").await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    ///
+    /// # Cancel safety
+    /// As for [`send`](Self::send).
+    pub async fn pong(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::pong(payload)?).await
+    }
+
+    async fn control(&mut self, control: Control) -> Result<(), Error> {
+        self.drive(Driver::poll_ready_for_control).await?;
+        self.driver.feed_control(&control)?;
         self.flush().await
     }
 
@@ -224,6 +278,33 @@ impl<T: AsyncIo> WebSocket<T> {
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let frame = CloseFrame::new(code, reason)?;
         self.drive(|driver, cx| driver.poll_close(cx, &frame)).await
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
+    /// next receive waits. Messages that come before the peer's Close are still received. Does
+    /// nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
+    /// receiving until there is `None`, or [`close`](Self::close).
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn last_answers(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.start_close(CloseCode::NORMAL, "")?;
+    ///     while let Some(message) = ws.recv().await? {
+    ///         println!("{message}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.driver.start_close(&CloseFrame::new(code, reason)?);
+        Ok(())
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
@@ -287,6 +368,13 @@ impl<T: AsyncIo> Stream for WebSocket<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.driver.poll_recv(cx).map(Result::transpose)
+    }
+}
+
+/// Over once the end was told: by `None`, or by an error that ended the connection.
+impl<T: AsyncIo> FusedStream for WebSocket<T> {
+    fn is_terminated(&self) -> bool {
+        self.driver.has_reported_end()
     }
 }
 

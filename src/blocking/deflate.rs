@@ -2,7 +2,7 @@
 
 use super::{Timeouts, WebSocket};
 use crate::{
-    Error, IntoMessage, SendError,
+    Error, IntoFragment, IntoMessage, SendError,
     deflate::{Compression, DeflateParams, DeflateRefused},
 };
 use std::io::{Read, Write};
@@ -52,7 +52,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// As [`send_fragment`](Self::send_fragment).
     pub fn send_fragment_with(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
         compression: Compression,
     ) -> Result<(), Error> {

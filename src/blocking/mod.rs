@@ -148,6 +148,31 @@ pub fn client<S: Read + Write + Timeouts>(
 ///
 /// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
 ///
+/// A server accepts for ever. When it is out of descriptors or threads, it waits for a moment:
+///
+/// ```no_run
+/// # use fullduplex::{Error, blocking::accept};
+/// # use std::{net::{TcpListener, TcpStream}, thread, time::Duration};
+/// # fn serve(stream: TcpStream) -> Result<(), Error> {
+/// #     accept(stream)?.run(|message, out| out.feed(message))
+/// # }
+/// # fn listen(listener: TcpListener) {
+/// loop {
+///     let served = listener.accept().and_then(|(stream, peer)| {
+///         thread::Builder::new().spawn(move || {
+///             if let Err(error) = serve(stream) {
+///                 eprintln!("{peer}: {error}");
+///             }
+///         })
+///     });
+///     if let Err(error) = served {
+///         eprintln!("cannot accept: {error}");
+///         thread::sleep(Duration::from_millis(50));
+///     }
+/// }
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
 /// it earned. After [`Config::handshake_timeout`] that is 408.

@@ -7,6 +7,7 @@ use crate::{
 use alloc::boxed::Box;
 use bytes::Buf;
 use core::{
+    net::SocketAddr,
     task::{Context, Poll},
     time::Duration,
 };
@@ -146,6 +147,22 @@ impl ClientStream {
     pub fn tcp(&self) -> &TcpStream {
         let Self::Tcp(stream) = self;
         stream
+    }
+
+    /// The address of the server, or of the proxy in front of it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().local_addr()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Timeouts, WebSocket};
 use crate::{
-    Chunk, Error, IntoMessage, SendError,
+    Chunk, Error, IntoFragment, SendError,
     io::{Driver, block_on, send_fragment, send_iter, send_reader},
 };
 use core::task::Poll;
@@ -43,7 +43,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
-    pub fn send_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+    pub fn send_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         block_on(send_fragment(&mut self.driver, fragment, fin))
     }
 
@@ -53,7 +53,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// As [`feed`](Self::feed), and if the message under way is of the other kind.
     pub fn feed_fragment(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
         self.driver.feed_fragment(fragment, fin)
@@ -79,7 +79,10 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     ///
     /// # Errors
     /// As [`send_fragment`](Self::send_fragment).
-    pub fn send_iter(&mut self, pieces: impl IntoIterator<Item: IntoMessage>) -> Result<(), Error> {
+    pub fn send_iter(
+        &mut self,
+        pieces: impl IntoIterator<Item: IntoFragment>,
+    ) -> Result<(), Error> {
         block_on(send_iter(&mut self.driver, pieces))
     }
 

@@ -5,7 +5,7 @@ use crate::{
     CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
     Parts, Prepared, Role, SendError, SendErrorReason, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
-    io::{Driver, Opened, Opening, ReadBuffer, block_on},
+    io::{Control, Driver, Opened, Opening, ReadBuffer, block_on},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -81,6 +81,25 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(Driver::poll_event)
     }
 
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
+    /// Messages are
+    /// neither held nor inflated, so limits on them do not hold.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
+    /// ws.send("the last word")?;
+    /// ws.drain() // until the server closes
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn drain(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_drain)
+    }
+
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
     /// from the read buffer, so a small one costs no allocation, and what the handler feeds is
     /// written once per read: the fastest way to serve.
@@ -96,12 +115,15 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     ///
     /// # Errors
     /// As [`recv`](Self::recv); and the first error of `handle`, which may be one of its own
-    /// ([`Error::other`]), after which the connection is still there.
+    /// ([`Error::other`]), after which the connection is still there. An error that says that
+    /// nothing can be sent any more does not end this: the handler is called on with what has come,
+    /// and then this says how the connection ended.
     pub fn run(
         &mut self,
         mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.block(|driver, cx| driver.poll_run(cx, &mut handle))
+        let mut late = None;
+        self.block(|driver, cx| driver.poll_run(cx, &mut late, &mut handle))
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -112,8 +134,9 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] or [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream
-    /// failed, [`Error::Timeout`] if the peer takes nothing.
+    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
+    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
+    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
     pub fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
         self.ready()?;
         self.driver.feed(message)?;
@@ -165,13 +188,29 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(Driver::poll_flush)
     }
 
-    /// Sends a ping of at most 125 bytes. Its pong shows in [`recv_event`](Self::recv_event).
+    /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
+    /// [`recv_event`](Self::recv_event). It may be sent behind our own Close, too, until the peer's
+    /// has come.
     ///
     /// # Errors
     /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
     pub fn ping(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.ready()?;
-        self.driver.queue_ping(payload.as_ref())?;
+        self.control(Control::ping(payload)?)
+    }
+
+    /// Sends a pong of at most 125 bytes that answers nothing (RFC 6455 §5.5.3): a sign of life that
+    /// wants no answer. Pings are answered without it. It may be sent when a [`ping`](Self::ping)
+    /// may.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::pong(payload)?)
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), Error> {
+        self.block(Driver::poll_ready_for_control)?;
+        self.driver.feed_control(&control)?;
         self.flush()
     }
 
@@ -188,6 +227,31 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let frame = CloseFrame::new(code, reason)?;
         self.block(|driver, cx| driver.poll_close(cx, &frame))
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
+    /// next receive waits. Messages that come before the peer's Close are still received. Does
+    /// nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
+    /// receiving until there is `None`, or [`close`](Self::close).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
+    /// ws.start_close(fullduplex::CloseCode::NORMAL, "")?;
+    /// while let Some(message) = ws.recv()? {
+    ///     println!("{message}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.driver.start_close(&CloseFrame::new(code, reason)?);
+        Ok(())
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.

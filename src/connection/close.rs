@@ -20,7 +20,7 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{Outbox, ProtocolError, Time, TimeoutError};
+use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError};
 use crate::frame::CloseFrame;
 use core::{mem, time::Duration};
 
@@ -165,6 +165,28 @@ impl State {
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Ending { .. } | Self::Closed(_))
+    }
+
+    /// Why nothing more can be sent, unless it is open.
+    pub(super) fn cause(&self) -> CloseCause {
+        let closed_by = |initiator: &Side, frame: &Option<CloseFrame>| match initiator {
+            Side::Local => CloseCause::Local,
+            Side::Remote => CloseCause::Remote(frame.clone()),
+        };
+        match self {
+            Self::LocalClosing { .. } | Self::Unwritable { initiator: Side::Local, .. } => {
+                CloseCause::Local
+            }
+            Self::Open | Self::Unwritable { .. } => CloseCause::Abnormal,
+            Self::Ending { outcome, .. } | Self::Closed(outcome) => match outcome {
+                Closed::Clean { initiator, frame } | Closed::Unsent { initiator, frame } => {
+                    closed_by(initiator, frame)
+                }
+                Closed::Abnormal => CloseCause::Abnormal,
+                Closed::Failed(error) => CloseCause::Failed(*error),
+                Closed::TimedOut(error) => CloseCause::TimedOut(*error),
+            },
+        }
     }
 
     /// Both Closes are there.

@@ -1,7 +1,7 @@
 //! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
 //! written, so that control frames find their place between them.
 
-use super::{Connection, SendErrorReason, streaming::Fragments};
+use super::{Connection, sending::Refusal, streaming::Fragments};
 use crate::{frame::OpCode, message::IntoMessage};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
@@ -64,9 +64,9 @@ impl Connection {
 
     /// As `may_send`, behind a message that is not finished; finishes it if that is up to us.
     #[cold]
-    pub(super) fn may_follow(&mut self) -> Result<(), SendErrorReason> {
+    pub(super) fn may_follow(&mut self) -> Result<(), Refusal> {
         if matches!(self.outbox.unfinished, Unfinished::Fragments(_)) {
-            return Err(SendErrorReason::Unfinished);
+            return Err(Refusal::Unfinished);
         }
         self.may_queue()?;
         self.finish_cut();

@@ -5,7 +5,7 @@ use crate::{
     SendError,
     deflate::{Compression, Decoder, DeflateParams, DeflateRefused, Encoder},
     frame::{Header, OpCode, Rsv},
-    message::{IntoMessage, MessageRef},
+    message::{IntoFragment, IntoMessage, MessageRef},
 };
 use alloc::boxed::Box;
 
@@ -104,8 +104,8 @@ impl Connection {
         message: M,
         compression: Compression,
     ) -> Result<(), SendError> {
-        if let Err(reason) = self.may_send() {
-            return Err(SendError { reason, message: message.into_message() });
+        if let Err(refusal) = self.may_send() {
+            return Err(self.refuse(refusal, message));
         }
         self.push_compressed(message, compression);
         Ok(())
@@ -117,9 +117,9 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send_fragment`](Self::send_fragment).
-    pub fn send_fragment_with<M: IntoMessage>(
+    pub fn send_fragment_with<F: IntoFragment>(
         &mut self,
-        fragment: M,
+        fragment: F,
         fin: bool,
         compression: Compression,
     ) -> Result<(), SendError> {

@@ -1,10 +1,13 @@
 //! The peer's mistakes and the caller's.
 
+use super::Side;
 use crate::{
     Message,
-    frame::{CloseCode, CloseFrameError, HeaderError, OpCode, Rsv},
+    frame::{CloseCode, CloseFrame, CloseFrameError, HeaderError, OpCode, Rsv},
 };
-use core::{error::Error, fmt};
+#[cfg(feature = "std")]
+use alloc::sync::Arc;
+use core::{error::Error, fmt, fmt::Write as _};
 
 /// The peer broke the protocol or one of our limits, or there was no memory for its message
 /// (RFC 6455 §7.1.7): fatal and sticky.
@@ -193,33 +196,180 @@ impl fmt::Display for SendError {
     }
 }
 
-impl Error for SendError {}
+impl Error for SendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.source()
+    }
+}
 
 /// Why a message was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendErrorReason {
-    /// The connection is closing or closed (RFC 6455 §5.5.1 forbids data after a Close).
-    Closed,
+    /// The connection is closing or closed (RFC 6455 §5.5.1 forbids data after a Close), for this
+    /// cause.
+    Closed(CloseCause),
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written: try again once
     /// some of them were.
     Full,
     /// A message that is sent in fragments is under way, and this is not its next one (RFC 6455
     /// §5.4).
     Unfinished,
+    /// With this fragment the text message would not be UTF-8 any more, or it would end inside of a
+    /// code point (§5.6, §8.1). The message handed back is binary if the fragment was a
+    /// [`TextFragment`](crate::message::TextFragment).
+    InvalidUtf8,
 }
 
 impl fmt::Display for SendErrorReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("the connection is closing or closed"),
-            Self::Full => f.write_str("too many bytes wait to be written"),
-            Self::Unfinished => f.write_str("a message that is sent in fragments is not finished"),
+            Self::Closed(cause) => cause.fmt(f),
+            Self::Full => f.write_str("too many bytes wait to be written: wait for room first"),
+            Self::Unfinished => f.write_str(
+                "a message that is sent in fragments is not finished: send its last fragment first",
+            ),
+            Self::InvalidUtf8 => f.write_str(
+                "the text message would not be UTF-8 with it: send bytes as a binary message",
+            ),
         }
     }
 }
 
-impl Error for SendErrorReason {}
+impl Error for SendErrorReason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Closed(cause) => cause.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Why nothing more can be sent: what a `send` that comes too late is told.
+///
+/// It is there as soon as the connection is closing; [`Closed`](super::Closed), how the connection
+/// ended in the end, comes later.
+///
+/// ```
+/// use fullduplex::{CloseCause, Config, Connection, Input, SendErrorReason};
+///
+/// let mut connection = Connection::client(Config::default());
+/// let mut bytes = *b"\x88\x0a\x03\xf0too many"; // the server's Close
+/// connection.receive(&mut Input::new(&mut bytes))?;
+/// let refused = connection.send("hello").unwrap_err();
+/// assert_eq!(refused.to_string(), "the peer closed the connection with 1008 too many");
+/// let SendErrorReason::Closed(cause) = refused.reason else { panic!() };
+/// assert_eq!((cause.code(), cause.reason()), (1008, "too many"));
+/// # Ok::<(), fullduplex::ProtocolError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// This endpoint has started the closing handshake.
+    Local,
+    /// The peer has, with this code and reason; `None` if its Close had no code.
+    Remote(Option<CloseFrame>),
+    /// The peer broke the protocol or a limit.
+    Failed(ProtocolError),
+    /// A deadline passed.
+    TimedOut(TimeoutError),
+    /// The transport ended or broke before the peer's Close had come. That may be there all the
+    /// same if a write failed: receive to the end.
+    Abnormal,
+    /// The stream of an adapter failed with this error, before the peer's Close had come. That may
+    /// be there all the same if a write failed: receive to the end.
+    #[cfg(feature = "std")]
+    Io(Arc<std::io::Error>),
+}
+
+impl CloseCause {
+    /// Which endpoint closed the connection; `None` if it ends without a closing handshake.
+    pub fn initiator(&self) -> Option<Side> {
+        match self {
+            Self::Local => Some(Side::Local),
+            Self::Remote(_) => Some(Side::Remote),
+            _ => None,
+        }
+    }
+
+    /// The code in the peer's Close, 1005 if that had none, 1006 if none came before this endpoint
+    /// ended the connection (RFC 6455 §7.1.5).
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Remote(Some(frame)) => frame.code().into(),
+            Self::Remote(None) => 1005,
+            _ => 1006,
+        }
+    }
+
+    /// The reason in the peer's Close (§7.1.6), empty if there was none.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Remote(Some(frame)) => frame.reason(),
+            _ => "",
+        }
+    }
+}
+
+/// Errors of a stream are equal if they are of one kind.
+impl PartialEq for CloseCause {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local, Self::Local) | (Self::Abnormal, Self::Abnormal) => true,
+            (Self::Remote(one), Self::Remote(other)) => one == other,
+            (Self::Failed(one), Self::Failed(other)) => one == other,
+            (Self::TimedOut(one), Self::TimedOut(other)) => one == other,
+            #[cfg(feature = "std")]
+            (Self::Io(one), Self::Io(other)) => one.kind() == other.kind(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for CloseCause {}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("this endpoint has closed the connection"),
+            Self::Remote(frame) => {
+                f.write_str("the peer closed the connection")?;
+                with(frame.as_ref(), f)
+            }
+            Self::Failed(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::TimedOut(error) => error.fmt(f),
+            Self::Abnormal => f.write_str("the connection ended without a Close frame"),
+            #[cfg(feature = "std")]
+            Self::Io(error) => write!(f, "stream failed: {error}"),
+        }
+    }
+}
+
+impl Error for CloseCause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::TimedOut(error) => Some(error),
+            #[cfg(feature = "std")]
+            Self::Io(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// What a Close said, behind a word on who sent it. Control characters are escaped: the peer chose
+/// them, and this ends up in logs.
+pub(crate) fn with(frame: Option<&CloseFrame>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(frame) = frame else { return f.write_str(" without a code") };
+    write!(f, " with {}", frame.code())?;
+    if !frame.reason().is_empty() {
+        f.write_char(' ')?;
+    }
+    frame.reason().chars().try_for_each(|char| match char.is_control() {
+        true => write!(f, "{}", char.escape_default()),
+        false => f.write_char(char),
+    })
+}
 
 /// A deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

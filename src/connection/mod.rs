@@ -22,7 +22,11 @@ mod timing;
 pub use budget::ReceiveBudget;
 pub use close::{Closed, Side, Transport};
 pub use config::{Config, FlushPolicy, Keepalive};
-pub use error::{ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError};
+#[cfg(feature = "std")]
+pub(crate) use error::with;
+pub use error::{
+    CloseCause, ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError,
+};
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
 pub use outbox::{Outbox, Unsent};

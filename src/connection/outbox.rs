@@ -321,6 +321,12 @@ impl Outbox {
         true
     }
 
+    /// Queues a pong that answers nothing.
+    pub(super) fn push_unasked_pong(&mut self, header: &Header, payload: &[u8]) {
+        self.push(header, payload);
+        self.pongs.total += 1;
+    }
+
     /// Queues a pong, or keeps it as the one that answers the newest ping.
     pub(super) fn push_pong(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
         let header = Header { mask, ..Header::new(OpCode::Pong, payload.len() as u64) };

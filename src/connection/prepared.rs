@@ -182,7 +182,9 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send); nothing changed, and there is nothing to hand back.
     pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.may_send()?;
+        if let Err(refusal) = self.may_send() {
+            return Err(self.reason(refusal));
+        }
         if message.len() > self.config.max_sent_frame {
             // It goes out in fragments, and nobody else's are where these are.
             let whole = message.shared.message.clone();

@@ -94,6 +94,17 @@ pub(super) struct Receiver {
     frame_start: u64,
     frame_end: u64,
     received: Received,
+    cut_off: CutOff,
+}
+
+/// Whether the end came in the middle of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CutOff {
+    No,
+    /// Nothing of the message was handed on.
+    Held,
+    /// Parts of it were.
+    InChunks,
 }
 
 enum State {
@@ -254,12 +265,20 @@ impl Receiver {
             decoder: None,
             frame_start: 0,
             frame_end: 0,
+            cut_off: CutOff::No,
             received: Received::default(),
         }
     }
 
     /// Drops what is under way: nothing more will be received.
     pub(super) fn stop(&mut self) {
+        match &self.message {
+            None => {}
+            Some(Underway { payload: Payload::Passing(passage), .. }) if passage.has_begun() => {
+                self.cut_off = CutOff::InChunks;
+            }
+            Some(_) => self.cut_off = CutOff::Held,
+        }
         self.frame_end = self.bytes();
         self.state = State::START;
         self.message = None;
@@ -267,6 +286,10 @@ impl Receiver {
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
         }
+    }
+
+    pub(super) fn cut_off(&self) -> CutOff {
+        self.cut_off
     }
 
     /// What came so far.

@@ -1,10 +1,22 @@
 //! Messages and pings on their way out.
 
-use super::{Connection, SendError, SendErrorReason, Unsent, close::State, cutting::Unfinished};
+use super::{
+    CloseCause, Connection, SendError, SendErrorReason, Unsent, close::State, cutting::Unfinished,
+};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
 };
+
+/// Why something is not accepted, for the way in: whose word it is that the connection is closed is
+/// looked up only for an error.
+#[derive(Clone, Copy)]
+pub(super) enum Refusal {
+    Closed,
+    Full,
+    Unfinished,
+    InvalidUtf8,
+}
 
 impl Connection {
     /// Queues a message: as one frame, unless it is larger than
@@ -16,8 +28,8 @@ impl Connection {
     /// that is sent in [fragments](Self::send_fragment) is not finished.
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
-        if let Err(reason) = self.may_send() {
-            return Err(SendError { reason, message: message.into_message() });
+        if let Err(refusal) = self.may_send() {
+            return Err(self.refuse(refusal, message));
         }
         #[cfg(feature = "deflate")]
         if self.deflate.is_some() {
@@ -45,14 +57,38 @@ impl Connection {
     }
 
     /// Queues a ping (RFC 6455 §5.5.2). The pong comes as
-    /// [`Event::Pong`](crate::Event::Pong).
+    /// [`Event::Pong`](crate::Event::Pong). It may go between the fragments of a message, and behind
+    /// our own Close as long as the peer's has not come: only data may not follow a Close (§5.5.1).
     ///
     /// # Errors
-    /// The connection is closing or closed, or
+    /// The peer has closed or the connection is over, or
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written.
     pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
-        self.may_queue()?;
+        self.may_queue_control()?;
         self.push_ping(payload.as_bytes());
+        Ok(())
+    }
+
+    /// Queues a pong that nobody has asked for: a sign of life that wants no answer (RFC 6455
+    /// §5.5.3). Pings are answered without it. When it may be sent is as for [`ping`](Self::ping).
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, frame::ControlPayload};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.pong(ControlPayload::new(b"alive").unwrap())?;
+    /// assert_eq!(connection.outbox().chunk(), b"\x8a\x05alive");
+    /// # Ok::<(), fullduplex::SendErrorReason>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
+        self.may_queue_control()?;
+        let payload = payload.as_bytes();
+        let mask = self.keys.next();
+        let header = Header { mask, ..Header::new(OpCode::Pong, payload.len() as u64) };
+        self.outbox.push_unasked_pong(&header, payload);
         Ok(())
     }
 
@@ -65,23 +101,67 @@ impl Connection {
 
     /// Whether a whole message may be queued now.
     #[inline]
-    pub(super) fn may_send(&mut self) -> Result<(), SendErrorReason> {
+    pub(super) fn may_send(&mut self) -> Result<(), Refusal> {
         if !matches!(self.outbox.unfinished, Unfinished::None) {
             return self.may_follow();
         }
         self.may_queue()
     }
 
-    /// Whether a frame of a message, or a ping, may be queued now.
+    /// Whether a frame of a message may be queued now.
     #[inline]
-    pub(super) fn may_queue(&self) -> Result<(), SendErrorReason> {
+    pub(super) fn may_queue(&self) -> Result<(), Refusal> {
         if !matches!(self.state, State::Open) {
-            return Err(SendErrorReason::Closed); // §5.5.1
+            return Err(Refusal::Closed); // §5.5.1
+        }
+        if self.outbox.backlog() >= self.config.max_unsent {
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+
+    /// Whether a ping or a pong may be queued now.
+    fn may_queue_control(&self) -> Result<(), SendErrorReason> {
+        if !self.takes_control() {
+            return Err(self.reason(Refusal::Closed));
         }
         if self.outbox.backlog() >= self.config.max_unsent {
             return Err(SendErrorReason::Full);
         }
         Ok(())
+    }
+
+    /// Whether pings and pongs may still go out, if there is room.
+    pub(crate) fn takes_control(&self) -> bool {
+        matches!(self.state, State::Open | State::LocalClosing { .. })
+    }
+
+    /// Whether less than the mark waits, whatever the state.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_under_mark(&self) -> bool {
+        self.outbox.backlog() < self.config.mark()
+    }
+
+    /// Hands a message back.
+    #[cold]
+    pub(super) fn refuse(&self, refusal: Refusal, message: impl IntoMessage) -> SendError {
+        SendError { reason: self.reason(refusal), message: message.into_message() }
+    }
+
+    #[cold]
+    pub(super) fn reason(&self, refusal: Refusal) -> SendErrorReason {
+        match refusal {
+            Refusal::Closed => SendErrorReason::Closed(self.close_cause()),
+            Refusal::Full => SendErrorReason::Full,
+            Refusal::Unfinished => SendErrorReason::Unfinished,
+            Refusal::InvalidUtf8 => SendErrorReason::InvalidUtf8,
+        }
+    }
+
+    /// Why nothing more can be sent, on a connection that is not open.
+    #[cold]
+    pub(crate) fn close_cause(&self) -> CloseCause {
+        self.state.cause()
     }
 
     /// Whether one ought to wait, only because too much waits to be written.

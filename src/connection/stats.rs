@@ -1,6 +1,6 @@
 //! What a connection has done so far, in numbers.
 
-use super::Connection;
+use super::{Connection, receive::CutOff};
 use core::time::Duration;
 
 /// What a connection has done so far: [`Connection::stats`].
@@ -39,6 +39,10 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Whole messages.
     pub messages_received: u64,
+    /// One if the connection ended in the middle of a message that came: of this there will be no
+    /// more. That may be so after a clean end, too: a peer may close between two fragments
+    /// (RFC 6455 §5.5.1). [`Error::CutOff`](crate::Error::CutOff) says so to whoever took its parts.
+    pub messages_cut_off: u64,
     /// Whole messages.
     pub messages_sent: u64,
     /// Payload of messages as the caller sees it: without heads, and inflated.
@@ -134,6 +138,7 @@ impl Connection {
             bytes_received: self.receiver.bytes(),
             bytes_sent,
             messages_received: received.messages,
+            messages_cut_off: (self.receiver.cut_off() != CutOff::No).into(),
             messages_sent: sent.messages,
             payload_received: received.plain + inflating.inflated,
             payload_sent: sent.plain + deflating.inflated,

@@ -1,11 +1,14 @@
 //! Messages that are too large to be held, or of which not all is there yet (RFC 6455 §5.4): sent in
 //! fragments, received in chunks.
 
-use super::{Connection, Event, ProtocolError, SendError, cutting::Unfinished, receiving::rules};
+use super::{
+    Connection, Event, ProtocolError, SendError, cutting::Unfinished, receiving::rules,
+    sending::Refusal,
+};
 use crate::{
     Input,
     frame::{Header, OpCode},
-    message::{Chunk, IntoMessage, MessageRef},
+    message::{Chunk, Incomplete, IntoFragment, IntoMessage, MessageRef},
 };
 
 /// The message that is being sent in fragments.
@@ -13,15 +16,18 @@ pub(super) struct Fragments {
     text: bool,
     /// Whether it is compressed, which its first fragment decides.
     compressed: bool,
+    /// The code point that its last fragment has cut.
+    open: Incomplete,
 }
 
 impl Connection {
     /// Queues a fragment of a message, as one frame (RFC 6455 §5.4): for a message whose length is
     /// not known yet, or that is better made piece by piece. `fin` says that it is the last.
     ///
-    /// All fragments of a message are text, each of them UTF-8 by itself, or all are binary; any
-    /// may be empty. Until the last, no other message is accepted; control frames go out between
-    /// them. Each is one frame, whatever its size: where to cut is the caller's choice, and
+    /// All fragments of a message are text, each of them UTF-8 by itself or given as a
+    /// [`TextFragment`](crate::message::TextFragment), or all are binary; any may be empty. Until
+    /// the last, no other message is accepted; control frames go out between them. Each is one
+    /// frame, whatever its size: where to cut is the caller's choice, and
     /// [`Config::max_sent_frame`](crate::Config::max_sent_frame) does not hold. With
     /// permessage-deflate they are compressed as one message, and what was sent can be inflated at
     /// once by the peer.
@@ -39,10 +45,11 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send); and
     /// [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished) if the message under way
-    /// is of the other kind.
-    pub fn send_fragment<M: IntoMessage>(
+    /// is of the other kind, [`SendErrorReason::InvalidUtf8`](crate::SendErrorReason::InvalidUtf8)
+    /// if it would not be UTF-8 any more, or ends inside of a code point.
+    pub fn send_fragment<F: IntoFragment>(
         &mut self,
-        fragment: M,
+        fragment: F,
         fin: bool,
     ) -> Result<(), SendError> {
         self.send_fragment_as(fragment, fin, |connection, first| {
@@ -58,22 +65,32 @@ impl Connection {
 
     /// As [`send_fragment`](Self::send_fragment); what `compresses` says about the first fragment
     /// holds for the message.
-    pub(super) fn send_fragment_as<M: IntoMessage>(
+    pub(super) fn send_fragment_as<F: IntoFragment>(
         &mut self,
-        fragment: M,
+        fragment: F,
         fin: bool,
         compresses: impl FnOnce(&Self, &[u8]) -> bool,
     ) -> Result<(), SendError> {
+        let (partial, fragment) = fragment.into_payload();
         let (text, payload) = match fragment.as_message() {
             MessageRef::Text(text) => (true, text.as_bytes()),
-            MessageRef::Binary(bytes) => (false, bytes),
+            MessageRef::Binary(bytes) => (partial, bytes),
         };
+        let mut open = Incomplete::default();
         let accepted = match &self.outbox.unfinished {
-            Unfinished::Fragments(message) if message.text == text => self.may_queue(),
+            Unfinished::Fragments(message) if message.text == text => {
+                open = message.open;
+                self.may_queue()
+            }
             _ => self.may_send(),
         };
-        if let Err(reason) = accepted {
-            return Err(SendError { reason, message: fragment.into_message() });
+        let accepted = accepted.and_then(|()| {
+            let checked = !partial && open.is_empty(); // by its type
+            let valid = checked || open.feed(payload, |_| ()).is_ok();
+            if valid && (open.is_empty() || !fin) { Ok(()) } else { Err(Refusal::InvalidUtf8) }
+        });
+        if let Err(refusal) = accepted {
+            return Err(self.refuse(refusal, fragment));
         }
         let first = match text {
             true => OpCode::Text,
@@ -86,7 +103,7 @@ impl Connection {
         let mask = self.keys.next();
         self.outbox.unfinished = match fin {
             true => Unfinished::None,
-            false => Unfinished::Fragments(Fragments { text, compressed }),
+            false => Unfinished::Fragments(Fragments { text, compressed, open }),
         };
         self.push_fragment((opcode, fin, mask), fragment, compressed);
         Ok(())
@@ -183,6 +200,12 @@ impl Connection {
     /// has cut off, nothing more comes.
     pub fn is_in_chunks(&self) -> bool {
         self.receiver.is_passing() && !self.state.is_over()
+    }
+
+    /// Whether the connection has ended in the middle of a message that was given in chunks.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_cut_off_chunks(&self) -> bool {
+        self.receiver.cut_off() == super::receive::CutOff::InChunks
     }
 
     /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.

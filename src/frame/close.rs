@@ -24,6 +24,26 @@ pub struct CloseCode(NonZeroU16);
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
         impl CloseCode {
+    /// A code for a constant of your own: one that may not stand in a Close frame does not compile
+    /// there.
+    ///
+    /// ```
+    /// use fullduplex::CloseCode;
+    ///
+    /// const KICKED: CloseCode = CloseCode::from_static(4000);
+    /// # assert_eq!(u16::from(KICKED), 4000);
+    /// ```
+    ///
+    /// # Panics
+    /// If it may not, and is not in a constant. For a code that is not known before, there is
+    /// [`new`](Self::new).
+    pub const fn from_static(code: u16) -> Self {
+        match Self::new(code) {
+            Ok(code) => code,
+            Err(_) => panic!("not a close code that may be sent"),
+        }
+    }
+
             $($(#[$doc])* pub const $name: Self = Self(NonZeroU16::new($code).unwrap());)*
         }
 

@@ -163,6 +163,31 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 ///
 /// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
 ///
+/// A server accepts for ever. When it is out of descriptors, it waits for a moment:
+///
+/// ```no_run
+/// # use fullduplex::{Error, futures_io::accept};
+/// # use smol::net::{TcpListener, TcpStream};
+/// # async fn serve(stream: TcpStream) -> Result<(), Error> {
+/// #     accept(stream).await?.run(|message, out| out.feed(message)).await
+/// # }
+/// # async fn listen(listener: TcpListener) {
+/// loop {
+///     match listener.accept().await {
+///         Ok((stream, peer)) => smol::spawn(async move {
+///             if let Err(error) = serve(stream).await {
+///                 eprintln!("{peer}: {error}");
+///             }
+///         }).detach(),
+///         Err(error) => {
+///             eprintln!("cannot accept: {error}");
+///             smol::Timer::after(std::time::Duration::from_millis(50)).await;
+///         }
+///     }
+/// }
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
 /// it earned. After [`Config::handshake_timeout`] that is 408.

@@ -13,7 +13,7 @@
 //! | call | empty, or under the mark | from the mark on | from the limit on |
 //! |---|---|---|---|
 //! | `is_ready` | true | false | false |
-//! | `send`, `send_with`, `send_prepared`, `send_fragment`, `ping` | accepted, of any size | accepted, of any size | [`Full`](crate::SendErrorReason::Full); the message is handed back |
+//! | `send`, `send_with`, `send_prepared`, `send_fragment`, `ping`, `pong` | accepted, of any size | accepted, of any size | [`Full`](crate::SendErrorReason::Full); the message is handed back |
 //! | `receive` of a ping | its pong is queued | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
 //! | `close`, answering a Close, failing | the Close is queued, behind all that waits | the same | the same |
 //! | a keepalive ping | queued | the same | the same |
@@ -31,10 +31,11 @@
 //! | `send` with [`BeforeWait`](crate::FlushPolicy::BeforeWait) | queues | waits for room with its message in hand, then queues | the same |
 //! | `send_fragment` | as `send` | as `send` | as `send` |
 //! | `feed` | queues | queues | hands the message back |
-//! | `ping` | queues, then waits until all is written | waits for room, then queues | the same |
+//! | `ping`, `pong` | queues, then waits until all is written | waits for room, then queues | the same |
 //! | `flush` | waits until all is written; returns if nothing waits | waits | waits |
-//! | `recv` | gives messages, answers pings | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
+//! | `recv`, `drain` | gives messages, or discards them; answers pings | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
 //! | `run` | reads and calls the handler | waits, reads nothing | the same |
+//! | `start_close` | queues the Close | the same | the same |
 //! | `close` | queues the Close, waits for the end, discards messages | the same | the same |
 //!
 //! # `Writer` and `Reader`, async
@@ -43,9 +44,10 @@
 //!
 //! | call | empty, or under the mark | from the mark on | from the limit on |
 //! |---|---|---|---|
-//! | `Writer::ready`, `send`, `send_fragment`, `feed`, `ping`, `flush` | as of `WebSocket` | the same; who waits for room is served in turn | the same |
+//! | `Writer::ready`, `send`, `send_fragment`, `feed`, `ping`, `pong`, `flush` | as of `WebSocket` | the same; who waits for room is served in turn | the same |
+//! | `Writer::start_close` | queues the Close, writes what the stream takes | the same | the same |
 //! | `Writer::close` | queues the Close, waits for the end; messages are the reader's | the same | the same |
-//! | `Reader::recv` | gives messages, answers pings, writes what it can | the same | the same |
+//! | `Reader::recv`, `drain` | gives messages, or discards them; answers pings, writes what it can | the same | the same |
 //! | `Broadcast::send`, [`Wait`](crate::tokio::SlowConsumer::Wait) | queues | waits for room | waits for room |
 //! | `Broadcast::send`, [`DropMessage`](crate::tokio::SlowConsumer::DropMessage) | queues | drops and counts it | drops and counts it |
 //! | `Broadcast::send`, [`Disconnect`](crate::tokio::SlowConsumer::Disconnect) | queues | the member leaves, a Close is queued | the same |
@@ -67,8 +69,8 @@
 //! | [`idle_timeout`](crate::Config::idle_timeout): no part of a message was sent or received; then `close_timeout` | off | `Timeout(Idle)` |
 //! | [`close_timeout`](crate::Config::close_timeout), from the first Close on | 5 s | `Timeout(Close)`; `Unsent` if the peer's Close has come |
 //!
-//! Who waits for room is told as soon as the peer is given up. Who comes later gets `Closed`; `recv`
-//! and `closed` say why.
+//! A call that waits for room is told as soon as the peer is given up, on threads as well as in tasks,
+//! and a call that comes later is [told the same](super::closing#what-a-call-that-sends-is-told).
 //!
 //! A peer that takes a byte now and then is slow, not dead. Nor is one dead that takes nothing and
 //! goes on sending: while somebody receives from it none of these deadlines passes. Where that must not

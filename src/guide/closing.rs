@@ -9,6 +9,7 @@
 //! |---|---|---|---|---|
 //! | answers our Close | `Ok`, `None` | `Clean`, `Local`, its code | ours | a server: at once; a client: when the server has |
 //! | closes first | `None`, `Ok` | `Clean`, `Remote`, its code; 1005 if it has none | its code; none if it has none | a server: at once; a client: when the server has |
+//! | closes in the middle of a message | as if it had not been; `recv_chunk`, if it gave a part of it: `CutOff`, once | `Clean`, as above; [`messages_cut_off`](crate::Stats::messages_cut_off) is 1 | as above | as above |
 //! | sends anything after its Close | as if it had not; nobody looks at it | as if it had not | as if it had not | as if it had not |
 //! | closes with a code that is not allowed | `Protocol` | `Failed`, 1006 | 1002 | at once, in both roles |
 //! | breaks the protocol or a limit | what came before it, then `Protocol` | `Failed`, 1006 | 1002, 1007, 1008, 1009 | at once, in both roles |
@@ -30,6 +31,33 @@
 //! Messages that are discarded are not inflated and not held, so that a peer cannot have work done for
 //! nobody: whatever their size, they pass. Their heads are judged, and text that is not compressed.
 //! Once a call has begun to discard, all that follows is discarded, whoever receives then.
+//!
+//! # What a call that sends is told
+//! `send`, `feed`, `ready`, `ping` and `pong` come too late once the connection is closing. They say
+//! why each time, of a `WebSocket`, of any clone of a `Writer`, in a handler of `run`, and in the core.
+//! `feed` and the core hand the message back with it, as
+//! [`SendErrorReason::Closed`](crate::SendErrorReason::Closed) with the
+//! [`CloseCause`](crate::CloseCause).
+//!
+//! | the connection | the [`Error`](crate::Error) |
+//! |---|---|
+//! | was closed by the peer | [`Closed`](crate::Error::Closed): `Remote`, with its code and reason |
+//! | was closed by us, and neither failed nor timed out then | [`Closed`](crate::Error::Closed): `Local` |
+//! | ended in any other way | what a call that receives is told, as above |
+//!
+//! After our own Close `ping` and `pong` are accepted until the peer's has come: only data may not
+//! follow a Close (§5.5.1). `flush` has nothing to say if all was written. If a message was lost, it
+//! says why as well, and `Unsent` with the code and reason if the peer closed the connection before.
+//!
+//! A stream may fail under a write before the peer's Close is read, since messages that nobody has
+//! received lie in front of that. Then the error is `Io`. Receive to the end: the code is in
+//! [`closed`](crate::Connection::closed). `run` does that by itself: when the handler gives back an
+//! error that says that nothing can be sent any more, it is called on with what has come, and `run`
+//! then says how the connection ended.
+//!
+//! # To begin to close and go on receiving
+//! `close` waits for the end and discards what comes, or leaves it to the reader. `start_close` only
+//! queues the Close: go on with `recv` until there is `None`.
 //!
 //! # Who ends TCP first
 //! The server does, when both Closes are there and all is written (§7.1.1), so that the state that TCP

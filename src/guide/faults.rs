@@ -32,7 +32,8 @@
 //! this thread, of other connections too. Do not use such a stream.
 //!
 //! # A write
-//! The error is told to who sends, and what has come is still given. Here a message and the peer's
+//! The error is told to each call that sends, and what has come is still given; `run` goes on with it
+//! to the end. Here a message and the peer's
 //! Close have come before the write fails; that makes the end `Unsent` if a message was lost, and
 //! `Clean` if it was not. Without its Close it is `Abnormal`.
 //!

@@ -166,10 +166,13 @@ impl<T: Io> Driver<T> {
         })
     }
 
-    /// Calls `handle` with each message until a clean close, or until it fails.
+    /// Calls `handle` with each message until a clean close, or until it fails. If it fails because
+    /// nothing can be sent any more, what has come is still for it, and how the connection ends
+    /// says more than that: then this goes on, with the error in `late`.
     pub(crate) fn poll_run(
         &mut self,
         cx: &mut Context<'_>,
+        late: &mut Option<Error>,
         handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         let failed = ready!(self.poll_events(
@@ -177,14 +180,18 @@ impl<T: Io> Driver<T> {
             (Caller::Receiving, Pace::WhileReady),
             |event, connection| {
                 if let Event::Message(message) = event {
-                    if let Err(error) = handle(message, &mut Outgoing::new(connection)) {
-                        return ControlFlow::Break(error);
+                    let mut out = Outgoing::new(connection);
+                    if let Err(error) = handle(message, &mut out) {
+                        if !out.came_too_late() || matches!(error, Error::Other(_)) {
+                            return ControlFlow::Break(error);
+                        }
+                        late.get_or_insert(error);
                     }
                 }
                 ControlFlow::Continue(())
             }
         ))?;
-        Poll::Ready(failed.map_or(Ok(()), Err))
+        Poll::Ready(failed.or_else(|| late.take()).map_or(Ok(()), Err))
     }
 
     /// The next message; `None` after a clean close.
@@ -560,7 +567,33 @@ impl<T: Io> Driver<T> {
 
     /// How the connection ended, the first time; later nothing.
     fn report_end(&mut self) -> Result<(), Error> {
-        self.end.report(self.connection.closed())
+        let first = !self.end.is_reported();
+        self.end.report(self.connection.closed())?;
+        match first && self.connection.has_cut_off_chunks() {
+            true => Err(Error::CutOff),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether receiving gives `None` from now on.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn has_reported_end(&self) -> bool {
+        self.end.is_reported()
+    }
+
+    /// Receives and discards all that comes until the connection is over.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_discard(cx, Caller::Receiving)
+    }
+
+    /// Discards all that comes until the connection is over; that a message is cut off by it is no
+    /// news to who wants none.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, caller: Caller) -> Poll<Result<(), Error>> {
+        self.connection.discard_messages();
+        self.kept = None;
+        let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
+        ready!(self.poll_to_end(cx, (caller, Pace::Any), discard))?;
+        Poll::Ready(self.end.report(self.connection.closed()))
     }
 
     /// Starts the closing handshake and drives it to its end, discarding what still comes.
@@ -572,9 +605,6 @@ impl<T: Io> Driver<T> {
         if self.connection.is_open() {
             self.connection.close(Some(frame.clone()));
         }
-        self.connection.discard_messages();
-        self.kept = None;
-        let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
-        self.poll_events(cx, (Caller::Sending, Pace::Any), discard).map_ok(|_| ())
+        self.poll_discard(cx, Caller::Sending)
     }
 }

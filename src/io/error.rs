@@ -1,21 +1,36 @@
 //! The error of the adapters.
 
 use crate::{
-    ProtocolError, SendError, SendErrorReason, TimeoutError,
+    CloseCause, CloseFrame, ProtocolError, SendError, SendErrorReason, TimeoutError,
+    connection::with,
     frame::{ControlPayloadTooLong, ReasonTooLong},
     handshake::{
         ClientHandshakeError, InvalidAcceptance, InvalidRequest, InvalidResponse, Rejection,
         RejectionReason, Response,
     },
 };
-use alloc::boxed::Box;
+use alloc::{boxed::Box, string::ToString, sync::Arc};
 use core::{error::Error as StdError, fmt};
 use std::io;
 
 /// Why a call of an adapter failed.
 ///
-/// A clean close is not an error. An error that ends a connection is reported once to whoever
-/// receives, and after it receiving gives `None`; whoever sends may be told as well.
+/// A clean close is not an error to a call that receives. An error that ends a connection is
+/// reported once to a call that receives, and after it receiving gives `None`. A call that sends is
+/// told each time why nothing can be sent any more:
+///
+/// | the connection | what `send`, `ready`, `feed`, `ping` say |
+/// |---|---|
+/// | was closed by the peer | [`Closed`](Self::Closed) with its code and reason |
+/// | was closed by this endpoint | [`Closed`](Self::Closed), which says so |
+/// | ended because the peer broke the protocol | [`Protocol`](Self::Protocol) |
+/// | ended because a deadline passed | [`Timeout`](Self::Timeout) |
+/// | ended because the stream failed | [`Io`](Self::Io) with that error |
+/// | ended without a Close | [`Abnormal`](Self::Abnormal) |
+///
+/// A write may fail before the peer's Close is read, which lies behind messages that nobody has
+/// received. Then a call that sends says [`Io`](Self::Io). Receive to the end: `closed` has the
+/// code.
 ///
 /// `Display` says all in one line, causes included; `source` gives the cause by its type.
 #[derive(Debug)]
@@ -29,22 +44,40 @@ pub enum Error {
     Io(io::Error),
     /// The stream ended without a Close frame: code 1006 (RFC 6455 §7.1.5).
     Abnormal,
-    /// The connection is over, and not every message that had been accepted for sending could
-    /// still be written and flushed. `WebSocket::unsent` says how many were not written, after any
-    /// other end too.
-    Unsent,
+    /// The peer has closed the connection, with this code and reason, and not every message that
+    /// had been accepted for sending could still be written and flushed. `WebSocket::unsent` says
+    /// how many were not written, after any other end too.
+    Unsent(Option<CloseFrame>),
     /// The peer broke the protocol or a limit. It was told, by a Close frame.
     Protocol(ProtocolError),
     /// A deadline passed. Of the opening handshake it is a client's, or a server's that could not write
     /// its answer; a client that is too slow with its request is [`Rejected`](Self::Rejected).
     Timeout(TimeoutError),
-    /// The message was not accepted, because too many bytes wait to be written or because one that
-    /// is sent in fragments is not finished; nothing changed.
+    /// The message was not accepted, because too many bytes wait to be written, because one that is
+    /// sent in fragments is not finished, or because its text would not be UTF-8; nothing changed.
     Send(SendError),
-    /// The connection is closing or closed, so nothing can be sent.
-    Closed,
+    /// The connection is closing or closed, so nothing can be sent: the peer or this endpoint has
+    /// closed it.
+    ///
+    /// ```
+    /// use fullduplex::{CloseCause, Error};
+    ///
+    /// fn explain(error: Error) -> String {
+    ///     match error {
+    ///         Error::Closed(CloseCause::Remote(Some(frame))) => {
+    ///             format!("they left with {}: {}", frame.code(), frame.reason())
+    ///         }
+    ///         error => error.to_string(),
+    ///     }
+    /// }
+    /// ```
+    Closed(CloseCause),
     /// A message of which `recv_chunk` has taken the beginning has not ended; nothing changed.
     Unfinished,
+    /// The connection was closed, properly, in the middle of a message of which `recv_chunk` has
+    /// given the beginning: its rest never comes. `recv`, which has given nothing of such a
+    /// message, does not say so; [`Stats::messages_cut_off`](crate::Stats::messages_cut_off) does.
+    CutOff,
     /// The URL or the headers of a request cannot be used; nothing was sent.
     Request(InvalidRequest),
     /// A `wss` URL, and no TLS is built in; nothing was sent. Connect, do the TLS handshake with a crate
@@ -62,7 +95,7 @@ pub enum Error {
     Response(InvalidResponse),
     /// The reason of a Close frame is too long; nothing changed.
     Reason(ReasonTooLong),
-    /// The payload of a ping is too long; nothing changed.
+    /// The payload of a ping or a pong is too long; nothing changed.
     Ping(ControlPayloadTooLong),
     /// An error of the handler's own: see [`Error::other`].
     Other(Box<dyn StdError + Send + Sync>),
@@ -97,11 +130,11 @@ impl Error {
     }
 
     /// Whether the connection is over because the stream ended or failed, without a closing
-    /// handshake, or was over before the call.
+    /// handshake, or was closed before the call.
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Io(error) => error.kind() != io::ErrorKind::WouldBlock,
-            Self::Abnormal | Self::Unsent | Self::Closed => true,
+            Self::Abnormal | Self::Unsent(_) | Self::Closed(_) => true,
             Self::Handshake(error) => matches!(error, ClientHandshakeError::Eof { .. }),
             Self::Rejected(rejection) => rejection.is_eof(),
             _ => false,
@@ -123,12 +156,19 @@ impl fmt::Display for Error {
         match self {
             Self::Io(error) => write!(f, "stream failed: {error}"),
             Self::Abnormal => f.write_str("the connection ended without a Close frame"),
-            Self::Unsent => f.write_str("the connection ended before every message was written"),
+            Self::Unsent(frame) => {
+                f.write_str("the peer closed the connection")?;
+                with(frame.as_ref(), f)?;
+                f.write_str(" before every message was written")
+            }
             Self::Protocol(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::Timeout(error) => error.fmt(f),
             Self::Send(error) => write!(f, "message not accepted: {error}"),
-            Self::Closed => SendErrorReason::Closed.fmt(f),
-            Self::Unfinished => f.write_str("a message that is received in chunks has not ended"),
+            Self::Closed(cause) => cause.fmt(f),
+            Self::Unfinished => f.write_str(
+                "a message that is received in chunks has not ended: take its rest with `recv_chunk`",
+            ),
+            Self::CutOff => f.write_str("the connection was closed in the middle of a message"),
             Self::Request(error) => write!(f, "invalid request: {error}"),
             Self::TlsUnavailable => f.write_str(
                 "a wss URL needs TLS, which is not built in: connect, do the TLS handshake with \
@@ -160,10 +200,11 @@ impl StdError for Error {
             Self::Reason(error) => Some(error),
             Self::Ping(error) => Some(error),
             Self::Other(error) => Some(error.as_ref()),
+            Self::Closed(cause) => cause.source(),
             Self::Abnormal
-            | Self::Unsent
-            | Self::Closed
+            | Self::Unsent(_)
             | Self::Unfinished
+            | Self::CutOff
             | Self::TlsUnavailable => None,
         }
     }
@@ -194,9 +235,68 @@ from! {
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         match error.reason {
-            SendErrorReason::Closed => Self::Closed,
-            SendErrorReason::Full | SendErrorReason::Unfinished => Self::Send(error),
+            SendErrorReason::Closed(cause) => cause.into(),
+            _ => Self::Send(error),
         }
+    }
+}
+
+/// As what receiving says about the same end, where it is not a clean one.
+impl From<CloseCause> for Error {
+    fn from(cause: CloseCause) -> Self {
+        match cause {
+            CloseCause::Local | CloseCause::Remote(_) => Self::Closed(cause),
+            CloseCause::Failed(error) => Self::Protocol(error),
+            CloseCause::TimedOut(error) => Self::Timeout(error),
+            CloseCause::Abnormal => Self::Abnormal,
+            CloseCause::Io(error) => {
+                Self::Io(Arc::try_unwrap(error).unwrap_or_else(|error| copy_of(&error)))
+            }
+        }
+    }
+}
+
+/// The error of the stream is itself. Any other is in what this makes, which has a fitting kind.
+///
+/// ```
+/// use fullduplex::{Error, TimeoutError};
+/// use std::io;
+///
+/// let error = io::Error::from(Error::Timeout(TimeoutError::Pong));
+/// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+/// assert!(error.get_ref().unwrap().is::<Error>());
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind::*;
+        let kind = match &error {
+            Error::Io(_) => Other,
+            _ if error.is_timeout() => TimedOut,
+            Error::Abnormal | Error::CutOff => UnexpectedEof,
+            Error::Unsent(_) => ConnectionAborted,
+            Error::Closed(_) => NotConnected,
+            Error::Protocol(_) | Error::Handshake(_) => InvalidData,
+            Error::Rejected(_) => ConnectionRefused,
+            Error::Request(_)
+            | Error::Acceptance(_)
+            | Error::Response(_)
+            | Error::Reason(_)
+            | Error::Ping(_) => InvalidInput,
+            Error::TlsUnavailable => Unsupported,
+            _ => Other,
+        };
+        match error {
+            Error::Io(error) => error,
+            error => Self::new(kind, error),
+        }
+    }
+}
+
+/// The same error once more, as far as that goes.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

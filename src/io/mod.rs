@@ -5,6 +5,7 @@
 //! without a runtime.
 
 mod buffer;
+mod control;
 mod count;
 mod driver;
 mod end;
@@ -21,6 +22,7 @@ mod trace;
 mod wakers;
 
 pub(crate) use buffer::ReadBuffer;
+pub(crate) use control::Control;
 pub(crate) use count::counted;
 #[cfg(feature = "tokio")]
 pub(crate) use count::overcounted;

@@ -1,7 +1,10 @@
 //! What a connection is made of, and what a handler may do with it.
 
-use super::driver::lend;
-use crate::{CloseFrame, Connection, Error, Event, IntoMessage, Prepared};
+use super::{Control, driver::lend};
+use crate::{
+    CloseFrame, Connection, Error, Event, IntoFragment, IntoMessage, Prepared, SendError,
+    SendErrorReason,
+};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -37,11 +40,23 @@ impl<S: fmt::Debug> fmt::Debug for Parts<S> {
 #[derive(Debug)]
 pub struct Outgoing<'c> {
     connection: &'c mut Connection,
+    /// Whether something was refused because the connection is closing.
+    late: bool,
 }
 
 impl<'c> Outgoing<'c> {
     pub(super) fn new(connection: &'c mut Connection) -> Self {
-        Self { connection }
+        Self { connection, late: false }
+    }
+
+    pub(super) fn came_too_late(&self) -> bool {
+        self.late
+    }
+
+    #[cold]
+    fn refused(&mut self, error: SendError) -> Error {
+        self.late |= matches!(error.reason, SendErrorReason::Closed(_));
+        error.into()
     }
 
     /// Queues a message.
@@ -51,7 +66,9 @@ impl<'c> Outgoing<'c> {
     /// feeds more than it receives looks at [`is_ready`](Self::is_ready).
     ///
     /// # Errors
-    /// [`Error::Closed`] if the connection is closing; [`Error::Send`], which hands the message
+    /// Why, if the connection is closing: see [`Error`]. If the handler returns that error,
+    /// [`run`](crate::blocking::WebSocket::run) goes on with what has come and ends with how the
+    /// connection ended. [`Error::Send`], which hands the message
     /// back, if this handler has fed so much that [`Config::max_unsent`] bytes wait.
     ///
     /// [`Config::unsent_mark`]: crate::Config::unsent_mark
@@ -59,7 +76,7 @@ impl<'c> Outgoing<'c> {
     #[inline]
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
         lend(self.connection);
-        Ok(self.connection.send(message)?)
+        self.connection.send(message).map_err(|error| self.refused(error))
     }
 
     /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
@@ -68,7 +85,8 @@ impl<'c> Outgoing<'c> {
     /// As [`feed`](Self::feed).
     pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
         lend(self.connection);
-        Ok(self.connection.send_prepared(message).map_err(|reason| message.refused(reason))?)
+        let sent = self.connection.send_prepared(message);
+        sent.map_err(|reason| self.refused(message.refused(reason)))
     }
 
     /// As [`feed`](Self::feed), and says whether to compress this message.
@@ -82,7 +100,8 @@ impl<'c> Outgoing<'c> {
         compression: crate::deflate::Compression,
     ) -> Result<(), Error> {
         lend(self.connection);
-        Ok(self.connection.send_with(message, compression)?)
+        let sent = self.connection.send_with(message, compression);
+        sent.map_err(|error| self.refused(error))
     }
 
     /// Queues a fragment of a message: see
@@ -90,9 +109,10 @@ impl<'c> Outgoing<'c> {
     ///
     /// # Errors
     /// As [`feed`](Self::feed); [`Error::Send`] if the message under way is of the other kind, too.
-    pub fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+    pub fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         lend(self.connection);
-        Ok(self.connection.send_fragment(fragment, fin)?)
+        let sent = self.connection.send_fragment(fragment, fin);
+        sent.map_err(|error| self.refused(error))
     }
 
     /// As [`feed_fragment`](Self::feed_fragment); with the first fragment it says whether to compress
@@ -103,12 +123,37 @@ impl<'c> Outgoing<'c> {
     #[cfg(feature = "deflate")]
     pub fn feed_fragment_with(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
         compression: crate::deflate::Compression,
     ) -> Result<(), Error> {
         lend(self.connection);
-        Ok(self.connection.send_fragment_with(fragment, fin, compression)?)
+        let sent = self.connection.send_fragment_with(fragment, fin, compression);
+        sent.map_err(|error| self.refused(error))
+    }
+
+    /// Queues a ping of at most 125 bytes (RFC 6455 §5.5.2). The peer's pong is no message, so a
+    /// handler does not see it; [`Stats`](crate::Stats) counts it.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), but that it may be sent behind our own Close, until the peer's has
+    /// come; [`Error::Ping`] if it is longer.
+    pub fn ping(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::ping(payload)?)
+    }
+
+    /// Queues a pong of at most 125 bytes that answers nothing (§5.5.3): a sign of life that wants
+    /// no answer. Pings are answered without it.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::pong(payload)?)
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), Error> {
+        lend(self.connection);
+        control.queue(self.connection).map_err(|error| self.refused(error))
     }
 
     /// Whether there is room for a message: less than [`Config::unsent_mark`] waits to be written.

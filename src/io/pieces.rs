@@ -1,7 +1,8 @@
 //! Messages that are sent piece by piece, as a source gives them.
 
 use super::{Driver, Error, Io, counted};
-use crate::{IntoMessage, MessageRef, SendError, SendErrorReason};
+use crate::message::{Returned, TextFragment};
+use crate::{IntoFragment, MessageRef, SendError, SendErrorReason};
 use alloc::vec;
 use core::{
     future::poll_fn,
@@ -21,7 +22,7 @@ pub(crate) trait SendFragments {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
     /// Queues a fragment.
-    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError>;
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError>;
 
     /// The empty fragment that ends the message that is under way, if there is one that this sends.
     fn last_fragment(&self) -> Option<MessageRef<'static>>;
@@ -39,7 +40,7 @@ impl<T: Io> SendFragments for Driver<T> {
         self.poll_flush(cx)
     }
 
-    fn feed_fragment(&mut self, fragment: impl IntoMessage, fin: bool) -> Result<(), SendError> {
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
         self.feed_fragment(fragment, fin)
     }
 
@@ -55,7 +56,7 @@ impl<T: Io> SendFragments for Driver<T> {
 /// Sends a fragment.
 pub(crate) async fn send_fragment(
     to: &mut impl SendFragments,
-    fragment: impl IntoMessage,
+    fragment: impl IntoFragment,
     fin: bool,
 ) -> Result<(), Error> {
     poll_fn(|cx| to.poll_ready(cx)).await?;
@@ -66,15 +67,19 @@ pub(crate) async fn send_fragment(
 /// Queues a fragment for which there was room a moment ago: somebody else may have taken it.
 async fn feed(
     to: &mut impl SendFragments,
-    fragment: impl IntoMessage,
+    fragment: impl IntoFragment,
     fin: bool,
 ) -> Result<(), Error> {
-    let mut fed = to.feed_fragment(fragment, fin);
+    let (partial, payload) = fragment.into_payload();
+    let mut fed = match partial {
+        true => to.feed_fragment(TextFragment(payload), fin),
+        false => to.feed_fragment(payload, fin),
+    };
     loop {
         match fed {
             Err(SendError { reason: SendErrorReason::Full, message }) => {
                 poll_fn(|cx| to.poll_ready(cx)).await?;
-                fed = to.feed_fragment(message, fin);
+                fed = to.feed_fragment(Returned { partial, message }, fin);
             }
             fed => return Ok(fed?),
         }
@@ -84,7 +89,7 @@ async fn feed(
 /// Sends the pieces as the fragments of one message.
 pub(crate) async fn send_iter(
     to: &mut impl SendFragments,
-    pieces: impl IntoIterator<Item: IntoMessage>,
+    pieces: impl IntoIterator<Item: IntoFragment>,
 ) -> Result<(), Error> {
     let mut pieces = pieces.into_iter().peekable();
     if pieces.peek().is_none() {
@@ -98,7 +103,7 @@ pub(crate) async fn send_iter(
 
 /// Sends the pieces as the fragments of one message, each as soon as it is there.
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) async fn send_stream<M: IntoMessage, E>(
+pub(crate) async fn send_stream<M: IntoFragment, E>(
     to: &mut impl SendFragments,
     pieces: impl futures_core::Stream<Item = Result<M, E>>,
 ) -> Result<(), Error>

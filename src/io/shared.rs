@@ -5,7 +5,7 @@
 //! So it does not matter which of them polled last, or stops polling.
 
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, IntoMessage, MessageRef, Prepared, SendError, SendErrorReason};
+use crate::{CloseFrame, IntoFragment, MessageRef, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -231,7 +231,7 @@ impl<T: Io> State<T> {
     fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
-        call: &mut Call,
+        call: &Call,
         kind: Feed,
     ) -> Poll<Result<(), Error>> {
         let open = self.driver.connection.is_open();
@@ -243,17 +243,17 @@ impl<T: Io> State<T> {
             Some(owner) => owner != call.handle,
             None => call.queues && self.turns.front().is_some_and(|first| *first != call.id),
         };
-        let polled = match waits && open {
-            true => Poll::Pending,
-            false if open => self.driver.poll_ready(cx),
-            false => Poll::Ready(Err(self.driver.refusal(call.waited))),
+        let polled = match kind {
+            Feed::Control => self.driver.poll_ready_for_control(cx),
+            Feed::Message if !open => Poll::Ready(Err(self.driver.refusal())),
+            Feed::Message if waits => Poll::Pending,
+            Feed::Message => self.driver.poll_ready(cx),
         };
         if polled.is_ready() {
             self.leave(call.id);
         } else if call.queues && !self.turns.contains(&call.id) {
             self.turns.push_back(call.id);
         }
-        call.waited |= polled.is_pending();
         polled
     }
 }
@@ -437,12 +437,13 @@ impl<T: Io> Shared<T> {
     pub(crate) fn feed_fragment(
         &self,
         handle: u64,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
         let mut state = self.state();
         if state.orphaned || state.fragmenting.is_some_and(|owner| owner != handle) {
-            let (reason, message) = (SendErrorReason::Unfinished, fragment.into_message());
+            let (reason, (_, payload)) = (SendErrorReason::Unfinished, fragment.into_payload());
+            let message = crate::IntoMessage::into_message(payload);
             return Err(SendError { reason, message });
         }
         state.driver.feed_fragment(fragment, fin)?;
@@ -572,8 +573,6 @@ pub(crate) struct Call {
     pub(crate) flushes: Option<Option<u64>>,
     /// Whether others may be waiting for the end of a message that it has not begun yet.
     reserves: bool,
-    /// Whether it had to wait for its turn or for room.
-    waited: bool,
     /// Whether it is registered, or may be since a poll of it panicked.
     waits: bool,
 }
@@ -581,8 +580,7 @@ pub(crate) struct Call {
 impl Call {
     /// Of a `Sink`, which may stop polling without a word: nobody may wait for its turn.
     pub(crate) fn of_sink(handle: u64, flushes: Option<Option<u64>>) -> Self {
-        let (waited, waits) = (false, false);
-        Self { id: handle, handle, queues: false, flushes, reserves: false, waited, waits }
+        Self { id: handle, handle, queues: false, flushes, reserves: false, waits: false }
     }
 }
 

@@ -33,7 +33,7 @@ impl<'i> Chunk<'i> {
     }
 }
 
-impl Chunk<'_> {
+impl<'i> Chunk<'i> {
     /// Whether the message is text. Then all its chunks up to this one are the beginning of UTF-8
     /// text, of which a code point may still be open; after the last, none is.
     pub fn is_text(&self) -> bool {
@@ -68,6 +68,10 @@ impl Chunk<'_> {
     /// The bytes, copied if they are borrowed.
     pub fn into_bytes(self) -> Bytes {
         Vec::from(self.bytes).into()
+    }
+
+    pub(super) fn into_cow(self) -> Cow<'i, [u8]> {
+        self.bytes
     }
 
     /// The same chunk, its bytes copied if they are borrowed.
@@ -111,6 +115,11 @@ impl Passage {
     /// With a code point that is open, if it is text.
     pub(super) fn going_on(open: Option<Incomplete>) -> Self {
         Self { open, first: true, more: false }
+    }
+
+    /// Whether a part was handed on.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.first
     }
 
     /// The next part, once its text is checked; nothing if it is empty and not the `last`.

@@ -12,10 +12,12 @@ pub(crate) use assembly::AHEAD_AT_FIRST;
 pub(crate) use assembly::Assembly;
 pub use chunk::Chunk;
 pub(crate) use chunk::Passage;
-pub use outgoing::{IntoMessage, MessageRef};
+#[cfg(feature = "std")]
+pub(crate) use outgoing::Returned;
+pub use outgoing::{IntoFragment, IntoMessage, MessageRef, TextFragment};
 pub use text::Text;
 pub use text_pieces::{NotText, TextPieces};
-pub(crate) use utf8::whole as whole_utf8;
+pub(crate) use utf8::{Incomplete, whole as whole_utf8};
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use bytes::Bytes;
@@ -83,6 +85,11 @@ impl Message {
         matches!(self, Self::Text(_))
     }
 
+    /// Whether it is a binary message.
+    pub fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
+    }
+
     /// Length of the payload in bytes.
     pub fn len(&self) -> usize {
         self.as_bytes().len()
@@ -132,6 +139,16 @@ impl Incoming<'_> {
         }
     }
 
+    /// Whether this is a text message.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    /// Whether it is a binary message.
+    pub fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
+    }
+
     /// The payload of either kind.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -170,6 +187,17 @@ impl fmt::Debug for Incoming<'_> {
 impl From<Incoming<'_>> for Message {
     fn from(incoming: Incoming<'_>) -> Self {
         incoming.into_owned()
+    }
+}
+
+/// A text as it is; of a binary message how long it is. Payloads are what the peer sent: think of
+/// where this is printed. `Debug` shows none.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.pad(text),
+            Self::Binary(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
     }
 }
 

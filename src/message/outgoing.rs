@@ -1,6 +1,6 @@
 //! What can be sent.
 
-use super::{Incoming, Message, Text};
+use super::{Chunk, Incoming, Message, Text};
 use crate::frame::OpCode;
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use bytes::Bytes;
@@ -66,6 +66,103 @@ pub trait IntoMessage: sealed::Sealed + Sized {
 mod sealed {
     #[expect(unnameable_types, reason = "that is its purpose")]
     pub trait Sealed {}
+
+    #[expect(unnameable_types, reason = "that is its purpose")]
+    pub trait Fragment {}
+}
+
+/// What a `send_fragment` takes: anything that is a message, whose text is then UTF-8 by itself; a
+/// [`TextFragment`], whose borders may lie inside a code point; and a [`Chunk`], so that a relay can
+/// send on what it receives.
+pub trait IntoFragment: sealed::Fragment + Sized {
+    /// What holds the bytes.
+    #[doc(hidden)]
+    type Payload: IntoMessage;
+
+    /// Whether it is text of which the bytes are any part, and the bytes.
+    #[doc(hidden)]
+    fn into_payload(self) -> (bool, Self::Payload);
+}
+
+impl<M: IntoMessage> sealed::Fragment for M {}
+
+impl<M: IntoMessage> IntoFragment for M {
+    type Payload = M;
+
+    #[inline]
+    fn into_payload(self) -> (bool, M) {
+        (false, self)
+    }
+}
+
+/// Bytes that are a part of a text message, to be sent as a fragment of it: a code point may lie
+/// across two of them (RFC 6455 §5.6). For relays, which get text in parts that are cut anywhere.
+///
+/// The message as a whole has to be UTF-8. It is checked on the way: bytes that no continuation can
+/// make valid are refused, and so is an end inside of a code point, both with
+/// [`InvalidUtf8`](crate::SendErrorReason::InvalidUtf8). Then nothing changed, and the message can
+/// be gone on with.
+///
+/// ```
+/// use fullduplex::{Config, Connection, SendErrorReason, message::TextFragment};
+///
+/// let mut connection = Connection::server(Config::default());
+/// connection.send_fragment(TextFragment(b"gr\xc3"), false)?;
+/// let refused = connection.send_fragment(TextFragment(b"n"), true).unwrap_err();
+/// assert_eq!(refused.reason, SendErrorReason::InvalidUtf8);
+/// connection.send_fragment(TextFragment(b"\xbcn"), true)?;
+/// assert_eq!(connection.outbox().chunk(), b"\x01\x03gr\xc3\x80\x02\xbcn");
+/// # Ok::<(), fullduplex::SendError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TextFragment<B>(pub B);
+
+impl<B: IntoMessage> sealed::Fragment for TextFragment<B> {}
+
+impl<B: IntoMessage> IntoFragment for TextFragment<B> {
+    type Payload = B;
+
+    #[inline]
+    fn into_payload(self) -> (bool, B) {
+        (true, self.0)
+    }
+}
+
+/// The length only: payloads are never printed.
+impl<B: IntoMessage> fmt::Debug for TextFragment<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TextFragment({} bytes)", self.0.as_message().as_bytes().len())
+    }
+}
+
+impl sealed::Fragment for Chunk<'_> {}
+
+impl<'i> IntoFragment for Chunk<'i> {
+    type Payload = Cow<'i, [u8]>;
+
+    #[inline]
+    fn into_payload(self) -> (bool, Cow<'i, [u8]>) {
+        (self.is_text(), self.into_cow())
+    }
+}
+
+/// A fragment whose bytes came back from a call that did not accept it.
+#[cfg(feature = "std")]
+pub(crate) struct Returned {
+    pub(crate) partial: bool,
+    pub(crate) message: Message,
+}
+
+#[cfg(feature = "std")]
+impl sealed::Fragment for Returned {}
+
+#[cfg(feature = "std")]
+impl IntoFragment for Returned {
+    type Payload = Message;
+
+    fn into_payload(self) -> (bool, Message) {
+        (self.partial, self.message)
+    }
 }
 
 macro_rules! outgoing {

@@ -19,7 +19,7 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
 }
 
 /// The first bytes, at most three, of a code point whose rest has not come yet.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Incomplete {
     bytes: [u8; 3],
     len: u8,

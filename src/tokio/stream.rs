@@ -8,6 +8,7 @@ use crate::{
 use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BufMut};
 use core::{
+    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
@@ -35,6 +36,22 @@ impl ClientStream {
     pub fn tcp(&self) -> &TcpStream {
         let Self::Tcp(stream) = self;
         stream
+    }
+
+    /// The address of the server, or of the proxy in front of it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().local_addr()
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {

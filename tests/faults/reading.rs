@@ -80,6 +80,15 @@ fn generic(cell: String, row: &str, fault: &[Step]) -> String {
     }
 }
 
+/// A12: whoever sends is told what whoever receives was told.
+fn told_of_the_end(told: &Told, sent: &Result<(), Error>) {
+    let sent = name(sent.as_ref().unwrap_err());
+    match told.closed.as_ref().unwrap().is_clean() {
+        true => assert_eq!(sent, "Closed"),
+        false => assert_eq!(Some(&sent), told.errors.last()),
+    }
+}
+
 /// A message, the fault in the middle of the next one, and the end.
 fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) -> Told {
     let script = Script::reading(reads.iter().cloned());
@@ -87,8 +96,7 @@ fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) 
     let mut told = Told::default();
     let mut ended = |mut reader: W::Reader, writer: &mut W::Writer| {
         run(receive_all(&mut reader, &mut told));
-        let sent = run(writer.send("late".into()));
-        assert!(matches!(sent, Err(Error::Closed | Error::Io(_))), "{sent:?}");
+        told_of_the_end(&told, &run(writer.send("late".into())));
         // Who closes is told of the same end.
         let closed = run(writer.close(CloseCode::NORMAL, "")).map_err(|error| name(&error)).err();
         assert!(closed.as_ref() == told.errors.last() || told.closed.as_ref().unwrap().is_clean());
@@ -100,7 +108,7 @@ fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) 
     } else {
         let mut ws = ws;
         run(receive_all(&mut ws, &mut told));
-        assert!(matches!(run(ws.send("late".into())), Err(Error::Closed)));
+        told_of_the_end(&told, &run(ws.send("late".into())));
     }
     let goes_on = told.messages.len() == 2;
     assert_eq!(told.messages[0], "before", "what came before it is given");

@@ -8,8 +8,8 @@ use crate::common::{
 };
 use core::time::Duration;
 use fullduplex::{
-    Closed, Config, Connection, Keepalive, Role, SendErrorReason, Side, Time, TimeoutError,
-    Transport, frame::ControlPayload,
+    CloseCause, Closed, Config, Connection, Keepalive, Role, SendErrorReason, Side, Time,
+    TimeoutError, Transport, frame::ControlPayload,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -165,6 +165,7 @@ impl<'s> Walk<'s> {
                 ("message", "send()") => (0x81, b"sent"),
                 ("pong", "ping") => (0x8a, b"ping"),
                 ("ping", "ping()") => (0x89, b"own"),
+                ("pong", "pong()") => (0x8a, b"own"),
                 ("ping", "silence") => (0x89, &payload), // it is keepalive's
                 // §5.5.1: the answer has no reason of its own.
                 ("Close", "Close") => (0x88, b""),
@@ -206,19 +207,45 @@ impl<'s> Walk<'s> {
             }
             "send()" => {
                 let result = self.connection.send("sent").map_err(|error| error.reason);
-                assert_eq!(result, refused(cell), "{context}");
+                assert_eq!(result, self.refused(cell), "{context}");
                 if !cell.queued.is_empty() {
                     self.message = Message::Waiting;
                 }
             }
             "ping()" => {
                 let result = self.connection.ping(ControlPayload::new(b"own").unwrap());
-                assert_eq!(result, refused(cell), "{context}");
+                assert_eq!(result, self.refused(cell), "{context}");
+            }
+            "pong()" => {
+                let result = self.connection.pong(ControlPayload::new(b"own").unwrap());
+                assert_eq!(result, self.refused(cell), "{context}");
             }
             "early" => self.look(cell, Duration::ZERO, context),
             "late" => self.look(cell, CLOSE_TIMEOUT, context),
             "idle" | "silence" => self.pass(cell, context),
             _ => panic!("{input} is not known here"),
+        }
+    }
+
+    /// A12: whoever sends learns why the connection is over.
+    fn refused(&self, cell: &Cell) -> Result<(), SendErrorReason> {
+        let cause = match &self.outcome {
+            None if self.initiator == Some(Side::Local) => CloseCause::Local,
+            None | Some(Closed::Abnormal) => CloseCause::Abnormal,
+            Some(Closed::Failed(error)) => CloseCause::Failed(*error),
+            Some(Closed::TimedOut(error)) => CloseCause::TimedOut(*error),
+            Some(Closed::Clean { initiator, frame } | Closed::Unsent { initiator, frame }) => {
+                match initiator {
+                    Side::Local => CloseCause::Local,
+                    Side::Remote => CloseCause::Remote(frame.clone()),
+                }
+            }
+            Some(other) => panic!("what is {other:?}?"),
+        };
+        match cell.told {
+            "" => Ok(()),
+            "refused" => Err(SendErrorReason::Closed(cause)),
+            told => panic!("what is {told}?"),
         }
     }
 
@@ -307,7 +334,7 @@ impl<'s> Walk<'s> {
             // `receive` and `refused` have seen to these.
             ("message" | "ping" | "pong" | "Close" | "Failed" | "again", _)
                 if frame_of(input).is_some() => {}
-            ("refused", "send()" | "ping()") => {}
+            ("refused", "send()" | "ping()" | "pong()") => {}
             (told, _) => assert!(told.is_empty() && !ends, "{context}: {told} is not said here"),
         }
         let lost = match self.message {
@@ -357,14 +384,6 @@ fn frame_of(input: &str) -> Option<(u8, &'static [u8])> {
         "Close" => Some((0x88, b"")),
         "violation" => Some((0x83, b"")),
         _ => None,
-    }
-}
-
-fn refused(cell: &Cell) -> Result<(), SendErrorReason> {
-    match cell.told {
-        "" => Ok(()),
-        "refused" => Err(SendErrorReason::Closed),
-        told => panic!("what is {told}?"),
     }
 }
 
@@ -438,7 +457,10 @@ fn section_7_long_walks() {
         written.extend(drain(&mut walked.connection));
         let frames = split(role, &written);
         let close = frames.iter().position(|(first, _)| *first == 0x88).unwrap_or(frames.len());
-        assert!(frames.iter().skip(close + 1).all(|(first, _)| *first == 0x8a), "{frames:?}");
+        assert!(
+            frames.iter().skip(close + 1).all(|(first, _)| matches!(first, 0x89 | 0x8a)),
+            "{frames:?}"
+        );
     }
 }
 

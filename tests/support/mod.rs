@@ -13,7 +13,7 @@ pub(crate) use script::{Script, Step};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
-    SendError, Stats, blocking,
+    SendError, Stats, blocking, message::TextFragment,
 };
 use std::{
     io::{self, Read, Write},
@@ -115,6 +115,10 @@ pub(crate) trait Ws {
     fn flush(&mut self) -> Result<(), Error>;
     fn ready(&mut self) -> Result<(), Error>;
     fn ping(&mut self, payload: &[u8]) -> Result<(), Error>;
+    fn pong(&mut self, payload: &[u8]) -> Result<(), Error>;
+    fn send_text_fragment(&mut self, part: &[u8], fin: bool) -> Result<(), Error>;
+    fn drain(&mut self) -> Result<(), Error>;
+    fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
     fn closed(&self) -> Option<&Closed>;
     fn stats(&self) -> Stats;
@@ -176,6 +180,22 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
 
     fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.ping(payload)
+    }
+
+    fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.pong(payload)
+    }
+
+    fn send_text_fragment(&mut self, part: &[u8], fin: bool) -> Result<(), Error> {
+        self.send_fragment(TextFragment(part), fin)
+    }
+
+    fn drain(&mut self) -> Result<(), Error> {
+        self.drain()
+    }
+
+    fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.start_close(code, reason)
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
@@ -329,6 +349,22 @@ mod on_tokio {
 
         fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
             self.block(async |ws| ws.ping(payload).await)
+        }
+
+        fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+            self.block(async |ws| ws.pong(payload).await)
+        }
+
+        fn send_text_fragment(&mut self, part: &[u8], fin: bool) -> Result<(), Error> {
+            self.block(async |ws| ws.send_fragment(TextFragment(part), fin).await)
+        }
+
+        fn drain(&mut self) -> Result<(), Error> {
+            self.block(async |ws| ws.drain().await)
+        }
+
+        fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+            self.ws.start_close(code, reason)
         }
 
         fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {

@@ -228,7 +228,7 @@ impl Case {
         let fed = to.feed(message.clone());
         if let Err(SendError { reason, message: back, .. }) = &fed {
             assert_eq!(*back, message, "another one is handed back");
-            let closed = *reason == SendErrorReason::Closed;
+            let closed = matches!(reason, SendErrorReason::Closed(_));
             assert!(!closed || !to.is_open(), "closed, and it is open");
         }
         self.books.borrow_mut().said.push((seen, Some(fed.is_ok())));
@@ -239,7 +239,7 @@ impl Case {
     fn sent<S: SendsPieces>(&self, to: &S, sent: Option<Result<(), Error>>) -> Option<bool> {
         let sure = match &sent {
             Some(Ok(())) => Some(true),
-            Some(Err(Error::Closed | Error::Send(_))) => Some(false),
+            Some(Err(Error::Closed(_) | Error::Send(_))) => Some(false),
             // It was queued, perhaps, and then the stream failed.
             Some(Err(_)) | None => None,
         };

@@ -159,7 +159,7 @@ impl End {
 
     pub(super) fn refused(&self, reason: SendErrorReason, unsent: u64) {
         match reason {
-            SendErrorReason::Closed => assert!(!self.connection.is_open()),
+            SendErrorReason::Closed(_) => assert!(!self.connection.is_open()),
             SendErrorReason::Full => assert!(unsent >= self.max_unsent as u64, "{unsent} bytes"),
             _ => {}
         }

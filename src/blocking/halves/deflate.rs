@@ -14,7 +14,7 @@ impl<S: Duplex> Writer<S> {
         compression: Compression,
     ) -> Result<(), Error> {
         let sending = self.sending();
-        self.shared.send(sending, |state| Ok(state.queueing().send_with(message, compression)?))
+        self.shared.send(sending, |state| Ok(state.feed_with(message, compression)?))
     }
 
     /// As [`feed`](Self::feed), and says whether to compress this message: see [`Compression`].
@@ -26,6 +26,6 @@ impl<S: Duplex> Writer<S> {
         message: impl IntoMessage,
         compression: Compression,
     ) -> Result<(), SendError> {
-        self.shared.lock().queueing().send_with(message, compression)
+        self.shared.lock().feed_with(message, compression)
     }
 }

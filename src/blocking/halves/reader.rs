@@ -67,6 +67,30 @@ impl<S: Duplex> Reader<S> {
         self.shared.receive(false, |event| ControlFlow::Break(event.into_owned()))
     }
 
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends. Pings are answered, what writers queue is written, and deadlines run meanwhile,
+    /// which nobody sees to if the reader is dropped and writers send rarely. Messages are
+    /// neither held nor inflated, so limits on them do not hold.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// use std::{thread, time::Duration};
+    ///
+    /// let (mut reader, writer) = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?.split();
+    /// thread::spawn(move || reader.drain());
+    /// loop {
+    ///     writer.send("tick")?;
+    ///     thread::sleep(Duration::from_secs(30));
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn drain(&mut self) -> Result<(), Error> {
+        self.shared.drain()
+    }
+
     /// The next part of a message, or `None` once the connection was closed cleanly: as
     /// [`WebSocket::recv_chunk`].
     ///

@@ -31,20 +31,48 @@ impl<S: Duplex> Shared<S> {
         chunks: bool,
         on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        let mut state = self.lock();
+        let state = self.lock();
         if !chunks && state.connection.is_in_chunks() {
             return Err(Error::Unfinished);
         }
+        let (mut state, output) = self.receive_with(state, chunks, on_event);
+        match output {
+            Some(output) => Ok(Some(output)),
+            None => state.report_end().map(|()| None),
+        }
+    }
+
+    /// Receives and discards all that comes until the connection is over.
+    pub(super) fn drain(&self) -> Result<(), Error> {
+        let discard = |_: Event<'_>| ControlFlow::<()>::Continue(());
+        let mut state = self.lock();
+        state.connection.discard_messages();
+        let (mut state, _) = self.receive_with(state, false, discard);
+        let state = &mut *state;
+        state.end.report(state.connection.closed())
+    }
+
+    fn receive_with<'s, B>(
+        &'s self,
+        mut state: Locked<'s, S>,
+        chunks: bool,
+        on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+    ) -> (Locked<'s, S>, Option<B>) {
         (state.reader, state.chunks, state.grace) = (ReaderIs::Receiving, chunks, None);
         let (mut state, output) = self.drive(state, Who::Reader, on_event);
         state.reader = ReaderIs::Away;
         self.wake(&state); // a closer reads on
-        match output {
-            Some(output) => Ok(Some(output)),
-            None => {
-                let state = &mut *state;
-                state.end.report(state.connection.closed()).map(|()| None)
-            }
+        (state, output)
+    }
+
+    /// Starts the closing handshake, and writes what the stream takes at once.
+    pub(super) fn start_close(&self, frame: CloseFrame) {
+        let mut state = self.lock();
+        if state.connection.is_open() {
+            state.connection.close(Some(frame));
+            self.timers(&mut state); // the deadline runs from now
+            self.wake(&state);
+            drop(self.delivered(state));
         }
     }
 

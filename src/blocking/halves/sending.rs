@@ -5,7 +5,10 @@ use super::{
     state::{ReaderIs, State},
     turns::Sending,
 };
-use crate::{FlushPolicy, SendError, SendErrorReason, Time, blocking::Duplex, io::Error};
+use crate::{
+    FlushPolicy, IntoFragment, IntoMessage, SendError, SendErrorReason, Time, blocking::Duplex,
+    io::Error,
+};
 
 impl<S: Duplex> Shared<S> {
     /// Waits for room and queues with `feed`; and writes unless that is left to the reader.
@@ -23,7 +26,7 @@ impl<S: Duplex> Shared<S> {
         let strict = state.connection.config().flush_policy == FlushPolicy::Strict;
         // A reader that waits for the peer already does not write before it comes back.
         let waits = state.reading.is_none() || state.reader == ReaderIs::Gone;
-        if strict || waits || sending == Sending::Ping {
+        if strict || waits || sending == Sending::Control {
             return self.flush(state);
         }
         Ok(())
@@ -35,22 +38,19 @@ impl<S: Duplex> Shared<S> {
         mut state: Locked<'s, S>,
         sending: Sending,
     ) -> Result<Locked<'s, S>, Error> {
-        if !state.connection.is_open() {
-            return Err(Error::Closed);
+        if !state.accepts(sending) {
+            return Err(state.end.refusal(&state.connection).into());
         }
-        if state.turns.is_free(sending) && state.connection.is_ready() {
+        if state.turns.is_free(sending) && state.connection.is_under_mark() {
             return Ok(state);
         }
         let ticket = state.turns.join(sending);
         let turn = loop {
-            if state.connection.is_open() {
-                if state.turns.is_next(ticket) && state.connection.is_ready() {
-                    break Ok(());
-                }
-            } else if let Some(error) = state.failure() {
-                break Err(error);
-            } else if state.connection.closed().is_some() || !state.has_output() {
-                break Err(Error::Closed);
+            if !state.accepts(sending) {
+                break Err(state.end.refusal(&state.connection).into());
+            }
+            if state.turns.is_next(ticket) && state.connection.is_under_mark() {
+                break Ok(());
             }
             state = self.step(state);
         };
@@ -136,7 +136,7 @@ impl<S: Duplex> Shared<S> {
 }
 
 /// A fragment from a writer that cannot go on with the message that is under way.
-pub(super) fn barred(message: impl crate::IntoMessage) -> Error {
+pub(super) fn barred(fragment: impl IntoFragment) -> Error {
     let reason = SendErrorReason::Unfinished;
-    SendError { reason, message: message.into_message() }.into()
+    SendError { reason, message: fragment.into_payload().1.into_message() }.into()
 }

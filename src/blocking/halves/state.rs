@@ -1,8 +1,8 @@
 //! What is behind the lock: the connection, and who is doing what with it.
 
-use super::turns::Turns;
+use super::turns::{Sending, Turns};
 use crate::{
-    Closed, Connection, Event, Time, Transport,
+    Closed, Connection, Event, IntoMessage, Prepared, SendError, SendErrorReason, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
     io::{End, Error, Kept, ReadBuffer, Trace, give_write, lend},
 };
@@ -223,6 +223,47 @@ impl<S> State<S> {
         if let Some(Closed::TimedOut(error)) = self.connection.closed() {
             return Some(Error::Timeout(*error));
         }
-        self.connection.has_lost().then_some(Error::Unsent)
+        self.end.loss(&self.connection)
+    }
+
+    /// Whether this can still be sent, if there is room.
+    pub(super) fn accepts(&self, sending: Sending) -> bool {
+        match sending {
+            Sending::Message(_) => self.connection.is_open(),
+            Sending::Control => self.connection.takes_control(),
+        }
+    }
+
+    /// How the connection ended, the first time; later nothing.
+    pub(super) fn report_end(&mut self) -> Result<(), Error> {
+        let first = !self.end.is_reported();
+        self.end.report(self.connection.closed())?;
+        match first && self.connection.has_cut_off_chunks() {
+            true => Err(Error::CutOff),
+            false => Ok(()),
+        }
+    }
+
+    /// Queues a message.
+    pub(super) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        let sent = self.queueing().send(message);
+        sent.map_err(|error| self.end.refused(error))
+    }
+
+    /// Queues a message that is prepared for many connections.
+    pub(super) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
+        let sent = self.queueing().send_prepared(message);
+        sent.map_err(|reason| self.end.reason(reason))
+    }
+
+    /// Queues a message, and says whether to compress it.
+    #[cfg(feature = "deflate")]
+    pub(super) fn feed_with(
+        &mut self,
+        message: impl IntoMessage,
+        compression: crate::deflate::Compression,
+    ) -> Result<(), SendError> {
+        let sent = self.queueing().send_with(message, compression);
+        sent.map_err(|error| self.end.refused(error))
     }
 }

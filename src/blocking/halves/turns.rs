@@ -7,8 +7,8 @@ use alloc::collections::VecDeque;
 pub(super) enum Sending {
     /// A message or a fragment of one, from this writer.
     Message(u64),
-    /// A ping, which may go between the fragments of a message (RFC 6455 §5.4).
-    Ping,
+    /// A ping or a pong, which may go between the fragments of a message (RFC 6455 §5.4).
+    Control,
 }
 
 /// The writers that wait for room, in the order in which they came, and the one whose message is
@@ -105,8 +105,8 @@ mod tests {
     fn turns_are_taken_in_order() {
         let mut turns = Turns::new(None);
         assert!(turns.is_free(Message(1)) && turns.is_empty());
-        let tickets = [Message(1), Ping, Message(2), Message(1)].map(|s| turns.join(s));
-        assert!(!turns.is_free(Message(3)) && !turns.is_free(Ping));
+        let tickets = [Message(1), Control, Message(2), Message(1)].map(|s| turns.join(s));
+        assert!(!turns.is_free(Message(3)) && !turns.is_free(Control));
         for (i, ticket) in tickets.iter().enumerate() {
             assert_eq!(tickets.map(|t| turns.is_next(t)), [0, 1, 2, 3].map(|j| i == j));
             turns.leave(*ticket);
@@ -129,13 +129,13 @@ mod tests {
     fn section_5_4_the_writer_in_the_middle_of_a_message_and_pings_pass_all_others() {
         let mut turns = Turns::new(None);
         turns.fragment(1, false);
-        let [other, mine, ping] = [Message(2), Message(1), Ping].map(|s| turns.join(s));
+        let [other, mine, ping] = [Message(2), Message(1), Control].map(|s| turns.join(s));
         assert!(turns.is_barred(2) && !turns.is_barred(1));
         assert!(turns.is_next(mine) && !turns.is_next(other) && !turns.is_next(ping));
         turns.leave(mine);
         assert!(turns.is_next(ping));
         turns.leave(ping);
-        assert!(!turns.is_next(other) && turns.is_free(Message(1)) && turns.is_free(Ping));
+        assert!(!turns.is_next(other) && turns.is_free(Message(1)) && turns.is_free(Control));
         turns.fragment(1, true);
         assert!(turns.is_next(other) && !turns.is_barred(2) && !turns.is_free(Message(1)));
     }

@@ -2,8 +2,8 @@
 
 use super::{sending::barred, shared::Shared, turns::Sending};
 use crate::{
-    CloseCode, CloseFrame, Closed, Error, IntoMessage, Prepared, SendError, SendErrorReason, Stats,
-    Unsent, blocking::Duplex, frame::ControlPayload,
+    CloseCode, CloseFrame, Closed, Error, IntoFragment, IntoMessage, Prepared, SendError,
+    SendErrorReason, Stats, Unsent, blocking::Duplex, io::Control,
 };
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
@@ -19,7 +19,9 @@ use core::{fmt, time::Duration};
 /// or is gone, a writer looks at what has arrived once it has written, about ten times per second
 /// at most and without waiting, and does the same. It goes no further than to the next message,
 /// which is the reader's; if the reader is gone, everything is discarded. So a connection that only
-/// sends should drop its reader, and one that does neither is seen to by nobody.
+/// sends, and sends often, may drop its reader. One that sends every 30 seconds answers a ping up to
+/// 30 seconds late, and the peer may give up: keep a thread in
+/// [`Reader::drain`](super::Reader::drain) there.
 ///
 /// ```
 /// use fullduplex::{CloseCode, Config, Role, blocking::WebSocket};
@@ -74,7 +76,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`WebSocket::send`](crate::blocking::WebSocket::send). [`Error::Send`] too if this writer
     /// is in the middle of a message itself, or another one was when it was dropped.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| Ok(state.queueing().send(message)?))
+        self.shared.send(self.sending(), |state| Ok(state.feed(message)?))
     }
 
     /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
@@ -83,7 +85,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
         self.shared.send(self.sending(), |state| {
-            let sent = state.queueing().send_prepared(message);
+            let sent = state.feed_prepared(message);
             Ok(sent.map_err(|reason| message.refused(reason))?)
         })
     }
@@ -97,12 +99,13 @@ impl<S: Duplex> Writer<S> {
     ///
     /// # Errors
     /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
-    pub fn send_fragment(&self, fragment: impl IntoMessage, fin: bool) -> Result<(), Error> {
+    pub fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         self.shared.send(self.sending(), |state| {
             if state.turns.is_barred(self.id) {
                 return Err(barred(fragment));
             }
-            state.queueing().send_fragment(fragment, fin)?;
+            let sent = state.queueing().send_fragment(fragment, fin);
+            sent.map_err(|error| state.end.refused(error))?;
             state.turns.fragment(self.id, fin);
             Ok(())
         })
@@ -126,7 +129,7 @@ impl<S: Duplex> Writer<S> {
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message in
     /// fragments is not finished.
     pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.shared.lock().queueing().send(message)
+        self.shared.lock().feed(message)
     }
 
     /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
@@ -134,7 +137,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`feed`](Self::feed), with nothing to hand back.
     pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.shared.lock().queueing().send_prepared(message)
+        self.shared.lock().feed_prepared(message)
     }
 
     /// Writes all that is queued and flushes the stream.
@@ -146,19 +149,29 @@ impl<S: Duplex> Writer<S> {
         self.shared.flush(self.shared.lock())
     }
 
-    /// Sends a ping of at most 125 bytes. Its pong shows in
+    /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
     /// [`Reader::recv_event`](super::Reader::recv_event). It may go between the fragments of a
-    /// message.
+    /// message, and behind our own Close until the peer's has come.
     ///
     /// # Errors
     /// [`Error::Ping`] if it is longer, otherwise as [`send`](Self::send).
     pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        let payload = ControlPayload::new(payload.as_ref())?;
-        self.shared.send(Sending::Ping, |state| {
-            state.queueing().ping(payload).map_err(|reason| match reason {
-                SendErrorReason::Closed => Error::Closed,
-                reason => Error::Send(SendError { reason, message: payload.as_bytes().into() }),
-            })
+        self.control(Control::ping(payload)?)
+    }
+
+    /// Sends a pong of at most 125 bytes that answers nothing: as
+    /// [`WebSocket::pong`](crate::blocking::WebSocket::pong).
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn pong(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.control(Control::pong(payload)?)
+    }
+
+    fn control(&self, control: Control) -> Result<(), Error> {
+        self.shared.send(Sending::Control, |state| {
+            let queued = control.queue(state.queueing());
+            queued.map_err(|error| state.end.refused(error).into())
         })
     }
 
@@ -175,6 +188,22 @@ impl<S: Duplex> Writer<S> {
     /// end was not clean, each time; the reader is told as well.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.close(CloseFrame::new(code, reason)?)
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages and writes what the stream takes at once. Messages that come before
+    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer, which a
+    /// call has to be under way to keep: [`close`](Self::close) does, and so does a reader. But a
+    /// reader that waits in a read already does not know of that time before its read comes back,
+    /// which it does for keepalive, every quarter of its interval.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.shared.start_close(CloseFrame::new(code, reason)?);
+        Ok(())
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.

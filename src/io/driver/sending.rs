@@ -2,8 +2,8 @@
 
 use super::{Caller, Driver, Turn, lend};
 use crate::{
-    Closed, Error, FlushPolicy, IntoMessage, Prepared, SendErrorReason, frame::ControlPayload,
-    io::Io,
+    Closed, Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason,
+    io::{Control, Io},
 };
 use core::task::{Context, Poll};
 use std::io;
@@ -20,9 +20,8 @@ impl<T: Io> Driver<T> {
             return Poll::Pending;
         }
         if !self.connection.is_open() {
-            let waited = self.wakers.has_sender();
             self.wakers.sent();
-            return Poll::Ready(Err(self.refusal(waited)));
+            return Poll::Ready(Err(self.refusal()));
         }
         self.poll_until(cx, |driver, _| driver.connection.is_ready())
     }
@@ -43,12 +42,25 @@ impl<T: Io> Driver<T> {
         has_turn
     }
 
-    /// Why nothing more is accepted; who has `waited` for room is told if a deadline passed.
-    pub(crate) fn refusal(&self, waited: bool) -> Error {
-        match self.connection.outcome() {
-            Some(Closed::TimedOut(error)) if waited => Error::Timeout(*error),
-            _ => Error::Closed,
+    /// Ready when a ping or a pong would be accepted.
+    pub(crate) fn poll_ready_for_control(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if self.turn_of_sends_is_over(cx) {
+            return Poll::Pending;
         }
+        if !self.connection.takes_control() {
+            self.wakers.sent();
+            return Poll::Ready(Err(self.refusal()));
+        }
+        self.poll_until(cx, |driver, _| driver.connection.is_under_mark())
+    }
+
+    /// Why nothing more is accepted.
+    #[cold]
+    pub(crate) fn refusal(&self) -> Error {
+        self.end.refusal(&self.connection).into()
     }
 
     /// Writes until `enough`, or until nothing is left. Deadlines run while the peer takes
@@ -90,8 +102,8 @@ impl<T: Io> Driver<T> {
             if let Some(Closed::TimedOut(error)) = self.connection.closed() {
                 return Poll::Ready(Err(Error::Timeout(*error)));
             }
-            if self.connection.has_lost() {
-                return Poll::Ready(Err(Error::Unsent));
+            if let Some(error) = self.end.loss(&self.connection) {
+                return Poll::Ready(Err(error));
             }
             if written.is_ready() {
                 return Poll::Ready(Ok(()));
@@ -120,23 +132,23 @@ impl<T: Io> Driver<T> {
     #[inline]
     pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
-        self.connection.send(message)
+        self.connection.send(message).map_err(|error| self.end.refused(error))
     }
 
     /// Queues a message that is prepared for many connections.
     pub(crate) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
         lend(&mut self.connection);
-        self.connection.send_prepared(message)
+        self.connection.send_prepared(message).map_err(|reason| self.end.reason(reason))
     }
 
     /// Queues a fragment of a message.
     pub(crate) fn feed_fragment(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
-        self.connection.send_fragment(fragment, fin)
+        self.connection.send_fragment(fragment, fin).map_err(|error| self.end.refused(error))
     }
 
     /// As `feed`, and says whether to compress.
@@ -147,19 +159,21 @@ impl<T: Io> Driver<T> {
         compression: crate::deflate::Compression,
     ) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
-        self.connection.send_with(message, compression)
+        let sent = self.connection.send_with(message, compression);
+        sent.map_err(|error| self.end.refused(error))
     }
 
     /// As `feed_fragment`, and says whether to compress.
     #[cfg(feature = "deflate")]
     pub(crate) fn feed_fragment_with(
         &mut self,
-        fragment: impl IntoMessage,
+        fragment: impl IntoFragment,
         fin: bool,
         compression: crate::deflate::Compression,
     ) -> Result<(), crate::SendError> {
         lend(&mut self.connection);
-        self.connection.send_fragment_with(fragment, fin, compression)
+        let sent = self.connection.send_fragment_with(fragment, fin, compression);
+        sent.map_err(|error| self.end.refused(error))
     }
 
     /// Whether `send` is to flush.
@@ -167,12 +181,9 @@ impl<T: Io> Driver<T> {
         self.connection.config().flush_policy == FlushPolicy::Strict
     }
 
-    pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let payload = ControlPayload::new(payload)?;
+    /// Queues a ping or a pong.
+    pub(crate) fn feed_control(&mut self, control: &Control) -> Result<(), Error> {
         lend(&mut self.connection);
-        self.connection.ping(payload).map_err(|reason| match reason {
-            SendErrorReason::Closed => Error::Closed,
-            reason => Error::Send(crate::SendError { reason, message: payload.as_bytes().into() }),
-        })
+        control.queue(&mut self.connection).map_err(|error| self.end.refused(error).into())
     }
 }
