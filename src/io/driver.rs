@@ -37,6 +37,8 @@ pub(crate) struct Driver<T> {
     /// Events that a half which sends has come across, for the one that receives.
     kept: Option<Box<halves::Kept>>,
     wakers: Wakers,
+    /// Whether somebody else receives who is told by the stream when there is something.
+    pub(super) received_elsewhere: bool,
     pub(super) trace: Trace,
 }
 
@@ -102,12 +104,24 @@ impl<T: Io> Driver<T> {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         let (input, trace) = (unread, Trace::new(role));
-        Self { io, connection, input, flushed: 0, end, kept: None, wakers, trace }
+        let received_elsewhere = false;
+        Self {
+            io,
+            connection,
+            input,
+            flushed: 0,
+            end,
+            kept: None,
+            wakers,
+            received_elsewhere,
+            trace,
+        }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
         let Self { io, mut connection, input, .. } = self;
         connection.outbox().flushed_to(u64::MAX); // that is for whoever has the stream
+        connection.restart_clock(); // and so are its times
         Parts { stream: stream(io), connection, unread: input.into_unread() }
     }
 
@@ -120,7 +134,8 @@ impl<T: Io> Driver<T> {
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
         let Pieces { io, connection, input, flushed, end, trace } = pieces;
         let wakers = Wakers::default();
-        Self { io, connection, input, flushed, end, kept: None, wakers, trace }
+        let received_elsewhere = false;
+        Self { io, connection, input, flushed, end, kept: None, wakers, received_elsewhere, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -219,7 +234,7 @@ impl<T: Io> Driver<T> {
                         let _ = self.poll_write(cx);
                     } else if (T::WAITS && drained) || self.connection.has_pong() {
                         // Whatever it finds shows in the next call: the message must not be lost.
-                        let _ = self.poll_timers(cx);
+                        let _ = self.poll_timers(cx, !self.input.is_empty());
                     }
                     return Poll::Ready(Ok(Some(output)));
                 }
@@ -252,7 +267,7 @@ impl<T: Io> Driver<T> {
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {
                 looked = fills;
-                if self.poll_timers(cx)?.is_ready() {
+                if self.poll_timers(cx, !reads)?.is_ready() {
                     continue;
                 }
             }
@@ -262,7 +277,7 @@ impl<T: Io> Driver<T> {
                     continue;
                 }
             }
-            if self.poll_timers(cx)?.is_ready() {
+            if self.poll_timers(cx, !reads)?.is_ready() {
                 continue;
             }
             self.wakers.keep(caller, caller_cx);
@@ -469,12 +484,13 @@ impl<T: Io> Driver<T> {
         Ok(Poll::Ready(()))
     }
 
-    /// Ready when a deadline has passed and the core was told.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Ready when a deadline has passed and the core was told. `unread` says whether something lies
+    /// in front of what could be read.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
         let now = ready!(self.io.poll_deadline(cx, deadline))?;
         // A peer that is given up shows in how the connection ends.
-        self.trace.timed_out(self.connection.handle_timeout(now));
+        self.trace.timed_out(self.connection.look(now, unread));
         Poll::Ready(Ok(()))
     }
 
