@@ -515,7 +515,8 @@ fn section_5_5_2_either_half_keeps_alive() {
     for role in BOTH {
         for reads in [true, false] {
             let keepalive = Keepalive::every(Duration::from_millis(20))
-                .pong_timeout(Duration::from_millis(400));
+                .pong_timeout(Duration::from_millis(400))
+                .slowest_path(u32::MAX);
             let config = quiet().keepalive(keepalive).close_timeout(Duration::from_millis(30));
             let (mut reader, writer, mut theirs) = halves(role, config);
             let peer = thread::spawn(move || {
@@ -554,8 +555,9 @@ fn section_5_5_2_either_half_keeps_alive() {
 fn a_send_to_a_peer_that_takes_nothing_ends() {
     let _watchdog = watchdog();
     for reads in [true, false] {
-        let keepalive =
-            Keepalive::every(Duration::from_millis(20)).pong_timeout(Duration::from_millis(30));
+        let keepalive = Keepalive::every(Duration::from_millis(20))
+            .pong_timeout(Duration::from_millis(30))
+            .slowest_path(u32::MAX);
         let config =
             Config::default().keepalive(keepalive).close_timeout(Duration::from_millis(30));
         let (mut reader, writer, _theirs) = halves(Role::Server, config);

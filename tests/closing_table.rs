@@ -730,8 +730,9 @@ fn it_takes_nothing_while_we_close() {
 
 #[test]
 fn it_does_not_answer_keepalive() {
-    let keepalive =
-        Keepalive::every(Duration::from_millis(20)).pong_timeout(Duration::from_millis(20));
+    let keepalive = Keepalive::every(Duration::from_millis(20))
+        .pong_timeout(Duration::from_millis(20))
+        .slowest_path(u32::MAX);
     let config = quick().keepalive(keepalive);
     row(
         &config,

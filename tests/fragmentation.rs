@@ -355,8 +355,8 @@ fn failing_waits_for_what_is_kept() {
     }
 }
 
-/// A peer that takes a large message slowly is alive, and one that takes nothing is not; neither
-/// is looked for by what is in the outbox at the moment.
+/// A peer that takes a large message slowly, and answers pings that go between, is alive, and one
+/// that takes nothing is not; neither is looked for by what is in the outbox at the moment.
 #[test]
 fn keepalive_sees_what_is_kept() {
     for takes in [true, false] {
@@ -368,7 +368,12 @@ fn keepalive_sees_what_is_kept() {
         let mut failed = None;
         for second in 0..60 {
             if takes {
-                take(&mut connection, usize::MAX); // so that it is empty for now
+                // So that it is empty for now.
+                let taken = take(&mut connection, usize::MAX);
+                for (_, payload) in split(Role::Server, &taken).iter().filter(|it| it.0 == 0x89) {
+                    let pong = frame(Role::Server, 0x8a, payload);
+                    receive(&mut connection, &pong, usize::MAX, watch).1.unwrap();
+                }
             }
             if let Err(error) = connection.handle_timeout(seconds(f64::from(second))) {
                 failed = Some((second, error));

@@ -420,7 +420,8 @@ const ENDS: [fn(&mut Connection); 4] = [
     |connection| {
         connection.close(None);
         connection.handle_timeout(seconds(1.0)).unwrap();
-        let _ = connection.handle_timeout(seconds(100.0));
+        let _ = connection.handle_timeout(seconds(5.0)); // the last call
+        let _ = connection.handle_timeout(seconds(6.0));
     },
 ];
 

@@ -674,7 +674,9 @@ fn a_group_without_readers_is_closed_in_one_deadline() {
             }
             let start = tokio::time::Instant::now();
             assert_eq!(room.close(CloseCode::GOING_AWAY, "restart").await.unwrap(), 0);
-            assert_eq!(start.elapsed(), Duration::from_secs(5));
+            // Each has a turn of its own behind the deadline, in case its Close has come by then.
+            let lasted = start.elapsed();
+            assert!((5_000..=5_000 + 2 * 50).contains(&lasted.as_millis()), "{lasted:?}");
         });
     }
 }

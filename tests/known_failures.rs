@@ -361,7 +361,8 @@ fn a_payload_is_let_go_once_it_is_written() {
         ("too late", |c| {
             c.close(None);
             c.handle_timeout(common::seconds(1.0)).unwrap();
-            c.handle_timeout(common::seconds(100.0)).unwrap_err();
+            c.handle_timeout(common::seconds(5.0)).unwrap(); // the last call
+            c.handle_timeout(common::seconds(6.0)).unwrap_err();
         }),
     ];
     for (name, end) in ends {

@@ -128,8 +128,11 @@ fn the_defaults_are_as_stated() {
                     config = config.deflate(None);
                 }
             }
-            "Keepalive::every" => keepalive = Keepalive::every(seconds(value)).pong_timeout(odd),
+            "Keepalive::every" => {
+                keepalive = Keepalive::every(seconds(value)).pong_timeout(odd).slowest_path(1);
+            }
             "Keepalive::pong_timeout" => keepalive = keepalive.pong_timeout(seconds(value)),
+            "Keepalive::slowest_path" => keepalive = keepalive.slowest_path(number(value) as u32),
             "HeadLimits::max_size" => heads = heads.max_size(number(value)),
             "HeadLimits::max_headers" => heads = heads.max_headers(number(value)),
             "HeadLimits::max_target" => heads = heads.max_target(number(value)),

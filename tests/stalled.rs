@@ -620,8 +620,9 @@ async fn a_peer_that_sends_and_does_not_take() {
 #[test]
 fn blocking_calls_wait_until_a_deadline() {
     let _watchdog = watchdog();
-    let keepalive =
-        Keepalive::every(Duration::from_millis(20)).pong_timeout(Duration::from_millis(20));
+    let keepalive = Keepalive::every(Duration::from_millis(20))
+        .pong_timeout(Duration::from_millis(20))
+        .slowest_path(u32::MAX);
     let config = || config().keepalive(keepalive).close_timeout(Duration::from_millis(20));
     // More than the operating system takes.
     let huge = || Message::from(vec![7; 64 << 20]);

@@ -167,6 +167,8 @@ fn timers_start_when_the_time_is_told() {
     connection.close(None);
     assert_eq!(connection.poll_timeout(), Some(Time::EPOCH));
     assert_eq!(connection.handle_timeout(seconds(1e9)), Ok(()));
+    assert_eq!(connection.poll_timeout(), Some(seconds(1e9) + secs(4)), "the last call");
+    assert_eq!(connection.handle_timeout(seconds(1e9) + secs(4)), Ok(()));
     assert_eq!(connection.poll_timeout(), Some(seconds(1e9) + secs(5)));
 }
 
@@ -313,21 +315,22 @@ fn a_round_trip_starts_with_the_write() {
     assert_ne!(timed.timed_out(), None, "keepalive goes on");
 }
 
-/// §5.5.3: only the pong with the payload of the ping counts.
+/// §5.5.3: a round trip is that of the pong with the payload of the ping. But whatever comes is life,
+/// a pong or not (A14: real devices send data and never a pong).
 #[test]
-fn section_5_5_3_the_pong_is_matched() {
+fn section_5_5_3_the_pong_is_matched_and_anything_is_life() {
     type Answer = fn(&[u8]) -> Vec<(u8, Vec<u8>)>;
-    let cases: [(&str, Answer, bool); 8] = [
-        ("its pong", |ping| vec![(0x8a, ping.to_vec())], true),
-        ("its pong after others", |ping| vec![(0x8a, vec![]), (0x8a, ping.to_vec())], true),
-        ("nothing", |_| vec![], false),
-        ("an empty pong", |_| vec![(0x8a, vec![])], false),
-        ("a longer pong", |ping| vec![(0x8a, [ping, b"x"].concat())], false),
-        ("a shorter pong", |ping| vec![(0x8a, ping[..ping.len() - 1].to_vec())], false),
-        ("its payload in a ping", |ping| vec![(0x89, ping.to_vec())], false),
-        ("messages", |ping| vec![(0x81, b"alive".to_vec()), (0x82, ping.to_vec())], false),
+    let cases: [(&str, Answer, bool, bool); 8] = [
+        ("its pong", |ping| vec![(0x8a, ping.to_vec())], true, true),
+        ("its pong after others", |ping| vec![(0x8a, vec![]), (0x8a, ping.to_vec())], true, true),
+        ("nothing", |_| vec![], false, false),
+        ("an empty pong", |_| vec![(0x8a, vec![])], false, true),
+        ("a longer pong", |ping| vec![(0x8a, [ping, b"x"].concat())], false, true),
+        ("a shorter pong", |ping| vec![(0x8a, ping[..ping.len() - 1].to_vec())], false, true),
+        ("its payload in a ping", |ping| vec![(0x89, ping.to_vec())], false, true),
+        ("messages", |ping| vec![(0x81, b"alive".to_vec()), (0x82, ping.to_vec())], false, true),
     ];
-    for (name, answer, alive) in cases {
+    for (name, answer, matched, alive) in cases {
         for role in BOTH {
             let mut timed = Timed::new(role, keepalive(100, 20));
             timed.until(101.0);
@@ -340,26 +343,37 @@ fn section_5_5_3_the_pong_is_matched() {
             timed.until(at + 21.0);
             let expected = (!alive).then_some((at + 20.0, TimeoutError::Pong));
             assert_eq!(timed.timed_out(), expected, "{name}, {role:?}");
+            let round_trip = matched.then_some(secs(19));
+            assert_eq!(timed.connection.round_trip(), round_trip, "{name}, {role:?}");
+            // Silence is measured anew.
+            timed.until(at + 19.0 + 126.0);
+            assert_eq!(timed.pings().len(), if alive { 2 } else { 1 }, "{name}, {role:?}");
+            timed.until(at + 19.0 + 126.0 + 20.0);
+            assert!(timed.timed_out().is_some(), "{name}, {role:?}");
         }
     }
 }
 
-/// The pong of the ping before does not stand in for the one of this.
+/// The pong of the ping before is life, and not a round trip of this one.
 #[test]
-fn section_5_5_3_the_pong_of_an_older_ping_does_not_count() {
+fn section_5_5_3_the_pong_of_an_older_ping_is_no_answer() {
     let mut timed = Timed::new(Role::Server, keepalive(100, 20));
     timed.until(101.0);
     let (_, first) = timed.pings()[0].clone();
     timed.receives(0x8a, &first);
     timed.until(202.0);
-    let (at, second) = timed.pings()[1].clone();
+    let (_, second) = timed.pings()[1].clone();
     assert_ne!(first, second);
+    let before = timed.connection.round_trip();
     timed.receives(0x8a, &first);
-    timed.until(400.0);
-    assert_eq!(timed.timed_out(), Some((at + 20.0, TimeoutError::Pong)));
+    timed.until(210.0);
+    assert_eq!((timed.connection.round_trip(), timed.timed_out()), (before, None));
+    timed.receives(0x8a, &second);
+    timed.look();
+    assert_ne!(timed.connection.round_trip(), before);
 }
 
-/// A pong that answers nothing, sent in advance, does not count either.
+/// A pong that answers nothing, sent in advance, is not the answer to what is sent later.
 #[test]
 fn section_5_5_3_a_pong_in_advance_does_not_count() {
     let mut probe = Timed::new(Role::Server, keepalive(100, 20));
@@ -368,7 +382,15 @@ fn section_5_5_3_a_pong_in_advance_does_not_count() {
     let mut timed = Timed::new(Role::Server, keepalive(100, 20));
     timed.until(10.0);
     timed.receives(0x8a, &payload);
-    timed.until(200.0);
+    timed.until(99.0);
+    // Not even while the ping waits.
+    timed.writes = false;
+    timed.until(130.0);
+    timed.receives(0x8a, &payload);
+    timed.writes = true;
+    timed.until(149.0);
+    assert_eq!(timed.connection.round_trip(), None);
+    timed.until(1000.0);
     assert_eq!(timed.timed_out().unwrap().1, TimeoutError::Pong);
 }
 
@@ -425,10 +447,10 @@ fn a_slow_peer_is_not_a_dead_one() {
     }
 }
 
-/// No pong can come inside of a data frame: while one grows the peer is slow, and no longer alive
-/// than that.
+/// A2: a frame that grows is life, whether or not it ends before the next look; and the peer is no
+/// longer alive than that.
 #[test]
-fn a_peer_in_the_middle_of_a_frame_is_not_a_dead_one() {
+fn a2_a_peer_in_the_middle_of_a_frame_is_not_a_dead_one() {
     for role in BOTH {
         for ends in [false, true] {
             let mut timed = Timed::new(role, keepalive(100, 20));
@@ -436,17 +458,147 @@ fn a_peer_in_the_middle_of_a_frame_is_not_a_dead_one() {
             let (at, _) = timed.pings()[0];
             let wire = frame(role, 0x82, &[7; 50]);
             let (first, rest) = wire.split_at(20);
-            timed.until(at + 19.0);
+            timed.until(at + 10.0);
             receive(&mut timed.connection, first, 1, watch).1.unwrap();
-            timed.until(at + 39.0);
-            receive(&mut timed.connection, &rest[..10], 1, watch).1.unwrap();
-            timed.until(at + 59.0);
-            assert_eq!(timed.timed_out(), None, "it grows");
-            if ends {
-                receive(&mut timed.connection, &rest[10..], 1, watch).1.unwrap();
+            timed.until(at + 19.9);
+            let part = if ends { rest } else { &rest[..10] };
+            receive(&mut timed.connection, part, 1, watch).1.unwrap();
+            let last = timed.elapsed();
+            timed.until(last + 100.0);
+            assert_eq!(timed.timed_out(), None, "it grew");
+            timed.until(last + 1000.0);
+            let (at, _) = timed.timed_out().unwrap();
+            assert!((last + 120.0..=last + 145.001).contains(&at), "{role:?} {ends}: {at}");
+        }
+    }
+}
+
+/// A2, as it was reported: a frame grows for 20 seconds, its last byte comes 10 ms before the
+/// deadline, and the pong 10 ms after it.
+#[test]
+fn a2_a_frame_that_ends_just_before_the_deadline() {
+    let mut timed = Timed::new(Role::Server, Config::default().keepalive(Keepalive::default()));
+    timed.until(25.0);
+    let (at, payload) = timed.pings()[0].clone();
+    let wire = frame(Role::Server, 0x82, &[7; 100]);
+    for (i, byte) in wire.iter().enumerate() {
+        timed.until(at + 19.99 * (i + 1) as f64 / wire.len() as f64);
+        receive(&mut timed.connection, &[*byte], 1, watch).1.unwrap();
+    }
+    timed.until(at + 20.01);
+    timed.receives(0x8a, &payload);
+    timed.until(at + 40.0);
+    assert_eq!(timed.timed_out(), None);
+}
+
+/// A14: a peer that sends a message every second, and pongs late or never, lives.
+#[test]
+fn a14_a_peer_that_only_sends_lives() {
+    for every in [1, 7, 24, 26, 40] {
+        let mut timed = Timed::new(Role::Server, Config::default().keepalive(Keepalive::default()));
+        for second in (0..10_000).step_by(every) {
+            timed.until(second as f64);
+            timed.receives(0x81, b"alive");
+        }
+        assert_eq!(timed.timed_out(), None, "every {every} s");
+        let pings = if every < 25 { 0..=0 } else { 1..=10_000 / every };
+        assert!(pings.contains(&timed.pings().len()), "{}", timed.pings().len());
+        // ... and no longer.
+        let last = timed.elapsed();
+        timed.until(last + 52.0);
+        assert!(timed.timed_out().is_some_and(|(at, _)| at <= last + 51.251), "every {every} s");
+    }
+}
+
+/// A14: a process that is stopped for 31 seconds, at any time, while a ping is under way: the timers
+/// fire before the pong is read, which has lain there.
+#[test]
+fn a14_a_process_that_was_stopped_reads_before_it_gives_up() {
+    for tenth in 0..=200 {
+        let mut timed = Timed::new(Role::Server, Config::default().keepalive(Keepalive::default()));
+        timed.until(25.0);
+        let (at, payload) = timed.pings()[0].clone();
+        timed.until(at + f64::from(tenth) / 10.0);
+        if timed.timed_out().is_some() {
+            assert_eq!(tenth, 200);
+            continue;
+        }
+        // Stopped, and behind that the first look.
+        timed.now = seconds(1000.0 + timed.elapsed() + 31.0);
+        timed.look();
+        assert_eq!(timed.timed_out(), None, "at {tenth}");
+        // A second one at the same time changes nothing.
+        timed.look();
+        assert_eq!(timed.timed_out(), None, "at {tenth}");
+        let woken = timed.elapsed();
+        // Nothing was there: it is given up, and soon.
+        let dead = timed.connection.poll_timeout().unwrap();
+        assert!(seconds(1000.0 + woken) < dead && dead <= seconds(1000.0 + woken + 1.0));
+        timed.until(woken + 0.9);
+        assert_eq!(timed.timed_out(), None, "at {tenth}");
+        timed.receives(0x8a, &payload);
+        timed.until(woken + 20.0);
+        assert_eq!(timed.timed_out(), None, "at {tenth}");
+    }
+}
+
+/// The same for the other deadlines: messages and the peer's Close lie unread.
+#[test]
+fn a14_what_lies_unread_counts_for_every_deadline() {
+    for tenth in 0..100 {
+        let mut timed = Timed::new(Role::Server, Config::default().idle_timeout(secs(10)));
+        timed.until(f64::from(tenth) / 10.0);
+        timed.now = seconds(1000.0 + timed.elapsed() + 31.0);
+        timed.look();
+        timed.receives(0x81, b"was there");
+        timed.until(timed.elapsed() + 9.0);
+        assert_eq!(timed.timed_out(), None, "idle, at {tenth}");
+
+        let mut timed = Timed::new(Role::Client, Config::default().close_timeout(secs(10)));
+        timed.connection.close(None);
+        timed.until(f64::from(tenth) / 10.0);
+        timed.now = seconds(1000.0 + timed.elapsed() + 31.0);
+        timed.look();
+        timed.receives(0x88, b"");
+        timed.connection.receive_eof();
+        assert_eq!(timed.timed_out(), None, "close, at {tenth}");
+        assert!(timed.connection.closed().unwrap().is_clean());
+    }
+}
+
+/// D12: no setting makes a loop: in a second of virtual time there are at most so many looks and pings
+/// as there are milliseconds, some times.
+#[test]
+fn d12_durations_at_their_ends() {
+    let short = [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(3), Duration::MAX];
+    for role in BOTH {
+        for interval in short {
+            for wait in short {
+                let keepalive = Keepalive::every(interval).pong_timeout(wait);
+                let mut timed = Timed::new(role, Config::default().keepalive(keepalive));
+                let mut answered = 0;
+                for millis in 0..1000 {
+                    timed.until(f64::from(millis) / 1000.0);
+                    while let Some((_, payload)) = timed.pings().get(answered).cloned() {
+                        timed.receives(0x8a, &payload);
+                        answered += 1;
+                    }
+                }
+                assert!(timed.looks < 20_000, "{interval:?}, {wait:?}: {} looks", timed.looks);
+                assert!(timed.pings().len() <= 1000, "{interval:?}: {}", timed.pings().len());
+                assert_eq!(timed.pings().is_empty(), interval == Duration::MAX);
             }
-            timed.until(at + 100.0);
-            assert_eq!(timed.timed_out(), Some((at + 60.0, TimeoutError::Pong)), "{role:?} {ends}");
+        }
+        for timeout in short {
+            let mut timed = Timed::new(role, Config::default().idle_timeout(timeout));
+            timed.until(1.0);
+            assert_eq!(timed.timed_out().is_none(), timeout == Duration::MAX, "{timeout:?}");
+            assert!(timed.looks < 10, "{timeout:?}: {}", timed.looks);
+            let mut timed = Timed::new(role, Config::default().close_timeout(timeout));
+            timed.connection.close(None);
+            timed.until(1.0);
+            assert_eq!(timed.timed_out().is_none(), timeout == Duration::MAX, "{timeout:?}");
+            assert!(timed.looks < 10, "{timeout:?}: {}", timed.looks);
         }
     }
 }
@@ -668,7 +820,8 @@ fn idleness_ends_the_connection() {
         timed.writes = false;
         timed.until(103.0);
         assert_eq!(timed.timed_out(), Some((100.0, TimeoutError::Idle)));
-        assert_eq!(timed.connection.poll_timeout(), Some(seconds(1105.0)), "the close deadline");
+        let deadline = Some(seconds(1104.0));
+        assert_eq!(timed.connection.poll_timeout(), deadline, "last call of the close deadline");
         assert_eq!(close_codes(&sent(&mut timed.connection)), [1001]);
         assert_eq!(timed.connection.transport(), Transport::ShutDown);
         timed.connection.shutdown_complete();
@@ -689,7 +842,7 @@ fn close_deadline_runs_once() {
         let mut timed = Timed::new(role, Config::default().close_timeout(secs(10)));
         timed.connection.close(None);
         timed.until(3.0);
-        let deadline = Some(seconds(1010.0));
+        let deadline = Some(seconds(1009.0)); // the last call
         assert_eq!(timed.connection.poll_timeout(), deadline);
         timed.receives(0x81, b"under way");
         timed.until(6.0);
@@ -699,8 +852,10 @@ fn close_deadline_runs_once() {
         timed.receives(0x81, b"discarded");
         timed.connection.shutdown_complete();
         timed.look();
-        assert_eq!(timed.connection.poll_timeout(), deadline);
-        timed.until(11.0);
+        assert_eq!(timed.connection.poll_timeout(), Some(seconds(1010.0)));
+        timed.until(9.999);
+        assert_eq!(timed.connection.closed(), None);
+        timed.until(10.0);
         assert_eq!(timed.did, [], "after both Closes the deadline is no error");
         assert!(timed.connection.closed().unwrap().is_clean());
     }

@@ -235,8 +235,8 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
     }
 
     /// What a call on the stream came to that began at `start` and was to end after `timeout`, in
-    /// milliseconds: pending if the timeout ended it, or if the `deadline` has passed while it was
-    /// interrupted again and again; nothing if it has to be repeated.
+    /// milliseconds: pending if the timeout ended it, or if it was interrupted and began behind the
+    /// `deadline`; nothing if it has to be repeated.
     fn outcome<R>(
         &self,
         start: Time,
@@ -252,7 +252,9 @@ impl<S: Read + Write + Timeouts> BlockingIo<S> {
         let fatal = cfg!(unix) && error.kind() == TimedOut && error.raw_os_error().is_some();
         match (error.kind(), timeout) {
             (Interrupted, _) => {
-                let late = deadline.is_some_and(|deadline| self.now() >= deadline);
+                // A process that was stopped finds its deadline passed, and what came meanwhile
+                // unread: one call is made behind it.
+                let late = deadline.is_some_and(|deadline| start >= deadline);
                 late.then_some(Poll::Pending)
             }
             _ if fatal => Some(Poll::Ready(Err(error))),
@@ -360,6 +362,10 @@ impl<S: Read + Write + Timeouts> Io for BlockingIo<S> {
                 return outcome;
             }
         }
+    }
+
+    fn reads_at_once(&self) -> bool {
+        self.stream.has_timeouts()
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -20,7 +20,7 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError};
+use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, last_call::LastCall};
 use crate::frame::CloseFrame;
 use core::{mem, time::Duration};
 
@@ -150,13 +150,13 @@ pub(super) enum Step {
 
 /// The deadline of the closing handshake: not known until the caller says what time it is.
 #[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<Time>);
+pub(super) struct Deadline(Option<LastCall>);
 
 impl Deadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
     fn time(self) -> Time {
-        self.0.unwrap_or(Time::EPOCH)
+        self.0.map_or(Time::EPOCH, |call| call.deadline())
     }
 }
 
@@ -298,6 +298,24 @@ impl State {
         }
     }
 
+    /// The deadline that is running, or is about to.
+    fn running(&mut self) -> Option<&mut Deadline> {
+        match self {
+            Self::Open | Self::Closed(_) => None,
+            Self::LocalClosing { deadline }
+            | Self::Unwritable { deadline, .. }
+            | Self::Ending { deadline, .. } => Some(deadline),
+        }
+    }
+
+    /// The clock is another one from now on.
+    #[cfg(feature = "std")]
+    pub(super) fn restart_clock(&mut self) {
+        if let Some(deadline) = self.running() {
+            *deadline = Deadline::UNKNOWN;
+        }
+    }
+
     /// Starts the deadline if it does not run yet, and keeps it.
     pub(super) fn handle_timeout(
         &mut self,
@@ -305,13 +323,9 @@ impl State {
         timeout: Duration,
         outbox: &mut Outbox,
     ) -> Result<(), TimeoutError> {
-        let (Self::LocalClosing { deadline }
-        | Self::Unwritable { deadline, .. }
-        | Self::Ending { deadline, .. }) = self
-        else {
-            return Ok(());
-        };
-        if now < *deadline.0.get_or_insert(now + timeout) {
+        let Some(deadline) = self.running() else { return Ok(()) };
+        let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
+        if !deadline.has_passed(now) {
             return Ok(());
         }
         if matches!(

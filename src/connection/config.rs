@@ -55,42 +55,90 @@ enum Setting<T> {
 
 /// When a silent peer is pinged and when it is given up (RFC 6455 §5.5.2).
 ///
-/// A ping goes out once nothing has come for `interval`. Traffic is noted without reading a clock,
-/// so the true wait lies between one interval and one and a quarter. The pong
-/// must carry the ping's payload and must come within `pong_timeout` of the ping having been
-/// written; other data does not stand in for it. The wait is extended while a backlog of unsent
-/// bytes shrinks, and while a single frame is still coming in, inside which no pong can be: such a
-/// peer is slow, not dead.
+/// - **Life** is every byte that comes, of whatever frame. A ping goes out once none has come for
+///   `interval`, or up to a quarter longer; any byte ends the wait that begins then.
+/// - **The wait** lasts `pong_timeout` from when the transport has taken the ping, or, as long as it is
+///   full, from when it last took anything; and longer by the time that a slow path may need to
+///   deliver what was sent before.
+/// - **A dead peer** is found with default settings within 51.25 seconds on an idle connection. While
+///   much is being sent to it that may take up to 1,024 seconds more, which is the longest a path may
+///   need: 4 MiB at 4 KiB per second.
 ///
+/// A peer that only sends data and never a pong lives, and so does one that is slow. A peer is given
+/// up no sooner than what has arrived was read once more, so a process that was stopped for a while
+/// drops nobody.
+///
+/// # What a path may hold
+/// A transport takes bytes long before the peer has them: Linux keeps up to 4 MiB, and a ping waits
+/// behind them. Without asking the system the connection knows a bound for what is still on the way:
+/// what was taken lately, less what a path delivers at
+/// [its slowest](Self::slowest_path), and 4 MiB at most. After 1 MiB at once it waits up to 256
+/// seconds longer; a chat that sends 100 bytes per second does not wait longer at all.
+///
+/// Paths that show that they are faster have less time: of what was taken beyond 4 MiB, and of what
+/// lies in front of a ping that was answered, it is known when it was delivered. A quarter of that
+/// speed is relied on, and no more than a quarter of what can have been delivered since. So a dead peer
+/// that was being sent `R` bytes per second without a pause is found later than one of an idle
+/// connection by at most 150 seconds (six times the interval) or 40 MiB / `R`, whichever is more: 419
+/// seconds for 100 kB/s, 150 for 1 MB/s and for all that is faster. While so much is being sent that
+/// an answer may take longer than `pong_timeout`, a ping goes out every `interval` although the peer is
+/// not silent, to learn how far that has come.
+///
+/// # Round trips
 /// Each answer gives a round-trip time: [`Connection::round_trip`](crate::Connection::round_trip).
 ///
-/// The default is an interval of 25 seconds and a pong timeout of 20: the first keeps a
-/// connection alive through the proxies and address translators that drop silent ones after 30
-/// to 60 seconds, and together they find a dead peer in less than a minute without holding a
-/// mobile client's radio awake.
+/// # Defaults
+/// An interval of 25 seconds and a pong timeout of 20: the first keeps a connection alive through the
+/// proxies and address translators that drop silent ones after 30 to 60 seconds, and together they
+/// find a dead peer in less than a minute without holding a mobile client's radio awake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalive {
+    /// This and the next are never less than [`SHORTEST`].
     pub(crate) interval: Duration,
     pub(crate) pong_timeout: Duration,
+    /// In bytes per second, never zero.
+    pub(crate) slowest_path: u32,
 }
 
+/// Shorter times are taken for this one: a deadline that does not move would be a loop.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 impl Keepalive {
-    /// Pings after `interval` of silence, and otherwise the default.
+    /// Pings after `interval` of silence, and otherwise the default. Less than a millisecond counts as
+    /// one; [`Config::no_keepalive`] turns it off, and so in effect does [`Duration::MAX`].
     pub fn every(interval: Duration) -> Self {
-        Self { interval, ..Self::default() }
+        Self { interval: interval.max(SHORTEST), ..Self::default() }
     }
 
-    /// How long to wait for the pong. Default: 20 seconds.
+    /// How long to wait for a sign of life, beyond what a slow path may need. Default: 20 seconds. Less
+    /// than a millisecond counts as one; [`Duration::MAX`] gives nobody up.
     pub fn pong_timeout(mut self, timeout: Duration) -> Self {
-        self.pong_timeout = timeout;
+        self.pong_timeout = timeout.max(SHORTEST);
+        self
+    }
+
+    /// The slowest path that counts as alive, in bytes per second: so fast is delivered at least what
+    /// was sent. Default: 4 KiB. A larger number finds dead peers sooner that were being sent to, and
+    /// gives up those whose path is slower; [`u32::MAX`] makes no allowance for what is on the way. Zero
+    /// counts as one.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Keepalive};
+    ///
+    /// // In the own network: 4 MiB on the way make a wait 4 seconds longer at most.
+    /// let config = Config::default().keepalive(Keepalive::default().slowest_path(1 << 20));
+    /// ```
+    pub fn slowest_path(mut self, bytes_per_second: u32) -> Self {
+        self.slowest_path = bytes_per_second.max(1);
         self
     }
 }
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(25), pong_timeout: Duration::from_secs(20) }
+        let (interval, pong_timeout) = (Duration::from_secs(25), Duration::from_secs(20));
+        Self { interval, pong_timeout, slowest_path: 4 << 10 }
     }
 }
 
@@ -225,25 +273,28 @@ impl Config {
 
     /// Ends the connection, with 1001, once no part of a message was sent or received for
     /// `timeout`, or up to a quarter longer; pings and pongs do not count. Default: `None`, never.
+    /// Less than a millisecond counts as one.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = timeout.into();
+        self.idle_timeout = timeout.into().map(|timeout| timeout.max(SHORTEST));
         self
     }
 
     /// How long the closing handshake may take as a whole, from the first Close frame to the end
     /// of the transport (RFC 6455 §7.1.1), and how long a failed connection is drained so that the
-    /// peer can read our Close. Default: 5 seconds.
+    /// peer can read our Close. Default: 5 seconds. Less than a millisecond counts as one, which is
+    /// time to write what can be written at once and not to wait for an answer.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
+        self.close_timeout = timeout.max(SHORTEST);
         self
     }
 
     /// How long the opening handshake may take in an adapter; for `connect` this includes name
     /// lookup and dialling. A client fails with [`TimeoutError::Handshake`](crate::TimeoutError::Handshake). A
     /// server answers a slower client with 408; its answer has the time that is left, and two seconds
-    /// at least. Default: 10 seconds.
+    /// at least. Default: 10 seconds. Less than a millisecond counts as one; [`Duration::MAX`] is
+    /// no limit.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+        self.handshake_timeout = timeout.max(SHORTEST);
         self
     }
 

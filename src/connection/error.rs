@@ -375,7 +375,8 @@ pub(crate) fn with(frame: Option<&CloseFrame>, f: &mut fmt::Formatter<'_>) -> fm
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutError {
-    /// A ping was not answered within [`Keepalive::pong_timeout`](crate::Keepalive::pong_timeout).
+    /// Nothing came for the interval of [`Keepalive`](crate::Keepalive), and nothing behind a ping within
+    /// its pong timeout and the time that a slow path may need.
     Pong,
     /// No message for [`Config::idle_timeout`](crate::Config::idle_timeout).
     Idle,

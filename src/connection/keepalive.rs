@@ -1,21 +1,27 @@
-//! Silence and what is done about it: pings with a matched pong deadline, the idle timeout.
+//! Silence and what is done about it: pings and the wait for a sign of life, the idle timeout.
 //!
 //! ```text
-//! Watching ──silent for the interval──→ Queued ──written──→ Waiting ──its pong──→ Answered ──→ Watching
-//!                                          │ no byte of the backlog taken │ deadline
-//!                                          └───────────→ failed ←─────────┘
+//! Watching ──silent for the interval──→ Queued ──the transport has the ping──→ Sent
+//!    ↑                                     │                                     │
+//!    ├──────────── any byte comes ─────────┴─────────────────────────────────────┤
+//!                                          └──── last call, deadline ──→ failed ←─┘
 //! ```
 //!
-//! "Written" and "Answered" are noted when the next look at the clock comes, for which both ask at
-//! once. What lies between the two looks is the time of a round trip.
+//! Each wait begins anew when more is taken by a transport that was full: then it delivers.
+//!
+//! Apart from that, the newest ping is followed until its pong comes, however late: that gives a round
+//! trip, and says what the path holds no more. When the transport has it, and when its pong has come,
+//! is noted when the next look at the clock comes, for which both ask at once.
 
-use super::{Keepalive, Outbox, Time};
+use super::{Keepalive, Outbox, Time, last_call::LastCall, path::Path};
 use core::time::Duration;
 
 /// How long nothing has happened, known to a quarter of the limit without a clock read per event:
-/// an event sets a flag, and a look at the clock every quarter of the limit turns the flag into a
-/// time.
+/// there is a number that grows with every event, and a look at the clock every quarter of the limit
+/// turns its growth into a time.
 struct Silence {
+    seen: u64,
+    /// Whether there was an event that did not show in the number.
     active: bool,
     /// Nothing happened after this, as far as the last look could tell.
     since: Time,
@@ -25,91 +31,121 @@ struct Silence {
 
 impl Silence {
     fn new() -> Self {
-        Self { active: true, since: Time::EPOCH, look: Time::EPOCH }
+        Self { seen: 0, active: true, since: Time::EPOCH, look: Time::EPOCH }
     }
 
-    #[inline]
-    fn interrupt(&mut self) {
-        self.active = true;
+    /// It begins at the next look.
+    #[cfg(feature = "std")]
+    fn restart(&mut self) {
+        (self.active, self.look) = (true, Time::EPOCH);
     }
 
-    fn deadline(&self) -> Time {
-        self.look
-    }
-
-    /// Whether it has been silent for `limit`.
-    fn lasted(&mut self, limit: Duration, now: Time) -> bool {
-        if now < self.look {
-            return false;
+    /// Whether something has happened since the last look.
+    fn ends(&mut self, limit: Duration, now: Time, events: u64) -> bool {
+        let ends = self.active || self.seen != events;
+        if ends {
+            (self.active, self.seen, self.since) = (false, events, now);
         }
-        if self.active {
-            (self.active, self.since) = (false, now);
+        self.look = now + limit / 4;
+        if now < self.since + limit {
+            self.look = self.look.min(self.since + limit);
         }
-        let end = self.since + limit;
-        self.look = (now + limit / 4).min(end);
-        now >= end
+        ends
+    }
+
+    fn has_lasted(&self, limit: Duration, now: Time) -> bool {
+        now >= self.since + limit
     }
 }
 
 /// How long no part of a message was sent or received.
 pub(super) struct Idle {
     silence: Silence,
-    progress: u64,
+    end: LastCall,
 }
 
 impl Idle {
     pub(super) fn new() -> Self {
-        Self { silence: Silence::new(), progress: 0 }
+        let end = LastCall::new(Time::EPOCH, Duration::MAX, Duration::ZERO);
+        Self { silence: Silence::new(), end }
+    }
+
+    /// The clock is another one from now on.
+    #[cfg(feature = "std")]
+    pub(super) fn restart(&mut self) {
+        self.silence.restart();
+    }
+
+    /// A part of a message has come and waits to be received.
+    #[cfg(feature = "std")]
+    pub(super) fn interrupt(&mut self) {
+        self.silence.active = true;
     }
 
     pub(super) fn deadline(&self) -> Time {
-        self.silence.deadline()
+        self.silence.look.min(self.end.deadline())
+    }
+
+    /// Whether a look at `now` may be the last one.
+    #[cfg(feature = "std")]
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        now >= self.end.deadline()
     }
 
     /// Whether that is `limit`, when `progress` is a number that grows with every such part.
-    pub(super) fn lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
-        if self.progress != progress {
-            self.progress = progress;
-            self.silence.interrupt();
+    pub(super) fn has_lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
+        if self.silence.ends(limit, now, progress) {
+            self.end = LastCall::new(now, limit, Duration::ZERO);
         }
-        self.silence.lasted(limit, now)
+        self.end.has_passed(now)
     }
 }
 
 /// Keepalive.
 pub(super) struct Pinger {
+    silence: Silence,
     state: State,
+    ping: Ping,
+    path: Path,
     /// How long the newest answer took of which that is known.
     round_trip: Option<Duration>,
-    /// The payload of the last ping.
-    id: u64,
 }
 
+#[derive(Clone, Copy)]
 enum State {
-    Watching(Silence),
-    /// A ping waits in the outbox, up to byte `end` of all that is ever queued.
-    Queued {
-        end: u64,
-        /// How much was written at the last look.
-        written: u64,
-        /// When to look next whether more was written.
-        look: Time,
+    Watching,
+    /// It was silent for the interval; a ping waits in the outbox. The wait is measured from when
+    /// the transport last took anything.
+    Queued(LastCall),
+    /// The transport has the ping.
+    Sent {
+        wait: LastCall,
+        /// How much it had taken when the wait began.
+        taken: u64,
     },
-    /// A ping was written.
-    Waiting {
-        /// When that was seen.
-        since: Time,
-        /// How much was written at the last look.
-        written: u64,
-        /// How far the frame was then that is coming in, if one is: no pong can be inside it.
-        frame: Option<u64>,
-        deadline: Time,
-    },
-    /// Its pong came; when is to be noted.
-    Answered {
-        /// When the ping was written.
-        since: Time,
-    },
+}
+
+/// The newest ping.
+struct Ping {
+    /// Its payload.
+    id: u64,
+    /// Where it ends, in bytes ever queued.
+    end: u64,
+    /// When it was queued; before the first one, when the first look was.
+    queued: Option<Time>,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// There is none, or its pong has come.
+    Nowhere,
+    /// In the outbox.
+    Queued,
+    /// With the transport, since this time.
+    Sent(Time),
+    /// Its pong came, which is to be noted; when the transport took it, if that is known.
+    Answered(Option<Time>),
 }
 
 /// What is to be done now.
@@ -121,9 +157,41 @@ pub(super) enum Due {
     Failed,
 }
 
+/// What a look finds.
+pub(super) struct Look<'c> {
+    pub(super) settings: Keepalive,
+    pub(super) now: Time,
+    pub(super) outbox: &'c Outbox,
+    /// All bytes that ever came.
+    pub(super) came: u64,
+    /// Whether something has come that is not to be received for now, so that nothing behind it is
+    /// read.
+    pub(super) unread: bool,
+}
+
+/// The wait for a sign of life that begins now.
+fn begin(settings: Keepalive, now: Time, path: &Path) -> LastCall {
+    LastCall::new(now, settings.pong_timeout, path.allowance(now, settings.slowest_path))
+}
+
 impl Pinger {
     pub(super) fn new() -> Self {
-        Self { state: State::Watching(Silence::new()), round_trip: None, id: 0 }
+        Self {
+            silence: Silence::new(),
+            state: State::Watching,
+            ping: Ping { id: 0, end: 0, queued: None, place: Place::Nowhere },
+            path: Path::new(),
+            round_trip: None,
+        }
+    }
+
+    /// The clock is another one from now on.
+    #[cfg(feature = "std")]
+    pub(super) fn restart(&mut self) {
+        self.silence.restart();
+        self.path.restart();
+        self.state = State::Watching;
+        (self.ping.queued, self.ping.place) = (None, Place::Nowhere);
     }
 
     pub(super) fn round_trip(&self) -> Option<Duration> {
@@ -134,95 +202,129 @@ impl Pinger {
     #[cfg(feature = "std")]
     #[inline]
     pub(super) fn is_answered(&self) -> bool {
-        matches!(self.state, State::Answered { .. })
+        matches!(self.ping.place, Place::Answered(_))
     }
 
-    /// Something came from the peer.
-    #[inline]
+    /// Something came from the peer and waits to be received.
+    #[cfg(feature = "std")]
     pub(super) fn interrupt(&mut self) {
-        if let State::Watching(silence) = &mut self.state {
-            silence.interrupt();
-        }
+        self.silence.active = true;
     }
 
-    /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3).
-    pub(super) fn pong(&mut self, payload: &[u8]) {
-        if payload != self.id.to_be_bytes() {
+    /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3), and no sooner than that has gone.
+    pub(super) fn pong(&mut self, payload: &[u8], outbox: &Outbox) {
+        if payload != self.ping.id.to_be_bytes() {
             return;
         }
-        self.state = match self.state {
-            State::Waiting { since, .. } => State::Answered { since },
-            // Nobody had the time to say when the ping was written.
-            State::Queued { .. } => State::Watching(Silence::new()),
-            State::Watching(_) | State::Answered { .. } => return,
+        self.ping.place = match self.ping.place {
+            Place::Sent(since) => Place::Answered(Some(since)),
+            // Nobody had the time to say when it went.
+            Place::Queued if outbox.total_written() >= self.ping.end => Place::Answered(None),
+            other => other,
         };
     }
 
     pub(super) fn deadline(&self, outbox: &Outbox) -> Time {
-        match &self.state {
-            State::Watching(silence) => silence.deadline(),
-            State::Queued { end, .. } if outbox.total_written() >= *end => Time::EPOCH,
-            State::Queued { look, .. } => *look,
-            State::Waiting { deadline, .. } => *deadline,
-            State::Answered { .. } => Time::EPOCH,
+        let look = self.silence.look;
+        match (self.ping.place, self.state) {
+            (Place::Answered(_), _) => Time::EPOCH,
+            (Place::Queued, _) if outbox.total_written() >= self.ping.end => Time::EPOCH,
+            (_, State::Watching) => look,
+            // The wait begins anew.
+            (_, State::Queued(_)) if outbox.total_written() != self.path.taken() => Time::EPOCH,
+            (_, State::Queued(wait) | State::Sent { wait, .. }) => look.min(wait.deadline()),
         }
     }
 
-    /// `frame` is a number that grows as a data frame comes in, if one does.
-    pub(super) fn due(
-        &mut self,
-        settings: Keepalive,
-        now: Time,
-        outbox: &Outbox,
-        frame: Option<u64>,
-    ) -> Due {
-        let Keepalive { interval, pong_timeout } = settings;
-        let taken = outbox.total_written();
-        if let State::Answered { since } = self.state {
-            self.round_trip = Some(now.saturating_since(since));
-            self.state = State::Watching(Silence::new());
+    /// Whether a look at `now` may be the last one.
+    #[cfg(feature = "std")]
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        match self.state {
+            State::Watching => false,
+            State::Queued(wait) | State::Sent { wait, .. } => now >= wait.deadline(),
+        }
+    }
+
+    pub(super) fn due(&mut self, look: &Look<'_>) -> Due {
+        let Look { settings, now, outbox, .. } = *look;
+        let Keepalive { interval, slowest_path, .. } = settings;
+        let (taken, before) = (outbox.total_written(), self.path.taken());
+        // A transport that was full and takes more has delivered something.
+        let drained = self.path.was_full() && taken != before;
+        let queued = *self.ping.queued.get_or_insert(now);
+        self.path.look(now, taken, !outbox.is_drained(), slowest_path);
+        match self.ping.place {
+            Place::Answered(since) => {
+                if let Some(since) = since {
+                    self.round_trip = Some(now.saturating_since(since));
+                }
+                self.path.delivered(self.ping.end, queued, now);
+                self.ping.place = Place::Nowhere;
+            }
+            Place::Queued if taken >= self.ping.end => {
+                self.ping.place = Place::Sent(now);
+                if let State::Queued(_) = self.state {
+                    self.state = State::Sent { wait: begin(settings, now, &self.path), taken };
+                }
+            }
+            _ => {}
+        }
+        if self.silence.ends(interval, now, look.came) {
+            self.state = State::Watching;
         }
         match &mut self.state {
-            State::Watching(silence) => {
-                if silence.lasted(interval, now) {
-                    self.id += 1;
-                    return Due::Ping(self.id.to_be_bytes());
+            State::Watching => return self.watch(look),
+            State::Queued(wait) if taken != before => *wait = begin(settings, now, &self.path),
+            State::Sent { wait, taken: at_first } if drained => {
+                (*wait, *at_first) = (begin(settings, now, &self.path), taken);
+            }
+            State::Queued(wait) => {
+                if wait.has_passed(now) {
+                    return Due::Failed;
                 }
             }
-            State::Queued { end, .. } if taken >= *end => {
-                let deadline = now + pong_timeout;
-                self.state = State::Waiting { since: now, written: taken, frame, deadline };
-            }
-            State::Queued { written, look, .. } => {
-                if now >= *look {
-                    if taken == *written {
+            State::Sent { wait, taken: at_first } => {
+                if wait.has_passed(now) {
+                    // Behind what is not read the pong may lie: then the peer has to take nothing,
+                    // too, of what waits for it.
+                    let stuck = !outbox.is_drained() && taken == *at_first;
+                    if !look.unread || stuck {
                         return Due::Failed;
                     }
-                    (*written, *look) = (taken, now + pong_timeout);
+                    (*wait, *at_first) = (begin(settings, now, &self.path), taken);
                 }
             }
-            State::Waiting { written, frame: before, deadline, .. } => {
-                if now >= *deadline {
-                    // A peer that still takes what we wait with, or that is in the middle of a
-                    // frame which still grows, is slow but alive.
-                    let takes = !outbox.is_drained() && taken != *written;
-                    let gives = frame.is_some() && frame != *before;
-                    if !takes && !gives {
-                        return Due::Failed;
-                    }
-                    (*written, *before, *deadline) = (taken, frame, now + pong_timeout);
-                }
-            }
-            State::Answered { .. } => {} // not any more
         }
         Due::Nothing
     }
 
+    fn watch(&mut self, look: &Look<'_>) -> Due {
+        let Look { settings, now, .. } = *look;
+        let Keepalive { interval, pong_timeout, slowest_path } = settings;
+        if self.silence.has_lasted(interval, now) {
+            if matches!(self.ping.place, Place::Queued) {
+                self.state = State::Queued(begin(settings, now, &self.path)); // one is enough
+                return Due::Nothing;
+            }
+        } else {
+            // Where much is sent, a ping now and then says how much of it the path has delivered.
+            let free = matches!(self.ping.place, Place::Nowhere);
+            let rested = self.ping.queued.is_none_or(|queued| now >= queued + interval);
+            if !free || !rested || self.path.allowance(now, slowest_path) < pong_timeout {
+                return Due::Nothing;
+            }
+        }
+        self.ping.id += 1;
+        Due::Ping(self.ping.id.to_be_bytes())
+    }
+
     /// The ping that was due is the last thing in the outbox.
     pub(super) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
-        let look = now + settings.pong_timeout;
-        let (end, written) = (outbox.total_queued(), outbox.total_written());
-        self.state = State::Queued { end, written, look };
+        let ping = &mut self.ping;
+        (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), Place::Queued);
+        if self.silence.has_lasted(settings.interval, now) {
+            self.state = State::Queued(begin(settings, now, &self.path));
+        }
     }
 }
 
@@ -230,23 +332,32 @@ impl Pinger {
 mod tests {
     use super::*;
 
+    fn look(pinger: &mut Pinger, outbox: &Outbox, second: u64) -> Due {
+        let settings = Keepalive::every(Duration::from_secs(100));
+        let now = Time::since_epoch(Duration::from_secs(second));
+        let look = Look { settings, now, outbox, came: 0, unread: false };
+        let due = pinger.due(&look);
+        if let Due::Ping(_) = due {
+            pinger.queued(settings, now, outbox);
+        }
+        due
+    }
+
     /// An adapter looks at the clock at once if a pong came, and not for each read.
     #[test]
     fn an_answer_is_to_be_noted_once() {
         let (mut pinger, mut outbox) = (Pinger::new(), Outbox::default());
-        let settings = Keepalive::every(Duration::from_secs(100));
-        let at = |seconds| Time::since_epoch(Duration::from_secs(seconds));
-        assert!(matches!(pinger.due(settings, at(0), &outbox, None), Due::Nothing));
-        let Due::Ping(id) = pinger.due(settings, at(100), &outbox, None) else { panic!() };
+        assert!(matches!(look(&mut pinger, &outbox, 0), Due::Nothing));
+        let Due::Ping(id) = look(&mut pinger, &outbox, 100) else { panic!() };
         outbox.push_pong(None, &id); // any frame will do
-        pinger.queued(settings, at(100), &outbox);
+        pinger.ping.end = outbox.total_queued();
         outbox.advance(outbox.len());
-        assert!(matches!(pinger.due(settings, at(101), &outbox, None), Due::Nothing));
+        assert!(matches!(look(&mut pinger, &outbox, 101), Due::Nothing));
         assert!(!pinger.is_answered());
-        pinger.pong(&id);
+        pinger.pong(&id, &outbox);
         assert!(pinger.is_answered());
         assert_eq!(pinger.deadline(&outbox), Time::EPOCH);
-        assert!(matches!(pinger.due(settings, at(103), &outbox, None), Due::Nothing));
+        assert!(matches!(look(&mut pinger, &outbox, 103), Due::Nothing));
         assert!(!pinger.is_answered());
         assert_eq!(pinger.round_trip(), Some(Duration::from_secs(2)));
     }

@@ -9,7 +9,9 @@ mod deflate;
 mod error;
 mod keepalive;
 mod keys;
+mod last_call;
 mod outbox;
+mod path;
 mod prepared;
 mod receive;
 mod receiving;
@@ -137,8 +139,8 @@ pub struct Connection {
     receiver: Receiver,
     outbox: Outbox,
     sent: Sent,
-    pinger: Option<Pinger>,
-    /// In a box, because it is rare: it would make every connection larger.
+    /// This and the next are in boxes: both together would make every connection larger.
+    pinger: Option<Box<Pinger>>,
     idle: Option<Box<Idle>>,
     #[cfg(feature = "deflate")]
     deflate: Option<Box<deflate::Deflating>>,
@@ -188,7 +190,7 @@ impl Connection {
             receiver: Receiver::new(),
             outbox: Outbox::default(),
             sent: Sent::default(),
-            pinger: config.keepalive_or(keepalive).map(|_| Pinger::new()),
+            pinger: config.keepalive_or(keepalive).map(|_| Box::new(Pinger::new())),
             idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
             #[cfg(feature = "deflate")]
             deflate: None,

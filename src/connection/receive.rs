@@ -309,11 +309,6 @@ impl Receiver {
         }
     }
 
-    /// As [`progress`](Self::progress), in the middle of the payload of a data frame.
-    pub(super) fn frame_progress(&self) -> Option<u64> {
-        matches!(self.state, State::Payload { .. }).then(|| self.progress())
-    }
-
     /// A number that grows with every message and every part of one.
     pub(super) fn progress(&self) -> u64 {
         self.received.messages + self.received.pieces

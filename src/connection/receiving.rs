@@ -38,7 +38,6 @@ impl Connection {
         if self.is_open() || !self.state.is_over() {
             let rules = rules(&self.keys, &self.config);
             if let Some(result) = self.receiver.whole(input, &rules) {
-                self.interrupt();
                 return match result {
                     Ok(message) => Ok(Some(Event::Message(message))),
                     Err(error) => Err(self.fail(error)),
@@ -97,7 +96,6 @@ impl Connection {
         input: &mut Input<'i>,
         chunks: bool,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
-        self.interrupt();
         let rules = Rules { chunks, ..rules(&self.keys, &self.config) };
         let event = self.receiver.next(input, &rules).map_err(|error| self.fail(error))?;
         if let Some(event) = &event {
@@ -119,14 +117,6 @@ impl Connection {
         self.receiver.is_in_payload()
     }
 
-    /// Something came from the peer.
-    #[inline]
-    pub(super) fn interrupt(&mut self) {
-        if let Some(pinger) = &mut self.pinger {
-            pinger.interrupt();
-        }
-    }
-
     /// Lets `read` append to the message that is under way, at most as much as it is told, if so
     /// much of it is to come that this pays. All input before must have been received.
     #[cfg(feature = "std")]
@@ -141,12 +131,7 @@ impl Connection {
     #[cfg(feature = "std")]
     #[cold]
     fn append_here<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
-        let before = self.receiver.progress();
-        let output = self.receiver.append(self.config.receive_budget.as_ref(), read)?;
-        if before != self.receiver.progress() {
-            self.interrupt();
-        }
-        Some(output)
+        self.receiver.append(self.config.receive_budget.as_ref(), read)
     }
 
     /// Answers a control frame (§5.5).
@@ -161,7 +146,7 @@ impl Connection {
             }
             Event::Pong(payload) => {
                 if let Some(pinger) = &mut self.pinger {
-                    pinger.pong(payload);
+                    pinger.pong(payload, &self.outbox);
                 }
             }
             Event::Close(frame) => {

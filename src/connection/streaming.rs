@@ -183,7 +183,6 @@ impl Connection {
             return Ok(Some(Event::Chunk(held)));
         }
         if let Some(result) = self.receiver.whole(input, &rules(&self.keys, &self.config)) {
-            self.interrupt();
             return match result {
                 Ok(message) => Ok(Some(Event::Chunk(Chunk::whole(message)))),
                 Err(error) => Err(self.fail(error)),

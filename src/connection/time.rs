@@ -33,6 +33,11 @@ impl Time {
         self.0
     }
 
+    /// The time `duration` before this; the epoch if there is none.
+    pub(super) const fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

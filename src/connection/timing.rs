@@ -3,7 +3,7 @@
 use super::{
     Closed, Connection, Time, TimeoutError,
     close::State,
-    keepalive::{Due, Pinger},
+    keepalive::{Due, Look},
 };
 use crate::frame::CloseFrame;
 use core::time::Duration;
@@ -24,12 +24,23 @@ impl Connection {
     }
 
     /// Does what is due at `now`: queues a keepalive ping, or gives a deadline up. Calling it too
-    /// early is harmless. Read what is there before, so that a pong that has arrived counts.
+    /// early is harmless.
+    ///
+    /// Read what is there before, so that a pong that has arrived counts. A deadline that ends
+    /// something is asked for twice, a little before it and when it has come; or, if the first of
+    /// these calls comes late because nobody was running, when it has come and a little later. So
+    /// what has arrived meanwhile is read once more before the peer is given up.
     ///
     /// # Errors
     /// [`TimeoutError`], once, when the peer is given up; [`transport`](Self::transport) says how
     /// to go on.
     pub fn handle_timeout(&mut self, now: Time) -> Result<(), TimeoutError> {
+        self.look(now, false)
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout); `unread` says that something has come which is not
+    /// to be received for now, so that nothing behind it can be read.
+    pub(crate) fn look(&mut self, now: Time, unread: bool) -> Result<(), TimeoutError> {
         if !matches!(self.state, State::Open) {
             let timeout = self.config.close_timeout;
             let result = self.state.handle_timeout(now, timeout, &mut self.outbox);
@@ -38,14 +49,16 @@ impl Connection {
         }
         if let (Some(idle), Some(limit)) = (&mut self.idle, self.config.idle_timeout) {
             let progress = self.receiver.progress() + self.outbox.progress();
-            if idle.lasted(limit, now, progress) {
+            if idle.has_lasted(limit, now, progress) {
                 return Err(self.time_out(TimeoutError::Idle, now));
             }
         }
         // A pinger is there only if keepalive was configured or is the adapter's default.
         let settings = self.config.keepalive_or(None).unwrap_or_default();
+        let came = self.receiver.bytes();
         if let Some(pinger) = &mut self.pinger {
-            match pinger.due(settings, now, &self.outbox, self.receiver.frame_progress()) {
+            let look = Look { settings, now, outbox: &self.outbox, came, unread };
+            match pinger.due(&look) {
                 Due::Nothing => {}
                 Due::Ping(payload) => {
                     self.push_ping(&payload);
@@ -57,6 +70,37 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Whether a look at `now` may give the peer up, unless something has come.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_last_call(&self, now: Time) -> bool {
+        let silent = self.pinger.as_ref().is_some_and(|pinger| pinger.is_due(now));
+        self.is_open() && (silent || self.idle.as_ref().is_some_and(|idle| idle.is_due(now)))
+    }
+
+    /// Something has come that is not received yet: the peer is alive. It is not asked whether it is a
+    /// part of a message.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_come(&mut self) {
+        if let Some(pinger) = &mut self.pinger {
+            pinger.interrupt();
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.interrupt();
+        }
+    }
+
+    /// From now on times are those of another clock: everything that has a deadline begins anew.
+    #[cfg(feature = "std")]
+    pub(crate) fn restart_clock(&mut self) {
+        if let Some(pinger) = &mut self.pinger {
+            pinger.restart();
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.restart();
+        }
+        self.state.restart_clock();
     }
 
     /// How long the peer took to answer the newest ping of keepalive that it has answered; `None`
@@ -90,14 +134,14 @@ impl Connection {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn round_trip(&self) -> Option<Duration> {
-        self.pinger.as_ref().and_then(Pinger::round_trip)
+        self.pinger.as_ref().and_then(|pinger| pinger.round_trip())
     }
 
     /// Whether a pong came whose time is to be noted.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn has_pong(&self) -> bool {
-        self.pinger.as_ref().is_some_and(Pinger::is_answered) && self.is_open()
+        self.pinger.as_ref().is_some_and(|pinger| pinger.is_answered()) && self.is_open()
     }
 
     #[cold]

@@ -21,7 +21,8 @@
 //!
 //! # `WebSocket`, async
 //! "Waits" is a future that is pending. While one does, but for `recv` and `close`, nothing is
-//! received: no ping is answered, no Close is noticed.
+//! received: no ping is answered, no Close is noticed. Only before a deadline gives the peer up, what
+//! has arrived is looked at once more.
 //!
 //! | call | empty, or under the mark | from the mark on | from the limit on |
 //! |---|---|---|---|
@@ -61,16 +62,18 @@
 //!
 //! # What ends the wait
 //! Deadlines run while a call waits, each with an error; then the connection is over, and
-//! `unsent` says what was lost.
+//! `unsent` says what was lost. Before one gives the peer up, what has arrived is read once more.
 //!
 //! | deadline | default | error |
 //! |---|---|---|
-//! | [`keepalive`](crate::Config::keepalive): nothing was received for the interval, and no byte of the backlog taken for `pong_timeout` after; then `close_timeout` for the Close, which is not taken either | on; 50 to 57 s in all | `Timeout(Pong)` |
-//! | [`idle_timeout`](crate::Config::idle_timeout): no part of a message was sent or received; then `close_timeout` | off | `Timeout(Idle)` |
+//! | [`keepalive`](crate::Keepalive): nothing was received for the interval, and no byte of the backlog taken for `pong_timeout` after, and for as long as a slow path may need for what was taken before | on; 45 to 52 s, and up to 256 s more for each MiB that was taken, up to 4 | `Timeout(Pong)` |
+//! | [`idle_timeout`](crate::Config::idle_timeout): no part of a message was sent or received | off | `Timeout(Idle)` |
 //! | [`close_timeout`](crate::Config::close_timeout), from the first Close on | 5 s | `Timeout(Close)`; `Unsent` if the peer's Close has come |
 //!
-//! A call that waits for room is told as soon as the peer is given up, on threads as well as in tasks,
-//! and a call that comes later is [told the same](super::closing#what-a-call-that-sends-is-told).
+//! A call that waits, for room or for what is queued to be written, is told as soon as the peer is given
+//! up, in tasks and on threads alike. A call that comes later is
+//! [told the same](super::closing#what-a-call-that-sends-is-told). A call that receives or closes is told
+//! at the end of the connection, for which the last Close has `close_timeout`.
 //!
 //! A peer that takes a byte now and then is slow, not dead. Nor is one dead that takes nothing and
 //! goes on sending: while somebody receives from it none of these deadlines passes. Where that must not
@@ -95,6 +98,7 @@
 //! # The other direction
 //! Receiving stops where the user stops. While nobody is in `recv` or `run`, at most one read,
 //! 64 KiB, is taken from the stream, and held; TCP holds the peer up. A `send`, `flush` or `ping` of a
-//! `WebSocket` reads nothing at all. Only `close` reads on: it discards, and for a reader that is not
+//! `WebSocket` reads nothing at all but for that one, and only before a deadline gives the peer up.
+//! Only `close` reads on: it discards, and for a reader that is not
 //! in a call but still there the async [`Writer::close`](crate::tokio::Writer::close) keeps what
 //! comes, up to [`max_message_size`](crate::Config::max_message_size).

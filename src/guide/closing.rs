@@ -21,7 +21,7 @@
 //! | resets before its Close | `Io` | `Abnormal`, 1006 | none | it is gone |
 //! | resets behind its Close | `None`, `Ok` | `Clean`; `Unsent` if messages were not written | the answer, if it is still taken | it is gone |
 //! | ends TCP without a Close, inside a frame too | what came before it, then `Abnormal` | `Abnormal`, 1006 | none | a server: when dropped; a client: then |
-//! | does not answer keepalive | `Timeout(Pong)` | `TimedOut`, 1006 | 1011 | at once, without waiting for its end |
+//! | sends nothing, no answer to keepalive either | `Timeout(Pong)` | `TimedOut`, 1006 | 1011 | at once, without waiting for its end |
 //! | neither sends nor takes a part of a message for the `idle_timeout` | `Timeout(Idle)` | `TimedOut`, 1006 | 1001 | at once, in both roles |
 //!
 //! After our own Close no second one goes out: a peer that breaks a rule then is not told which, and
@@ -73,5 +73,6 @@
 //! # What bounds it
 //! [`close_timeout`](crate::Config::close_timeout), 5 s, runs from the first Close, sent or received, or
 //! from the failure, to the end of TCP, as a whole: the backlog in front of our Close, the peer's answer
-//! and its end of TCP. It does so while a call is under way, of either half.
+//! and its end of TCP. It does so while a call is under way, of either half. When it has passed before
+//! anybody looked, what has arrived is read once more first.
 //! [Keepalive](crate::Config::keepalive) and [`idle_timeout`](crate::Config::idle_timeout) end there.

@@ -40,6 +40,8 @@ pub(crate) struct Driver<T> {
     kept: Option<Box<Kept>>,
     wakers: Wakers,
     turn: Turn,
+    /// Whether somebody else receives who is told by the stream when there is something.
+    pub(super) received_elsewhere: bool,
     pub(super) trace: Trace,
 }
 
@@ -135,12 +137,25 @@ impl<T: Io> Driver<T> {
         let connection = Connection::for_adapter(role, config);
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         let (input, trace, turn) = (unread, Trace::new(role), Turn::default());
-        Self { io, connection, input, flushed: 0, end, kept: None, wakers, turn, trace }
+        let received_elsewhere = false;
+        Self {
+            io,
+            connection,
+            input,
+            flushed: 0,
+            end,
+            kept: None,
+            wakers,
+            turn,
+            received_elsewhere,
+            trace,
+        }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
         let Self { io, mut connection, input, kept, .. } = self;
         connection.outbox().flushed_to(u64::MAX); // that is for whoever has the stream
+        connection.restart_clock(); // and so are its times
         let events = kept.map(|kept| kept.into_events()).unwrap_or_default();
         Parts { stream: stream(io), connection, events, unread: input.into_unread() }
     }
@@ -152,8 +167,8 @@ impl<T: Io> Driver<T> {
 
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
         let Pieces { io, connection, input, flushed, end, kept, trace } = pieces;
-        let (wakers, turn) = Default::default();
-        Self { io, connection, input, flushed, end, kept, wakers, turn, trace }
+        let (wakers, turn, received_elsewhere) = Default::default();
+        Self { io, connection, input, flushed, end, kept, wakers, turn, received_elsewhere, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -260,7 +275,7 @@ impl<T: Io> Driver<T> {
                         let _ = self.poll_write_all(cx);
                     } else if (T::WAITS && drained) || self.connection.has_pong() {
                         // Whatever it finds shows in the next call: the message must not be lost.
-                        let _ = self.poll_timers(cx);
+                        let _ = self.poll_timers(cx, !self.input.is_empty());
                     }
                     return Poll::Ready(Ok(Some(output)));
                 }
@@ -298,7 +313,7 @@ impl<T: Io> Driver<T> {
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {
                 looked = fills;
-                if self.poll_timers(cx)?.is_ready() {
+                if self.poll_timers(cx, !reads)?.is_ready() {
                     continue;
                 }
             }
@@ -308,7 +323,7 @@ impl<T: Io> Driver<T> {
                     continue;
                 }
             }
-            if self.poll_timers(cx)?.is_ready() {
+            if self.poll_timers(cx, !reads)?.is_ready() {
                 continue;
             }
             self.wakers.keep(caller, caller_cx);
@@ -547,12 +562,13 @@ impl<T: Io> Driver<T> {
         Ok(Poll::Ready(()))
     }
 
-    /// Ready when a deadline has passed and the core was told.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Ready when a deadline has passed and the core was told. `unread` says whether something lies
+    /// in front of what could be read.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
         let now = ready!(self.io.poll_deadline(cx, deadline))?;
         // A peer that is given up shows in how the connection ends.
-        self.trace.timed_out(self.connection.handle_timeout(now));
+        self.trace.timed_out(self.connection.look(now, unread));
         Poll::Ready(Ok(()))
     }
 

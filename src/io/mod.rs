@@ -94,6 +94,11 @@ pub trait Io {
     /// Flushes what the stream itself has buffered.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Whether a read with a deadline that has passed does not wait.
+    fn reads_at_once(&self) -> bool {
+        true
+    }
+
     /// Shuts the write side down.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 

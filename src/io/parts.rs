@@ -13,7 +13,9 @@ use core::fmt;
 pub struct Parts<S> {
     /// The stream. What was fed and not flushed is not written yet: it is in `connection`.
     pub stream: S,
-    /// The protocol state, with the message that is under way and what waits to be written.
+    /// The protocol state, with the message that is under way and what waits to be written. Its
+    /// deadlines begin anew with the first [`handle_timeout`](Connection::handle_timeout), so times
+    /// can count from whatever you like.
     pub connection: Connection,
     /// What was received already and not taken yet, in front of `unread`. A writer that sees to the
     /// connection while no reader does keeps it. It is empty unless the connection was split.

@@ -351,6 +351,7 @@ impl<T: Io> Shared<T> {
         let before = state.mark();
         call.waits = true;
         let hub_cx = &mut Context::from_waker(&self.waker);
+        state.driver.received_elsewhere = matches!(self.hub.presence(), Presence::Waiting);
         let polled = poll(&mut state, hub_cx, call);
         let between = state.mark();
         let served = self.serve(&mut state.driver, hub_cx);

@@ -85,12 +85,16 @@ impl<S: Duplex> Shared<S> {
             state = self.lock();
             (state.reading, state.writing) = sides;
             state.input = input;
+            let came = matches!(read, Poll::Ready(Ok(1..)));
             state.arrived(read);
             drained = mem::take(&mut state.drained) && !refused;
             if let Err(error) = restored {
                 state.arrived(Poll::Ready(Err(error)));
             }
             state.digest();
+            if came && state.holds_data() {
+                state.connection.has_come(); // it stays there for the reader
+            }
             if refused || drained {
                 break;
             }

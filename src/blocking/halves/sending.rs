@@ -90,6 +90,9 @@ impl<S: Duplex> Shared<S> {
             let moves;
             (state, moves) = self.write(state, SLICE);
             self.end(&mut state);
+            if state.connection.poll_timeout() == Some(Time::EPOCH) {
+                self.timers(&mut state); // what the stream has taken, or how far, is to be noted
+            }
             if !moves && state.reader != ReaderIs::Receiving {
                 // The peer may be waiting for us as we are for it; and a reader that is not there
                 // cannot say that it is dead.

@@ -116,7 +116,8 @@ impl<S: Duplex> Shared<S> {
         let mut state = match until {
             Some(until) => {
                 // A little more, so as not to come too early.
-                let left = until.saturating_since(self.now()) + Duration::from_millis(1);
+                let left = until.saturating_since(self.now());
+                let left = left.saturating_add(Duration::from_millis(1));
                 let waited = self.received.wait_timeout(state, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
@@ -146,8 +147,9 @@ impl<S: Duplex> Shared<S> {
         let Some(due) = state.connection.poll_timeout() else { return };
         let now = self.now();
         if due <= now {
+            let unread = state.reader != ReaderIs::Receiving && state.holds_data();
             // A peer that is given up shows in how the connection ends.
-            state.trace.timed_out(state.connection.handle_timeout(now));
+            state.trace.timed_out(state.connection.look(now, unread));
             self.wake(state);
         }
     }

@@ -220,7 +220,8 @@ impl<S> State<S> {
         if let Some(error) = self.end.broken_by() {
             return Some(Error::Io(error));
         }
-        if let Some(Closed::TimedOut(error)) = self.connection.closed() {
+        // Nobody waits for a peer that is given up; its end is for who receives or closes.
+        if let Some(Closed::TimedOut(error)) = self.connection.outcome() {
             return Some(Error::Timeout(*error));
         }
         self.end.loss(&self.connection)

@@ -16,7 +16,7 @@ use core::{
 const MAX_CONTROL: usize = 16;
 
 /// How often a call that sends reads at most.
-const MAX_READS: usize = 16;
+pub(super) const MAX_READS: usize = 16;
 
 /// What becomes of messages that still come while a half that sends drives the connection to its
 /// end.
@@ -241,12 +241,16 @@ impl<T: Io> Driver<T> {
             if matches!(self.poll_fill(cx)?, Read::Pending) {
                 return self.poll_deadlines(cx);
             }
+            self.take_control();
+            if !self.input.is_empty() {
+                self.connection.has_come(); // it stays there for the half that receives
+            }
         }
         cx.waker().wake_by_ref();
         Ok(())
     }
 
-    fn take_control(&mut self) {
+    pub(super) fn take_control(&mut self) {
         let Self { input, connection, kept, .. } = self;
         input.consume(|input| {
             while !input.is_empty() && connection.is_control_next(input) {
@@ -264,14 +268,14 @@ impl<T: Io> Driver<T> {
 
     /// Notes the time where something has begun, and lets deadlines pass.
     pub(crate) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while self.poll_timers(cx)?.is_ready() {}
+        while self.poll_timers(cx, false)?.is_ready() {}
         Ok(())
     }
 
     /// Notes the time if something has begun, and nothing else.
     pub(crate) fn poll_stamp(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.connection.poll_timeout() == Some(Time::EPOCH) {
-            let _ = self.poll_timers(cx)?;
+            let _ = self.poll_timers(cx, false)?;
         }
         Ok(())
     }

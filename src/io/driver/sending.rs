@@ -1,11 +1,12 @@
 //! What sends: queueing, waiting for room, writing what is queued.
 
-use super::{Caller, Driver, Turn, lend};
+use super::{Caller, Driver, Turn, halves::MAX_READS, lend};
 use crate::{
-    Closed, Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason,
+    Closed, Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason, Time,
+    Transport,
     io::{Control, Io},
 };
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use std::io;
 
 impl<T: Io> Driver<T> {
@@ -92,6 +93,11 @@ impl<T: Io> Driver<T> {
             if enough(self, cx) {
                 return Poll::Ready(Ok(()));
             }
+            // Nobody waits for a peer that is given up; its end is for who receives or closes. A
+            // write that waits by itself is not even begun.
+            if let (true, Some(error)) = (T::WAITS, self.timed_out()) {
+                return Poll::Ready(Err(error));
+            }
             let written = self.poll_write(cx)?;
             if written.is_ready() && self.connection.is_open() {
                 return Poll::Ready(Ok(()));
@@ -99,8 +105,8 @@ impl<T: Io> Driver<T> {
             if let Some(error) = self.take_broken() {
                 return Poll::Ready(Err(Error::Io(error)));
             }
-            if let Some(Closed::TimedOut(error)) = self.connection.closed() {
-                return Poll::Ready(Err(Error::Timeout(*error)));
+            if let Some(error) = self.timed_out() {
+                return Poll::Ready(Err(error));
             }
             if let Some(error) = self.end.loss(&self.connection) {
                 return Poll::Ready(Err(error));
@@ -108,10 +114,61 @@ impl<T: Io> Driver<T> {
             if written.is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if enough(self, cx) || self.poll_timers(cx)?.is_ready() {
+            if enough(self, cx) || self.poll_timers_unread(cx)?.is_ready() {
                 continue;
             }
             return Poll::Pending;
+        }
+    }
+
+    fn timed_out(&self) -> Option<Error> {
+        match self.connection.outcome() {
+            Some(Closed::TimedOut(error)) => Some(Error::Timeout(*error)),
+            _ => None,
+        }
+    }
+
+    /// As `poll_timers`, for a call that does not receive: what has arrived is looked at before the
+    /// peer is given up, as far as nobody else does that.
+    fn poll_timers_unread(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
+        let now = ready!(self.io.poll_deadline(cx, deadline))?;
+        if !self.wakers.elsewhere && self.connection.is_last_call(now) {
+            self.glance(cx);
+        }
+        let waits = !self.input.is_empty() || self.connection.is_in_data();
+        let unread = waits && !self.received_elsewhere;
+        self.trace.timed_out(self.connection.look(now, unread));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads into the buffer if it is empty, without waiting, and takes control frames from it.
+    #[cold]
+    fn glance(&mut self, cx: &mut Context<'_>) {
+        if !self.io.reads_at_once() {
+            return;
+        }
+        let joint = self.wakers.joint(Caller::Sending, cx);
+        let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(cx.waker()));
+        for _ in 0..MAX_READS {
+            self.take_control();
+            if !self.input.is_empty() || !matches!(self.connection.transport(), Transport::Open) {
+                return;
+            }
+            let Self { input, io, .. } = self;
+            match input.fill(|buffer| io.poll_read(cx, buffer, Some(Time::EPOCH))) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(end) => {
+                    // That it would block was to be expected.
+                    let _ = self.stopped(cx, end.map(|_| ()));
+                    return;
+                }
+                Poll::Pending => return,
+            }
+            self.take_control();
+            if !self.input.is_empty() {
+                self.connection.has_come();
+            }
         }
     }
 
