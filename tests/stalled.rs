@@ -365,7 +365,7 @@ fn broadcast_send() {
                     filling.iter().for_each(|message| writer.feed(message.clone()).unwrap());
                     let other = writer.clone();
                     let room = Broadcast::new(slow);
-                    let member = room.join(writer);
+                    let member = room.join(writer).detach();
                     let delivery = poll_times(room.send("more"), 5);
                     let what = format!("{slow:?}, {role:?}, {backlog}: {delivery:?}");
                     let counts = delivery.map(|it| (it.sent, it.dropped, it.disconnected));

@@ -317,11 +317,6 @@ impl<T: AsyncIo> Writer<T> {
         poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
     }
 
-    /// Queues a message and writes what can be written at once, unless there is a backlog.
-    pub(super) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.half.shared.offer(message)
-    }
-
     /// Starts the closing handshake and leaves the rest to whoever drives the connection.
     pub(super) fn start_close(&self, frame: &CloseFrame) {
         self.half.shared.start_close(frame);

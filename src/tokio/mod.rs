@@ -73,6 +73,9 @@ pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
 /// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
 pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
+/// A membership in a group: see [`asynchronous::Member`].
+pub type Member<S> = asynchronous::Member<TokioIo<S>>;
+
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
 
