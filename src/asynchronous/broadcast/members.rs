@@ -2,7 +2,7 @@
 
 use super::{Delivery, MemberId, SlowConsumer};
 use crate::{
-    CloseFrame, Error, Prepared, SendErrorReason,
+    CloseFrame, Error, Prepared,
     asynchronous::{AsyncIo, Writer},
     io::{Call, Offered, Over},
 };
@@ -43,10 +43,13 @@ pub(super) struct Seat<T> {
 /// A message on its way through the members.
 pub(super) struct Round<T> {
     message: Prepared,
-    except: Option<MemberId>,
+    /// Who does not get it, or nobody.
+    except: MemberId,
     /// Who is next, and who is the last: those who join later get only later messages.
     range: Option<(MemberId, MemberId)>,
     pub(super) delivery: Delivery,
+    /// Whether it was offered to all.
+    pub(super) is_through: bool,
     /// Whom the group waits for.
     pub(super) waiting: VecDeque<Waiting<T>>,
 }
@@ -118,36 +121,31 @@ impl<T: AsyncIo> Members<T> {
     ) -> bool {
         let Some(last) = self.places.last().map(|place| place.id) else { return false };
         let (next, last) = *round.range.get_or_insert((MemberId::nobody(), last));
-        let start = self.places.partition_point(|place| place.id < next);
-        let mut offered = 0;
-        let mut more = None;
-        for place in &mut self.places[start..] {
-            if place.id > last {
-                break;
+        let mut at = self.places.partition_point(|place| place.id < next);
+        let end = match self.places.last() {
+            Some(place) if place.id <= last => self.places.len(),
+            _ => self.places.partition_point(|place| place.id <= last),
+        };
+        let mut turns = AT_ONCE;
+        while turns > 0 && at < end {
+            let places = &mut self.places[..end];
+            let stays = guarded(|| offer_some(places, &mut at, &mut turns, round, slow));
+            match stays {
+                Some(Stop::Turn) => break,
+                Some(Stop::Leaves) => {}
+                None => round.delivery.gone += 1, // its stream panicked, or its timer
             }
-            if offered == AT_ONCE {
-                more = Some(place.id);
-                break;
-            }
-            let Some(seat) = &mut place.seat else { continue };
-            if round.except == Some(place.id) {
-                continue;
-            }
-            let Some(stays) = seat.offer(place.id, round, slow, offered == 0) else {
-                more = Some(place.id);
-                break;
-            };
-            offered += 1;
-            if !stays {
-                left.extend(place.seat.take());
-                self.count -= 1;
-            }
+            left.extend(self.places[at].seat.take());
+            self.count -= 1;
+            at += 1;
+            turns = turns.saturating_sub(1);
         }
+        let next = self.places[..end].get(at).map(|place| place.id);
+        round.range = Some((next.unwrap_or(last), last));
         if !left.is_empty() {
             self.tidy();
         }
-        round.range = Some((more.unwrap_or(next), last));
-        more.is_some()
+        next.is_some()
     }
 
     /// Lets the next few leave, and starts to close their connections.
@@ -166,63 +164,101 @@ impl<T: AsyncIo> Members<T> {
     }
 }
 
+/// Why a batch is interrupted.
+enum Stop {
+    /// It is at its end, or the task has used up its turn.
+    Turn,
+    /// The member leaves.
+    Leaves,
+}
+
+/// Offers a message to the members from the place `at` on, which moves along, for so many `turns`.
+fn offer_some<T: AsyncIo>(
+    places: &mut [Place<T>],
+    at: &mut usize,
+    turns: &mut usize,
+    round: &mut Round<T>,
+    slow: SlowConsumer,
+) -> Stop {
+    let over = match slow {
+        SlowConsumer::Wait => Over::Waits,
+        SlowConsumer::KeepLatest => Over::Replaces,
+        SlowConsumer::DropMessage | SlowConsumer::Disconnect(_) => Over::Refused,
+    };
+    for Place { id, seat } in &mut places[*at..] {
+        if *turns == 0 {
+            break;
+        }
+        if *id != round.except {
+            if let Some(seat) = seat {
+                let shared = &seat.writer.half.shared;
+                let mut offered = shared.offer(id.0, &round.message, over);
+                if offered == Offered::Again && *turns == AT_ONCE {
+                    // It has its turn, as far as one can have one here.
+                    offered = shared.offer_behind(id.0, &round.message, over, true);
+                }
+                match offered {
+                    Offered::Accepted => round.delivery.sent += 1,
+                    Offered::Again => break,
+                    offered => {
+                        if !seat.lacks(*id, offered, round, slow) {
+                            return Stop::Leaves;
+                        }
+                    }
+                }
+                *turns -= 1;
+            }
+        }
+        *at += 1;
+    }
+    Stop::Turn
+}
+
 impl<T: AsyncIo> Seat<T> {
-    /// Offers a message: whether the member stays, or `None` if this turn is over.
-    fn offer(
+    /// Notes that a message was not just accepted: whether the member stays.
+    #[cold]
+    fn lacks(
         &mut self,
         id: MemberId,
+        offered: Offered,
         round: &mut Round<T>,
         slow: SlowConsumer,
-        anyway: bool,
-    ) -> Option<bool> {
-        let over = match slow {
-            SlowConsumer::Wait => Over::Waits,
-            SlowConsumer::KeepLatest => Over::Replaces,
-            SlowConsumer::DropMessage | SlowConsumer::Disconnect(_) => Over::Refused,
-        };
-        let shared = &self.writer.half.shared;
-        let offered = guarded(|| shared.offer(id.0, &round.message, over, anyway));
+    ) -> bool {
         let delivery = &mut round.delivery;
-        match offered {
-            Some(Ok(Offered::Accepted)) => delivery.sent += 1,
-            Some(Ok(Offered::Again)) => return None,
-            Some(Ok(Offered::Waits)) => {
-                let (writer, call) = (self.writer.clone(), shared.new_call());
+        match (offered, slow) {
+            (Offered::Waits, _) => {
+                let (writer, call) = (self.writer.clone(), self.writer.half.shared.new_call());
                 round.waiting.push_back(Waiting { id, writer, call, stays: false });
             }
-            Some(Ok(Offered::Kept { replaced })) => {
+            (Offered::Kept { replaced }, _) => {
                 delivery.kept += 1;
                 delivery.replaced += usize::from(replaced);
                 self.missed += u64::from(replaced);
             }
-            Some(Ok(Offered::Refused)) => match slow {
-                SlowConsumer::Disconnect(code) => {
-                    delivery.disconnected += 1;
-                    let _ = guarded(|| self.writer.start_close(&code.into()));
-                    return Some(false);
-                }
-                _ => {
-                    delivery.dropped += 1;
-                    self.missed += 1;
-                }
-            },
-            // `Full` is one that is over its limit although it was not at its mark: no such config.
-            Some(Err(
-                SendErrorReason::Closed | SendErrorReason::Unfinished | SendErrorReason::Full,
-            ))
-            | None => {
-                delivery.gone += 1;
-                return Some(false);
+            (Offered::Refused, SlowConsumer::Disconnect(code)) => {
+                delivery.disconnected += 1;
+                // What panics would have it leave, too.
+                let _ = guarded(|| self.writer.start_close(&code.into()));
+                return false;
             }
+            (Offered::Refused, _) => {
+                delivery.dropped += 1;
+                self.missed += 1;
+            }
+            (Offered::Gone, _) => {
+                delivery.gone += 1;
+                return false;
+            }
+            (Offered::Accepted | Offered::Again, _) => {}
         }
-        Some(true)
+        true
     }
 }
 
 impl<T> Round<T> {
-    pub(super) fn new(message: Prepared, except: Option<MemberId>) -> Self {
-        let delivery = Delivery::default();
-        Self { message, except, range: None, delivery, waiting: VecDeque::new() }
+    pub(super) fn new(message: Prepared, except: MemberId) -> Self {
+        let (delivery, waiting) = (Delivery::default(), VecDeque::new());
+        Self { message, except, range: None, delivery, is_through: false, waiting }
     }
 }
 

@@ -124,7 +124,7 @@ impl<T: AsyncIo> Broadcast<T> {
     /// # Cancel safety
     /// If it is dropped, some members may have got the message and others not.
     pub async fn send(&self, message: impl Into<Prepared>) -> Delivery {
-        self.deliver(message.into(), None).await
+        self.deliver(message.into(), MemberId::nobody()).await
     }
 
     /// As [`send`](Self::send), to all members but one: what somebody says in a chat room, to the
@@ -140,10 +140,10 @@ impl<T: AsyncIo> Broadcast<T> {
     /// # Cancel safety
     /// If it is dropped, some members may have got the message and others not.
     pub async fn send_except(&self, except: MemberId, message: impl Into<Prepared>) -> Delivery {
-        self.deliver(message.into(), Some(except)).await
+        self.deliver(message.into(), except).await
     }
 
-    async fn deliver(&self, message: Prepared, except: Option<MemberId>) -> Delivery {
+    async fn deliver(&self, message: Prepared, except: MemberId) -> Delivery {
         match self.group.work(Work::Send(Round::new(message, except))).await {
             Outcome::Sent(delivery) => delivery,
             Outcome::Closed(_) => Delivery::default(),

@@ -15,6 +15,7 @@ use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     future::poll_fn,
     mem,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,10 +50,8 @@ struct Job<T> {
 
 /// What is to be done.
 pub(super) enum Work<T> {
-    /// A message is offered to one member after the other.
+    /// A message is offered to one member after the other, and some are waited for.
     Send(Round<T>),
-    /// It was offered to all, and some are waited for.
-    Wait(Round<T>),
     /// All leave and are closed.
     Close(CloseFrame, Vec<(MemberId, Writer<T>)>),
 }
@@ -64,55 +63,52 @@ pub(super) enum Outcome<T> {
 }
 
 /// What came of one step.
-enum Step<T> {
-    Done(Outcome<T>),
-    More(Work<T>),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    More,
     /// It goes on when the bell rings.
-    Waits(Work<T>),
+    Waits,
 }
 
 /// Wakes all who wait for the first job.
 #[derive(Default)]
-pub(super) struct Bell(Mutex<Ears>);
-
-#[derive(Default)]
-struct Ears {
-    rings: u64,
-    wakers: Vec<(u64, Waker)>,
+pub(super) struct Bell {
+    rings: AtomicU64,
+    wakers: Mutex<Vec<(u64, Waker)>>,
 }
 
 impl Bell {
-    fn ears(&self) -> MutexGuard<'_, Ears> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wakers(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rings(&self) -> u64 {
-        self.ears().rings
+        self.rings.load(Ordering::SeqCst)
     }
 
     pub(super) fn ring(&self) {
-        let mut ears = self.ears();
-        ears.rings += 1;
-        let wakers = mem::take(&mut ears.wakers);
-        drop(ears);
+        self.rings.fetch_add(1, Ordering::SeqCst);
+        let wakers = mem::take(&mut *self.wakers());
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Job `number` waits for the next ring after the first `rings`.
     fn wait(&self, number: u64, rings: u64, waker: &Waker) {
-        let mut ears = self.ears();
-        if ears.rings != rings {
-            drop(ears);
+        let mut wakers = self.wakers();
+        // Counted before the wakers are taken: so who is not taken along sees it.
+        if self.rings() != rings {
+            drop(wakers);
             return waker.wake_by_ref();
         }
-        match ears.wakers.iter_mut().find(|(other, _)| *other == number) {
+        match wakers.iter_mut().find(|(other, _)| *other == number) {
             Some((_, known)) => known.clone_from(waker),
-            None => ears.wakers.push((number, waker.clone())),
+            None => wakers.push((number, waker.clone())),
         }
     }
 
     fn forget(&self, number: u64) {
-        self.ears().wakers.retain(|(other, _)| *other != number);
+        self.wakers().retain(|(other, _)| *other != number);
     }
 }
 
@@ -178,61 +174,64 @@ impl<T: AsyncIo> Group<T> {
     }
 
     /// Does a step of some work.
-    fn step(&self, work: Work<T>) -> Step<T> {
+    fn step(&self, work: &mut Work<T>) -> Step {
         match work {
-            Work::Send(mut round) => {
+            Work::Send(round) if round.is_through => self.wait(round),
+            Work::Send(round) => {
                 let mut left = Vec::new();
-                let more = self.members().offer(&mut round, self.slow, &mut left);
-                // Their streams may do anything, so this is not done under the lock.
-                let _ = guarded(|| drop(left));
-                match more {
-                    true => Step::More(Work::Send(round)),
-                    false if round.waiting.is_empty() => {
-                        Step::Done(Outcome::Sent(round.delivery))
-                    }
-                    false => Step::More(Work::Wait(round)),
+                round.is_through = !self.members().offer(round, self.slow, &mut left);
+                if !left.is_empty() {
+                    // Their streams may do anything, so this is not done under the lock.
+                    let _ = guarded(|| drop(left));
+                }
+                match round.is_through && round.waiting.is_empty() {
+                    true => Step::Done,
+                    false => Step::More,
                 }
             }
-            Work::Wait(round) => self.wait(round),
-            Work::Close(frame, mut left) => {
+            Work::Close(frame, left) => {
                 let mut members = self.members();
-                members.close_some(&frame, &mut left);
-                match members.len() {
-                    0 => Step::Done(Outcome::Closed(left)),
-                    _ => Step::More(Work::Close(frame, left)),
-                }
+                members.close_some(frame, left);
+                if members.len() == 0 { Step::Done } else { Step::More }
             }
         }
     }
 
     /// Waits for the first of the slow members. The others go on taking what they have.
-    fn wait(&self, mut round: Round<T>) -> Step<T> {
+    fn wait(&self, round: &mut Round<T>) -> Step {
         let cx = Context::from_waker(&self.waker);
         for _ in 0..AT_ONCE {
-            let Some(member) = round.waiting.front_mut() else {
-                return Step::Done(Outcome::Sent(round.delivery));
-            };
+            let Some(member) = round.waiting.front_mut() else { return Step::Done };
             let members = self.members();
             let (stays, closed) = (members.contains(member.id), members.closed.is_some());
             drop(members);
-            let polled = if stays && !closed { member.poll(&cx) } else { Poll::Ready(Ok(())) };
-            match polled {
-                Poll::Pending => return Step::Waits(Work::Wait(round)),
-                Poll::Ready(Ok(())) if stays && !closed => round.delivery.sent += 1,
-                Poll::Ready(Ok(())) => {
-                    // If the group is closed, it goes out in front of the Close frame.
-                    member.stays = stays;
-                    round.delivery.gone += 1;
-                }
-                Poll::Ready(Err(_)) => {
-                    round.delivery.gone += 1;
-                    let left = self.leave(member.id);
-                    let _ = guarded(|| drop(left));
+            if !stays || closed {
+                // If the group is closed, the message goes out in front of the Close frame.
+                member.stays = stays;
+                round.delivery.gone += 1;
+            } else {
+                match member.poll(&cx) {
+                    Poll::Pending => return Step::Waits,
+                    Poll::Ready(Ok(())) => round.delivery.sent += 1,
+                    Poll::Ready(Err(_)) => {
+                        round.delivery.gone += 1;
+                        let left = self.leave(member.id);
+                        let _ = guarded(|| drop(left));
+                    }
                 }
             }
             let _ = guarded(|| drop(round.waiting.pop_front()));
         }
-        Step::More(Work::Wait(round))
+        Step::More
+    }
+}
+
+impl<T> Work<T> {
+    fn outcome(self) -> Outcome<T> {
+        match self {
+            Self::Send(round) => Outcome::Sent(round.delivery),
+            Self::Close(_, left) => Outcome::Closed(left),
+        }
     }
 }
 
@@ -270,16 +269,18 @@ impl<'g, T: AsyncIo> Turn<'g, T> {
         let first = first.and_then(|job| Some((job.number, job.work.take()?)));
         queue.busy |= first.is_some();
         drop(queue);
-        let Some((first, work)) = first else {
+        let Some((first, mut work)) = first else {
             group.bell.wait(number, rings, cx.waker());
             return Poll::Pending;
         };
-        let stepping = Stepping { group, first, rings };
-        let step = group.step(work);
-        match stepping.finish(step, number) {
-            After::Done(outcome) => return Poll::Ready(outcome),
-            After::More => cx.waker().wake_by_ref(), // as above
-            After::Waits => group.bell.wait(number, rings, cx.waker()),
+        let stepping = Stepping { group, first };
+        let step = group.step(&mut work);
+        if let Some(outcome) = stepping.finish((work, step), rings, number) {
+            return Poll::Ready(outcome);
+        }
+        match step {
+            Step::Waits => group.bell.wait(number, rings, cx.waker()),
+            _ => cx.waker().wake_by_ref(), // as above
         }
         Poll::Pending
     }
@@ -307,55 +308,45 @@ impl<T> Drop for Turn<'_, T> {
 struct Stepping<'g, T> {
     group: &'g Group<T>,
     first: u64,
-    /// How often the bell had rung before.
-    rings: u64,
-}
-
-/// How the one who did a step goes on.
-enum After<T> {
-    Done(Outcome<T>),
-    More,
-    Waits,
 }
 
 impl<T> Stepping<'_, T> {
-    /// Puts the job back, or notes what came of it for its own future.
-    fn finish(self, step: Step<T>, number: u64) -> After<T> {
-        let Self { group, first, rings } = self;
+    /// Puts the job back. What came of it is for job `number`, or noted for its own future. The bell
+    /// had rung so often before the step.
+    fn finish(self, (work, step): (Work<T>, Step), rings: u64, number: u64) -> Option<Outcome<T>> {
+        let Self { group, first } = self;
         mem::forget(self);
         let mut queue = group.queue();
         (queue.busy, queue.waits_since) = (false, None);
-        let Queue { jobs, done, stats, waits_since, .. } = &mut *queue;
         // It is not the first any more if its future was dropped meanwhile.
-        let job = jobs.front_mut().filter(|job| job.number == first);
-        let (mut after, mut given_up) = (After::More, None);
-        match (step, job) {
-            (Step::More(work), Some(job)) => job.work = Some(work),
-            (Step::Waits(work), Some(job)) => {
+        let is_first = queue.jobs.front().is_some_and(|job| job.number == first);
+        let (mut outcome, mut given_up) = (None, None);
+        if !is_first {
+            given_up = Some(work);
+        } else if step == Step::Done {
+            queue.jobs.pop_front();
+            let done = work.outcome();
+            if let Outcome::Sent(delivery) = &done {
+                queue.stats.add(delivery);
+            }
+            match first == number {
+                true => outcome = Some(done),
+                false => queue.done.push((first, done)),
+            }
+        } else {
+            queue.waits_since = (step == Step::Waits).then_some(rings);
+            if let Some(job) = queue.jobs.front_mut() {
                 job.work = Some(work);
-                *waits_since = Some(rings);
-                after = After::Waits;
             }
-            (Step::Done(outcome), Some(_)) => {
-                jobs.pop_front();
-                if let Outcome::Sent(delivery) = &outcome {
-                    stats.add(delivery);
-                }
-                match first == number {
-                    true => after = After::Done(outcome),
-                    false => done.push((first, outcome)),
-                }
-            }
-            (step, None) => given_up = Some(step),
         }
         drop(queue);
         // All others, as nobody knows which of them will be polled. Who waits for members has them
         // ring; unless they have done so before the others listened.
-        if !matches!(after, After::Waits) || group.bell.rings() != rings {
+        if step != Step::Waits || group.bell.rings() != rings {
             group.bell.ring();
         }
         drop(given_up);
-        after
+        outcome
     }
 }
 

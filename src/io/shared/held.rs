@@ -1,8 +1,8 @@
 //! Messages of groups: each goes out at once, or waits inside the connection for its place, so that
 //! whoever drives the connection sends it on.
 
-use super::{Call, Presence, Shared, State};
-use crate::{Error, Prepared, SendErrorReason, io::Io};
+use super::{Call, Driver, Presence, Shared, State};
+use crate::{Error, Prepared, io::Io};
 use alloc::{boxed::Box, collections::VecDeque};
 use core::task::{Context, Poll};
 
@@ -25,6 +25,8 @@ pub(crate) enum Offered {
     /// It goes out.
     Accepted,
     Refused,
+    /// Nothing can be sent any more.
+    Gone,
     Waits,
     Kept {
         /// Whether an older one was waiting, which is gone now.
@@ -95,9 +97,7 @@ impl<T: Io> State<T> {
     fn has_room(&self, member: u64) -> bool {
         match &self.held {
             None => self.driver.connection.is_ready(),
-            Some(held) => {
-                !held.waits(member) && self.driver.connection.is_ready_behind(held.bytes)
-            }
+            Some(held) => !held.waits(member) && self.driver.connection.is_ready_behind(held.bytes),
         }
     }
 
@@ -148,67 +148,86 @@ impl<T: Io> Shared<T> {
     /// Queues a message for a member and writes what can be written at once. Behind a message in
     /// fragments that is under way it waits for its place, which is room as any other. Where there
     /// is no room, even after what waits was written as far as the stream takes it, `over` says what
-    /// to do; if the task's turn is over by then, only if it is to be judged `anyway`.
-    pub(crate) fn offer(
+    /// to do.
+    pub(crate) fn offer(&self, member: u64, message: &Prepared, over: Over) -> Offered {
+        let mut state = self.state();
+        let State { driver, fragmenting, held, .. } = &mut *state;
+        if fragmenting.is_some() || held.is_some() || !driver.connection.is_ready() {
+            drop(state);
+            return self.offer_behind(member, message, over, false);
+        }
+        let written = driver.written();
+        if driver.feed_prepared(message).is_err() {
+            return Offered::Gone;
+        }
+        self.write_at_once(driver);
+        // As `tell`: here nothing else can have changed.
+        let (wrote, open) = (driver.written() != written, driver.connection.is_open());
+        drop(state);
+        if wrote || !open {
+            self.hub.wake_senders(None);
+        }
+        if !open {
+            self.hub.wake_receiver();
+        }
+        Offered::Accepted
+    }
+
+    /// As `offer`, and never [`Offered::Again`] if it is to be judged `anyway`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn offer_behind(
         &self,
         member: u64,
         message: &Prepared,
         over: Over,
         anyway: bool,
-    ) -> Result<Offered, SendErrorReason> {
+    ) -> Offered {
         let mut state = self.state();
         let before = state.mark();
         let cx = &mut Context::from_waker(&self.waker);
-        if state.driver.connection.is_open() && !state.has_room(member) {
-            let slow = self.try_again(&mut state, member, cx);
-            if slow && !anyway && !T::has_turn() {
-                self.tell(state, &before);
-                return Ok(Offered::Again);
-            }
-            if slow {
-                let message = || message.clone();
-                let offered = match over {
-                    Over::Refused => Offered::Refused,
-                    Over::Waits => {
-                        state.hold().put(member, message());
-                        Offered::Waits
-                    }
-                    Over::Replaces => {
-                        let replaced = state.hold().put(member, message());
-                        Offered::Kept { replaced }
-                    }
-                };
-                self.tell(state, &before);
-                return Ok(offered);
-            }
-        }
-        let busy = state.fragmenting.is_some() || state.held.is_some();
-        if busy && state.driver.connection.is_open() {
+        let slow = state.driver.connection.is_open()
+            && !state.has_room(member)
+            && self.is_slow(&mut state, member);
+        let offered = if !state.driver.connection.is_open() {
+            Offered::Gone
+        } else if slow && !anyway && !T::has_turn() {
+            Offered::Again
+        } else if slow && over == Over::Refused {
+            Offered::Refused
+        } else if slow {
+            let replaced = state.hold().put(member, message.clone());
+            if over == Over::Waits { Offered::Waits } else { Offered::Kept { replaced } }
+        } else if state.fragmenting.is_some() || state.held.is_some() {
             state.hold().accept(member, message.clone());
-        } else if let Err(reason) = state.driver.feed_prepared(message) {
-            self.tell(state, &before);
-            return Err(reason);
-        }
-        // What goes wrong shows in how the connection ends.
-        let _ = state.driver.poll_write_some(cx).and_then(|()| self.serve(&mut state.driver, cx));
-        if state.held.is_some() {
+            Offered::Accepted
+        } else if state.driver.feed_prepared(message).is_ok() {
+            Offered::Accepted
+        } else {
+            Offered::Gone
+        };
+        if offered == Offered::Accepted {
+            self.write_at_once(&mut state.driver);
             state.let_held_go(cx);
         }
         self.tell(state, &before);
-        Ok(Offered::Accepted)
+        offered
+    }
+
+    /// What goes wrong shows in how the connection ends.
+    fn write_at_once(&self, driver: &mut Driver<T>) {
+        let cx = &mut Context::from_waker(&self.waker);
+        let _ = driver.poll_write_some(cx).and_then(|()| self.serve(driver, cx));
     }
 
     /// Writes what waits, which perhaps only nobody has tried: whether the member is slow all the
     /// same. While nobody drives the connection one that takes something is not.
-    #[cold]
-    fn try_again(&self, state: &mut State<T>, member: u64, cx: &mut Context<'_>) -> bool {
+    fn is_slow(&self, state: &mut State<T>, member: u64) -> bool {
         let driven = matches!(self.hub.presence(), Presence::Waiting);
         let written = state.driver.written();
-        let _ = state.driver.poll_write_some(cx).and_then(|()| self.serve(&mut state.driver, cx));
-        if state.held.is_some() {
-            state.let_held_go(cx);
-        }
-        if state.has_room(member) || !state.driver.connection.is_open() {
+        self.write_at_once(&mut state.driver);
+        state.let_held_go(&mut Context::from_waker(&self.waker));
+        if state.has_room(member) {
             return false;
         }
         let takes = !driven && written != state.driver.written();
