@@ -219,6 +219,106 @@ fn busy_is_not_slow() {
     }
 }
 
+/// Whatever a member does meanwhile, what was accepted for it goes out, once and in order, between
+/// its own messages and not inside them; of those that were kept, the last; of the others, nothing.
+#[test]
+fn what_is_accepted_goes_out_in_order() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for seed in 1..400 {
+        for slow in [SlowConsumer::Wait, SlowConsumer::DropMessage, SlowConsumer::KeepLatest] {
+            on_async!(over => {
+                let dice = support::tasks::Dice::new(seed);
+                let script = Script::new();
+                let mark = 1 + dice.below(300) as usize;
+                let (mut reader, writer) =
+                    over(&script, Role::Server, quiet().unsent_mark(mark)).split();
+                let rooms = [Broadcast::new(slow), Broadcast::new(slow)];
+                let _members = rooms.each_ref().map(|room| room.join(writer.clone()));
+                let mut sending = Vec::new();
+                let mut expected = [Vec::new(), Vec::new()];
+                let mut latest = [false; 2];
+                let (mut fragments, mut own, mut busy) = (0, 0, false);
+                for step in 0..60 {
+                    match dice.below(8) {
+                        0..3 => {
+                            let place = dice.below(2) as usize;
+                            let room = rooms[place].clone();
+                            let size = dice.below(100) as usize;
+                            let text = format!("{place} {step}{}", " ".repeat(size));
+                            if slow == SlowConsumer::Wait {
+                                let sent = text.clone();
+                                let polls = 1 + dice.below(4) as usize;
+                                let sending_it = async move { room.send(sent).await };
+                                let mut future = Box::pin(sending_it);
+                                let (_, waker) = Woken::new();
+                                let cx = &mut Context::from_waker(&waker);
+                                let done =
+                                    (0..polls).any(|_| future.as_mut().poll(cx).is_ready());
+                                if !done {
+                                    sending.push(future);
+                                }
+                                expected[place].push(text);
+                                continue;
+                            }
+                            let delivery = run(room.send(text.clone()));
+                            assert_eq!(delivery.sent + delivery.kept + delivery.dropped, 1);
+                            if delivery.replaced == 1 {
+                                assert!(latest[place]);
+                                expected[place].pop();
+                            }
+                            if delivery.dropped == 0 {
+                                expected[place].push(text);
+                            }
+                            latest[place] = delivery.kept == 1;
+                        }
+                        3 => {
+                            let fin = dice.one_in(2);
+                            if writer.feed_fragment("f", fin).is_ok() {
+                                (fragments, busy) = (fragments + 1, !fin);
+                            }
+                        }
+                        4 => own += usize::from(writer.feed("own").is_ok()),
+                        5 => script.go_on(|state| {
+                            let most = 1 + dice.below(200) as usize;
+                            state.writes = [Step::Count(most), Step::Stall].into();
+                        }),
+                        6 => script.state().writes = [Step::Stall].into(),
+                        _ => _ = poll_times(reader.recv(), 1 + dice.below(3) as usize),
+                    }
+                }
+                if busy {
+                    script.go_on(|state| state.writes.clear());
+                    run(writer.flush()).unwrap();
+                    writer.feed_fragment("f", true).unwrap();
+                    fragments += 1;
+                }
+                script.go_on(|state| state.writes.clear());
+                for future in sending {
+                    run(future);
+                }
+                assert!(poll_times(reader.recv(), 10).is_none());
+                let (mut got, mut inside) = ([Vec::new(), Vec::new()], false);
+                for (first, payload) in split(Role::Server, &script.written()) {
+                    let text = String::from_utf8(payload).unwrap();
+                    assert_eq!(inside, first & 0x0f == 0, "{seed} {slow:?}");
+                    inside = first & 0x80 == 0;
+                    match &text[..] {
+                        "f" => fragments -= 1,
+                        "own" => own -= 1,
+                        text => {
+                            let place = usize::from(text.starts_with('1'));
+                            got[place].push(text.to_string());
+                        }
+                    }
+                }
+                assert_eq!((fragments, own), (0, 0), "{seed} {slow:?}");
+                assert_eq!(got, expected, "{seed} {slow:?}");
+            });
+        }
+    }
+}
+
 /// D16: a group that waits for a busy member goes on when the message ends; and one that was to be
 /// begun and was not holds nothing up.
 #[test]
@@ -438,6 +538,99 @@ fn who_leaves_is_not_waited_for() {
     }
 }
 
+/// Those who wait for a slow member do not wait for each other, and others get all of it at once.
+#[test]
+fn a_slow_member_holds_up_senders_and_not_members() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    on_async!(over => {
+        let slow = Script::new();
+        slow.state().writes.push_back(Step::Stall);
+        let config = || quiet().unsent_mark(1);
+        let (_reader, writer) = over(&slow, Role::Server, config()).split();
+        let fast = Script::new();
+        let (_other_reader, other) = over(&fast, Role::Server, config()).split();
+        let room = Broadcast::new(SlowConsumer::Wait);
+        let _members = [room.join(writer.clone()), room.join(other)];
+        assert_eq!(run(room.send("0")).sent, 2);
+        let mut sending: Vec<_> =
+            (1..50).map(|i| polled(room.send(i.to_string()), 4)).collect();
+        let all: Vec<_> = (0..50).map(|i| i.to_string()).collect();
+        assert_eq!(texts(Role::Server, &fast), all);
+        // One that gives up takes its message along, and nobody else's.
+        sending.iter().for_each(|(_, woken)| _ = woken.take());
+        drop(sending.remove(9));
+        let told = |sending: &[(Boxed<_>, Arc<Woken>)]| {
+            sending.iter().filter(|(_, woken)| woken.take() > 0).count()
+        };
+        assert_eq!(told(&sending), 1, "another drives the connection in its place");
+        // What is written wakes some that do so, and not all that wait.
+        slow.go_on(|state| state.writes.clear());
+        assert_eq!(told(&sending), 15);
+        let (first, _) = sending.remove(0);
+        assert_eq!(run(first).sent, 2);
+        // But for the one that was told before.
+        assert_eq!(told(&sending), sending.len() - 1);
+        for (sending, _) in sending {
+            assert_eq!(run(sending).sent, 2);
+        }
+        let mut left = all.clone();
+        left.remove(10);
+        assert_eq!(texts(Role::Server, &slow), left);
+        let stats = room.stats();
+        assert_eq!((stats.messages, stats.sent), (50, 99));
+    });
+}
+
+/// A reader that receives sends on what waits, and tells each that waits for it, also if those that
+/// would drive the connection are kept. While none does, those who wait do so, whoever gives up.
+#[test]
+fn whoever_waits_for_a_slow_member_is_told() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    for reads in [false, true] {
+        on_async!(over => {
+            let script = Script::new();
+            script.state().writes.push_back(Step::Stall);
+            let (mut reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+            let room = Broadcast::new(SlowConsumer::Wait);
+            let _member = room.join(writer);
+            assert_eq!(run(room.send("0")).sent, 1);
+            let mut sending: Vec<_> =
+                (1..40).map(|i| polled(room.send(i.to_string()), 3)).collect();
+            let mut receiving = reads.then(|| polled(reader.recv(), 1));
+            let mut last = sending.split_off(35);
+            match &mut receiving {
+                Some(_) => {}
+                // Those behind them step up when they are polled.
+                None => {
+                    drop(mem::take(&mut sending));
+                    for (future, woken) in &mut last {
+                        woken.take();
+                        let (_, waker) = Woken::new();
+                        let cx = &mut Context::from_waker(&waker);
+                        assert!(future.as_mut().poll(cx).is_pending());
+                    }
+                }
+            }
+            for (_, woken) in &last {
+                woken.take();
+            }
+            script.go_on(|state| state.writes.clear());
+            if let Some((receiving, _)) = &mut receiving {
+                let (_, waker) = Woken::new();
+                assert!(receiving.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                assert!(last.iter().all(|(_, woken)| woken.take() > 0));
+            }
+            for (future, _) in last {
+                assert_eq!(run(future).sent, 1);
+            }
+            assert_eq!(texts(Role::Server, &script).len(), if reads { 40 } else { 5 });
+            drop(sending);
+        });
+    }
+}
+
 /// A `send` that is dropped while it waits takes its message along, as that of a writer.
 #[test]
 fn a_send_that_is_dropped_leaves_nothing_behind() {
@@ -452,12 +645,9 @@ fn a_send_that_is_dropped_leaves_nothing_behind() {
     assert_eq!(run(room.send("1")).sent, 1);
     for polls in 0..5 {
         let (sending, woken) = polled(room.send("lost"), polls);
-        let (next, woken_next) = polled(room.send("next"), 2);
-        woken_next.take();
+        let (next, _) = polled(room.send("lost, too"), 2);
         drop(sending);
-        // It wakes whoever is behind it, and nobody wakes it any more.
-        assert!(polls < 3 || woken_next.take() > 0, "{polls}");
-        assert_eq!(Arc::strong_count(&woken), 1);
+        assert_eq!(Arc::strong_count(&woken), 1, "nobody wakes it any more");
         drop(next);
     }
     script.go_on(|state| state.writes.clear());
@@ -825,7 +1015,7 @@ fn a_send_that_is_kept_holds_up_nobody() {
             assert_eq!(run(room.send("0")).sent, 100);
             let (kept, _) = polled(room.send("1"), polls);
             let (also_kept, _) = polled(room.send("2"), polls);
-            let (next, woken) = polled(room.send("3"), 12);
+            let (next, woken) = polled(room.send("3"), 16);
             woken.take();
             members[50].0.go_on(|state| state.writes.clear());
             assert!(woken.take() > 0, "{polls}");

@@ -48,8 +48,6 @@ pub(super) struct Round<T> {
     /// Who is next, and who is the last: those who join later get only later messages.
     range: Option<(MemberId, MemberId)>,
     pub(super) delivery: Delivery,
-    /// Whether it was offered to all.
-    pub(super) is_through: bool,
     /// Whom the group waits for.
     pub(super) waiting: VecDeque<Waiting<T>>,
 }
@@ -59,8 +57,6 @@ pub(super) struct Waiting<T> {
     pub(super) id: MemberId,
     writer: Writer<T>,
     call: Call,
-    /// Whether the message stays held.
-    pub(super) stays: bool,
 }
 
 impl<T> Members<T> {
@@ -193,7 +189,7 @@ fn offer_some<T: AsyncIo>(
             if let Some(seat) = seat {
                 let shared = &seat.writer.half.shared;
                 let mut offered = shared.offer(id.0, &round.message, over);
-                if offered == Offered::Again && *turns == AT_ONCE {
+                if matches!(offered, Offered::Again) && *turns == AT_ONCE {
                     // It has its turn, as far as one can have one here.
                     offered = shared.offer_behind(id.0, &round.message, over, true);
                 }
@@ -226,9 +222,8 @@ impl<T: AsyncIo> Seat<T> {
     ) -> bool {
         let delivery = &mut round.delivery;
         match (offered, slow) {
-            (Offered::Waits, _) => {
-                let (writer, call) = (self.writer.clone(), self.writer.half.shared.new_call());
-                round.waiting.push_back(Waiting { id, writer, call, stays: false });
+            (Offered::Waits(call), _) => {
+                round.waiting.push_back(Waiting { id, writer: self.writer.clone(), call });
             }
             (Offered::Kept { replaced }, _) => {
                 delivery.kept += 1;
@@ -257,8 +252,8 @@ impl<T: AsyncIo> Seat<T> {
 
 impl<T> Round<T> {
     pub(super) fn new(message: Prepared, except: MemberId) -> Self {
-        let (delivery, waiting) = (Delivery::default(), VecDeque::new());
-        Self { message, except, range: None, delivery, is_through: false, waiting }
+        let delivery = Delivery::default();
+        Self { message, except, range: None, delivery, waiting: VecDeque::new() }
     }
 }
 
@@ -266,17 +261,13 @@ impl<T: AsyncIo> Waiting<T> {
     /// Ready when the message has gone out, or never will.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         let (shared, call) = (&self.writer.half.shared, &mut self.call);
-        guarded(|| shared.poll_held(cx, call, self.id.0)).unwrap_or(Poll::Ready(Err(Error::Closed)))
+        guarded(|| shared.poll_held(cx, call)).unwrap_or(Poll::Ready(Err(Error::Closed)))
     }
 }
 
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
-        let shared = &self.writer.half.shared;
-        shared.call_gone(&self.call);
-        if !self.stays {
-            shared.forget(self.id.0);
-        }
+        self.writer.half.shared.forget_call(&self.call);
     }
 }
 

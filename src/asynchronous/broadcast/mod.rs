@@ -145,7 +145,7 @@ impl<T: AsyncIo> Broadcast<T> {
 
     async fn deliver(&self, message: Prepared, except: MemberId) -> Delivery {
         match self.group.work(Work::Send(Round::new(message, except))).await {
-            Outcome::Sent(delivery) => delivery,
+            Outcome::Sent(delivery, waiting) => self.group.wait(delivery, waiting).await,
             Outcome::Closed(_) => Delivery::default(),
         }
     }
@@ -176,7 +176,6 @@ impl<T: AsyncIo> Broadcast<T> {
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<CloseReport, Error> {
         let frame = CloseFrame::new(code, reason)?;
         self.group.members().closed.get_or_insert_with(|| frame.clone());
-        self.group.bell.ring();
         let work = Work::Close(frame, Default::default());
         let Outcome::Closed(members) = self.group.work(work).await else {
             return Ok(CloseReport::default());

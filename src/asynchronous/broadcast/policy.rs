@@ -17,9 +17,9 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowConsumer {
-    /// The group waits until the member has room. So the slowest member sets the pace. A member that
-    /// takes nothing stops all, until it leaves or is given up, by
-    /// [keepalive](crate::Config::keepalive) for instance.
+    /// Who sends waits until the member has room, behind what others have sent meanwhile. So the
+    /// slowest member sets the pace of each sender. A member that takes nothing stops them all,
+    /// until it leaves or is given up, by [keepalive](crate::Config::keepalive) for instance.
     Wait,
     /// The member does not get the message. [`Broadcast::missed`](super::Broadcast::missed) counts
     /// it. A member that wakes up gets the oldest messages first: those that were accepted before
@@ -103,6 +103,12 @@ impl BroadcastStats {
         self.dropped += delivery.dropped as u64;
         self.disconnected += delivery.disconnected as u64;
         self.gone += delivery.gone as u64;
+    }
+
+    /// Adds what came of a message for those who were waited for.
+    pub(super) fn add_late(&mut self, before: &Delivery, after: &Delivery) {
+        self.sent += (after.sent - before.sent) as u64;
+        self.gone += (after.gone - before.gone) as u64;
     }
 }
 

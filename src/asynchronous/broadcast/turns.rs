@@ -1,17 +1,18 @@
 //! Messages that are sent at the same time, one after the other.
 //!
 //! What is to be done lies in the group, not in the futures that wait for it: whichever of them is
-//! polled does the next step of the first. So one that is kept and not polled holds up nobody.
+//! polled does the next step of the first. So one that is kept and not polled holds up nobody. No
+//! step waits for a member: what it does not take waits in its connection.
 
 use super::{
     BroadcastStats, Delivery, MemberId, SlowConsumer,
-    members::{AT_ONCE, Members, Round, guarded},
+    members::{AT_ONCE, Members, Round, Waiting, guarded},
 };
 use crate::{
     CloseFrame,
     asynchronous::{AsyncIo, Writer},
 };
-use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
+use alloc::{collections::VecDeque, vec::Vec};
 use core::{
     future::poll_fn,
     mem,
@@ -25,9 +26,7 @@ pub(super) struct Group<T> {
     pub(super) slow: SlowConsumer,
     members: Mutex<Members<T>>,
     queue: Mutex<Queue<T>>,
-    pub(super) bell: Arc<Bell>,
-    /// The bell, as members know it.
-    waker: Waker,
+    bell: Bell,
 }
 
 struct Queue<T> {
@@ -35,8 +34,6 @@ struct Queue<T> {
     next: u64,
     /// Whether somebody does a step of the first job.
     busy: bool,
-    /// How often the bell had rung when it was seen last that the first job waits for members.
-    waits_since: Option<u64>,
     /// What came of jobs whose futures do not know yet.
     done: Vec<(u64, Outcome<T>)>,
     stats: BroadcastStats,
@@ -50,7 +47,7 @@ struct Job<T> {
 
 /// What is to be done.
 pub(super) enum Work<T> {
-    /// A message is offered to one member after the other, and some are waited for.
+    /// A message is offered to one member after the other.
     Send(Round<T>),
     /// All leave and are closed.
     Close(CloseFrame, Vec<(MemberId, Writer<T>)>),
@@ -58,22 +55,14 @@ pub(super) enum Work<T> {
 
 /// What came of it.
 pub(super) enum Outcome<T> {
-    Sent(Delivery),
+    /// With those who are still to be waited for.
+    Sent(Delivery, VecDeque<Waiting<T>>),
     Closed(Vec<(MemberId, Writer<T>)>),
 }
 
-/// What came of one step.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Done,
-    More,
-    /// It goes on when the bell rings.
-    Waits,
-}
-
-/// Wakes all who wait for the first job.
+/// Wakes all who wait while somebody else does a step.
 #[derive(Default)]
-pub(super) struct Bell {
+struct Bell {
     rings: AtomicU64,
     wakers: Mutex<Vec<(u64, Waker)>>,
 }
@@ -87,7 +76,7 @@ impl Bell {
         self.rings.load(Ordering::SeqCst)
     }
 
-    pub(super) fn ring(&self) {
+    fn ring(&self) {
         self.rings.fetch_add(1, Ordering::SeqCst);
         let wakers = mem::take(&mut *self.wakers());
         wakers.into_iter().for_each(|(_, waker)| waker.wake());
@@ -112,16 +101,6 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.ring();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.ring();
-    }
-}
-
 impl<T> Queue<T> {
     fn take_done(&mut self, number: u64) -> Option<Outcome<T>> {
         let place = self.done.iter().position(|(other, _)| *other == number)?;
@@ -135,14 +114,11 @@ impl<T> Group<T> {
             jobs: VecDeque::new(),
             next: 0,
             busy: false,
-            waits_since: None,
             done: Vec::new(),
             stats: BroadcastStats::default(),
         };
-        let bell = Arc::new(Bell::default());
-        let waker = Arc::clone(&bell).into();
         let members = Mutex::new(Members::new());
-        Self { slow, members, queue: Mutex::new(queue), bell, waker }
+        Self { slow, members, queue: Mutex::new(queue), bell: Bell::default() }
     }
 
     pub(super) fn members(&self) -> MutexGuard<'_, Members<T>> {
@@ -160,8 +136,7 @@ impl<T> Group<T> {
     /// Lets a member leave. Nobody waits for it any more.
     pub(super) fn leave(&self, id: MemberId) -> Option<Writer<T>> {
         let writer = self.members().leave(id)?;
-        writer.half.shared.forget(id.0);
-        self.bell.ring();
+        writer.half.shared.forget_member(id.0);
         Some(writer)
     }
 }
@@ -173,66 +148,82 @@ impl<T: AsyncIo> Group<T> {
         poll_fn(|cx| turn.poll(cx)).await
     }
 
-    /// Does a step of some work.
-    fn step(&self, work: &mut Work<T>) -> Step {
+    /// Waits for slow members: one after the other, as they all go on taking what they have.
+    pub(super) async fn wait(
+        &self,
+        mut delivery: Delivery,
+        mut waiting: VecDeque<Waiting<T>>,
+    ) -> Delivery {
+        let before = delivery;
+        let mut polls = 0;
+        while let Some(mut member) = waiting.pop_front() {
+            polls += 1;
+            if polls % AT_ONCE == 0 {
+                others_first().await;
+            }
+            let polled = poll_fn(|cx| member.poll(cx)).await;
+            let id = member.id;
+            let left = match polled {
+                Ok(()) if self.members().contains(id) => {
+                    delivery.sent += 1;
+                    None
+                }
+                // It left, or can be sent nothing any more.
+                _ => {
+                    delivery.gone += 1;
+                    self.leave(id)
+                }
+            };
+            // Its stream may do anything when it is dropped.
+            let _ = guarded(|| drop((member, left)));
+        }
+        if before != delivery {
+            self.queue().stats.add_late(&before, &delivery);
+        }
+        delivery
+    }
+
+    /// Does a step of some work: whether it is done.
+    fn step(&self, work: &mut Work<T>) -> bool {
         match work {
-            Work::Send(round) if round.is_through => self.wait(round),
             Work::Send(round) => {
                 let mut left = Vec::new();
-                round.is_through = !self.members().offer(round, self.slow, &mut left);
+                let more = self.members().offer(round, self.slow, &mut left);
                 if !left.is_empty() {
                     // Their streams may do anything, so this is not done under the lock.
                     let _ = guarded(|| drop(left));
                 }
-                match round.is_through && round.waiting.is_empty() {
-                    true => Step::Done,
-                    false => Step::More,
-                }
+                !more
             }
             Work::Close(frame, left) => {
                 let mut members = self.members();
                 members.close_some(frame, left);
-                if members.len() == 0 { Step::Done } else { Step::More }
+                members.len() == 0
             }
         }
-    }
-
-    /// Waits for the first of the slow members. The others go on taking what they have.
-    fn wait(&self, round: &mut Round<T>) -> Step {
-        let cx = Context::from_waker(&self.waker);
-        for _ in 0..AT_ONCE {
-            let Some(member) = round.waiting.front_mut() else { return Step::Done };
-            let members = self.members();
-            let (stays, closed) = (members.contains(member.id), members.closed.is_some());
-            drop(members);
-            if !stays || closed {
-                // If the group is closed, the message goes out in front of the Close frame.
-                member.stays = stays;
-                round.delivery.gone += 1;
-            } else {
-                match member.poll(&cx) {
-                    Poll::Pending => return Step::Waits,
-                    Poll::Ready(Ok(())) => round.delivery.sent += 1,
-                    Poll::Ready(Err(_)) => {
-                        round.delivery.gone += 1;
-                        let left = self.leave(member.id);
-                        let _ = guarded(|| drop(left));
-                    }
-                }
-            }
-            let _ = guarded(|| drop(round.waiting.pop_front()));
-        }
-        Step::More
     }
 }
 
 impl<T> Work<T> {
     fn outcome(self) -> Outcome<T> {
         match self {
-            Self::Send(round) => Outcome::Sent(round.delivery),
+            Self::Send(round) => Outcome::Sent(round.delivery, round.waiting),
             Self::Close(_, left) => Outcome::Closed(left),
         }
     }
+}
+
+/// Lets other tasks of this thread have their turn.
+async fn others_first() {
+    let mut went = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut went, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A call that waits for its turn, and may be dropped at any time.
@@ -264,8 +255,8 @@ impl<'g, T: AsyncIo> Turn<'g, T> {
             return Poll::Ready(outcome);
         }
         let rings = group.bell.rings();
-        let waits = queue.busy || queue.waits_since == Some(rings);
-        let first = queue.jobs.front_mut().filter(|_| !waits);
+        let busy = queue.busy;
+        let first = queue.jobs.front_mut().filter(|_| !busy);
         let first = first.and_then(|job| Some((job.number, job.work.take()?)));
         queue.busy |= first.is_some();
         drop(queue);
@@ -274,14 +265,11 @@ impl<'g, T: AsyncIo> Turn<'g, T> {
             return Poll::Pending;
         };
         let stepping = Stepping { group, first };
-        let step = group.step(&mut work);
-        if let Some(outcome) = stepping.finish((work, step), rings, number) {
+        let done = group.step(&mut work);
+        if let Some(outcome) = stepping.finish(work, done, number) {
             return Poll::Ready(outcome);
         }
-        match step {
-            Step::Waits => group.bell.wait(number, rings, cx.waker()),
-            _ => cx.waker().wake_by_ref(), // as above
-        }
+        cx.waker().wake_by_ref(); // as above
         Poll::Pending
     }
 }
@@ -290,11 +278,8 @@ impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
         let mut queue = self.group.queue();
         let done = queue.take_done(self.number);
-        let place = queue.jobs.iter().position(|job| job.number == self.number);
+        let place = queue.jobs.binary_search_by_key(&self.number, |job| job.number).ok();
         let job = place.and_then(|place| queue.jobs.remove(place));
-        if job.is_some() {
-            queue.waits_since = None;
-        }
         drop(queue);
         self.group.bell.forget(self.number);
         if job.is_some() {
@@ -311,40 +296,33 @@ struct Stepping<'g, T> {
 }
 
 impl<T> Stepping<'_, T> {
-    /// Puts the job back. What came of it is for job `number`, or noted for its own future. The bell
-    /// had rung so often before the step.
-    fn finish(self, (work, step): (Work<T>, Step), rings: u64, number: u64) -> Option<Outcome<T>> {
+    /// Puts the job back, unless it is done. What came of it is for job `number`, or noted for its
+    /// own future.
+    fn finish(self, work: Work<T>, is_done: bool, number: u64) -> Option<Outcome<T>> {
         let Self { group, first } = self;
         mem::forget(self);
         let mut queue = group.queue();
-        (queue.busy, queue.waits_since) = (false, None);
+        queue.busy = false;
         // It is not the first any more if its future was dropped meanwhile.
         let is_first = queue.jobs.front().is_some_and(|job| job.number == first);
         let (mut outcome, mut given_up) = (None, None);
         if !is_first {
             given_up = Some(work);
-        } else if step == Step::Done {
+        } else if is_done {
             queue.jobs.pop_front();
             let done = work.outcome();
-            if let Outcome::Sent(delivery) = &done {
+            if let Outcome::Sent(delivery, _) = &done {
                 queue.stats.add(delivery);
             }
             match first == number {
                 true => outcome = Some(done),
                 false => queue.done.push((first, done)),
             }
-        } else {
-            queue.waits_since = (step == Step::Waits).then_some(rings);
-            if let Some(job) = queue.jobs.front_mut() {
-                job.work = Some(work);
-            }
+        } else if let Some(job) = queue.jobs.front_mut() {
+            job.work = Some(work);
         }
         drop(queue);
-        // All others, as nobody knows which of them will be polled. Who waits for members has them
-        // ring; unless they have done so before the others listened.
-        if step != Step::Waits || group.bell.rings() != rings {
-            group.bell.ring();
-        }
+        group.bell.ring(); // for all others, as nobody knows which of them will be polled
         drop(given_up);
         outcome
     }
@@ -353,10 +331,11 @@ impl<T> Stepping<'_, T> {
 impl<T> Drop for Stepping<'_, T> {
     fn drop(&mut self) {
         let mut queue = self.group.queue();
-        (queue.busy, queue.waits_since) = (false, None);
+        queue.busy = false;
         if queue.jobs.front().is_some_and(|job| job.number == self.first) {
             queue.jobs.pop_front();
-            queue.done.push((self.first, Outcome::Sent(Delivery::default())));
+            let nothing = Outcome::Sent(Delivery::default(), VecDeque::new());
+            queue.done.push((self.first, nothing));
         }
         drop(queue);
         self.group.bell.ring();

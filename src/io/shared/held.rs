@@ -4,10 +4,13 @@
 use super::{Call, Driver, Presence, Shared, State};
 use crate::{Error, Prepared, io::Io};
 use alloc::{boxed::Box, collections::VecDeque};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// What a message that is held costs beside its payload, in bytes: the reference to it.
 const REFERENCE: usize = 64;
+
+/// How many of those who wait for room drive the connection at most.
+const MAX_DRIVERS: usize = 16;
 
 /// What becomes of a message for which there is no room.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,14 +23,14 @@ pub(crate) enum Over {
 }
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
     /// It goes out.
     Accepted,
     Refused,
     /// Nothing can be sent any more.
     Gone,
-    Waits,
+    /// It goes out as soon as there is room, for which this call waits.
+    Waits(Call),
     Kept {
         /// Whether an older one was waiting, which is gone now.
         replaced: bool,
@@ -39,56 +42,110 @@ pub(crate) enum Offered {
 /// Messages that wait for their place in the outbox, in order.
 #[derive(Default)]
 pub(super) struct Held {
+    /// By id.
     entries: VecDeque<Entry>,
     /// What those cost that are accepted: it counts as unsent.
     bytes: usize,
+    /// How many of the calls that wait drive the connection.
+    drivers: usize,
 }
 
 struct Entry {
+    /// The id of the call that waits for it, if one does.
+    id: u64,
     /// The member of a group that it is for.
     member: u64,
     message: Prepared,
-    /// Whether it was promised to go out. One that was not is beyond the mark, and there is at most
-    /// one of them for each member.
-    accepted: bool,
+    claim: Claim,
+    /// Who is to be told when it is not held any more.
+    waker: Option<Waker>,
+    /// Whether that one drives the connection while nobody receives.
+    drives: bool,
+}
+
+/// On what ground a message is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It was accepted, and counts as unsent.
+    Accepted,
+    /// It is beyond the mark, and a call waits for it.
+    Awaited,
+    /// It is beyond the mark until a newer one takes its place.
+    Newest,
 }
 
 impl Held {
-    fn accept(&mut self, member: u64, message: Prepared) {
-        self.bytes += message.len() + REFERENCE;
-        self.entries.push_back(Entry { member, message, accepted: true });
+    fn push(&mut self, id: u64, member: u64, message: Prepared, claim: Claim) {
+        if claim == Claim::Accepted {
+            self.bytes += message.len() + REFERENCE;
+        }
+        self.entries.push_back(Entry { id, member, message, claim, waker: None, drives: false });
     }
 
-    /// Holds a message beyond the mark: whether it took the place of another.
-    fn put(&mut self, member: u64, message: Prepared) -> bool {
-        let of = |entry: &&mut Entry| entry.member == member && !entry.accepted;
-        match self.entries.iter_mut().find(of) {
-            Some(entry) => {
-                entry.message = message;
-                true
-            }
-            None => {
-                self.entries.push_back(Entry { member, message, accepted: false });
-                false
-            }
-        }
+    /// Puts a message in the place of the newest one: whether there was one.
+    fn replace(&mut self, member: u64, message: &Prepared) -> bool {
+        let newest = |entry: &&mut Entry| entry.member == member && entry.claim == Claim::Newest;
+        let entry = self.entries.iter_mut().find(newest);
+        entry.map(|entry| entry.message = message.clone()).is_some()
     }
 
     fn pop(&mut self) -> Option<Prepared> {
         let entry = self.entries.pop_front()?;
-        if entry.accepted {
+        Some(self.removed(entry))
+    }
+
+    /// Tells those who have to know that an entry is gone.
+    fn removed(&mut self, entry: Entry) -> Prepared {
+        if entry.claim == Claim::Accepted {
             self.bytes -= entry.message.len() + REFERENCE;
         }
-        Some(entry.message)
+        if entry.drives {
+            self.drivers -= 1;
+            let waits = |other: &&mut Entry| !other.drives && other.waker.is_some();
+            let next = self.entries.iter_mut().find(waits);
+            next.and_then(|next| next.waker.take()).into_iter().for_each(Waker::wake);
+        }
+        entry.waker.into_iter().for_each(Waker::wake);
+        entry.message
+    }
+
+    fn find(&self, id: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&id, |entry| entry.id).ok()
     }
 
     /// Whether a message of this member is held beyond the mark.
-    fn waits(&self, member: u64) -> bool {
-        self.entries.iter().any(|entry| entry.member == member && !entry.accepted)
+    fn is_over(&self, member: u64) -> bool {
+        let over = |entry: &Entry| entry.member == member && entry.claim != Claim::Accepted;
+        self.entries.iter().any(over)
     }
 
-    fn forget(&mut self, member: u64) {
-        self.entries.retain(|entry| entry.member != member || entry.accepted);
+    /// Somebody waits for an entry: whether it only has to be told, as enough others drive the
+    /// connection. With all of them each byte that is written would wake as many as wait.
+    fn waits(&mut self, id: u64, waker: &Waker) -> bool {
+        let Some(place) = self.find(id) else { return false };
+        let entry = &mut self.entries[place];
+        match &mut entry.waker {
+            Some(known) => known.clone_from(waker),
+            None => entry.waker = Some(waker.clone()),
+        }
+        if !entry.drives && self.drivers < MAX_DRIVERS {
+            entry.drives = true;
+            self.drivers += 1;
+        }
+        !entry.drives
+    }
+
+    /// Whether nothing is left.
+    fn forget(&mut self, forgotten: impl Fn(&Entry) -> bool) -> bool {
+        let mut place = 0;
+        while let Some(entry) = self.entries.get(place) {
+            if !forgotten(entry) {
+                place += 1;
+            } else if let Some(entry) = self.entries.remove(place) {
+                self.removed(entry);
+            }
+        }
+        self.entries.is_empty()
     }
 }
 
@@ -97,7 +154,9 @@ impl<T: Io> State<T> {
     fn has_room(&self, member: u64) -> bool {
         match &self.held {
             None => self.driver.connection.is_ready(),
-            Some(held) => !held.waits(member) && self.driver.connection.is_ready_behind(held.bytes),
+            Some(held) => {
+                !held.is_over(member) && self.driver.connection.is_ready_behind(held.bytes)
+            }
         }
     }
 
@@ -120,7 +179,10 @@ impl<T: Io> State<T> {
             queued |= self.driver.feed_prepared(&message).is_ok();
         }
         // Behind a message that nobody can end, or a Close, nothing comes any more.
-        if held.entries.is_empty() || self.orphaned || !self.driver.connection.is_open() {
+        if self.orphaned || !self.driver.connection.is_open() {
+            while held.pop().is_some() {}
+        }
+        if held.entries.is_empty() {
             self.held = None;
         }
         queued
@@ -130,12 +192,9 @@ impl<T: Io> State<T> {
     #[cold]
     pub(super) fn queue_last(&mut self) {
         let Some(mut held) = self.held.take() else { return };
-        if self.fragmenting.is_none() {
-            while let Some(message) = held.pop() {
-                if self.driver.feed_prepared(&message).is_err() {
-                    return;
-                }
-            }
+        let mut goes = self.fragmenting.is_none();
+        while let Some(message) = held.pop() {
+            goes = goes && self.driver.feed_prepared(&message).is_ok();
         }
     }
 
@@ -193,20 +252,32 @@ impl<T: Io> Shared<T> {
             Offered::Gone
         } else if slow && !anyway && !T::has_turn() {
             Offered::Again
-        } else if slow && over == Over::Refused {
-            Offered::Refused
         } else if slow {
-            let replaced = state.hold().put(member, message.clone());
-            if over == Over::Waits { Offered::Waits } else { Offered::Kept { replaced } }
+            match over {
+                Over::Refused => Offered::Refused,
+                Over::Waits => {
+                    let call = Call::of_sink(self.new_id(), None);
+                    state.hold().push(call.id, member, message.clone(), Claim::Awaited);
+                    Offered::Waits(call)
+                }
+                Over::Replaces => {
+                    let replaced = state.hold().replace(member, message);
+                    if !replaced {
+                        let id = self.new_id();
+                        state.hold().push(id, member, message.clone(), Claim::Newest);
+                    }
+                    Offered::Kept { replaced }
+                }
+            }
         } else if state.fragmenting.is_some() || state.held.is_some() {
-            state.hold().accept(member, message.clone());
+            state.hold().push(self.new_id(), member, message.clone(), Claim::Accepted);
             Offered::Accepted
         } else if state.driver.feed_prepared(message).is_ok() {
             Offered::Accepted
         } else {
             Offered::Gone
         };
-        if offered == Offered::Accepted {
+        if let Offered::Accepted = offered {
             self.write_at_once(&mut state.driver);
             state.let_held_go(cx);
         }
@@ -234,21 +305,20 @@ impl<T: Io> Shared<T> {
         !takes || state.held.is_some() || state.driver.connection.is_at_limit()
     }
 
-    /// Ready when nothing of a member is held beyond the mark any more. Drives the connection if
-    /// nobody else does.
-    pub(crate) fn poll_held(
-        &self,
-        cx: &Context<'_>,
-        call: &mut Call,
-        member: u64,
-    ) -> Poll<Result<(), Error>> {
+    /// Ready when the message that this call waits for is queued, or was forgotten. Drives the
+    /// connection if nobody else does.
+    pub(crate) fn poll_held(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
+        let held = self.state().held.as_mut().map(|held| held.waits(call.id, cx.waker()));
+        if held == Some(true) {
+            return Poll::Pending;
+        }
         self.poll_sender(cx, call, |state, cx, call| {
             loop {
                 state.let_held_go(cx);
                 if !state.driver.connection.is_open() || state.orphaned {
                     return Poll::Ready(Err(state.driver.refusal(call.waits)));
                 }
-                if !state.held.as_ref().is_some_and(|held| held.waits(member)) {
+                if !state.held.as_ref().is_some_and(|held| held.find(call.id).is_some()) {
                     return Poll::Ready(Ok(()));
                 }
                 if state.fragmenting.is_some() {
@@ -261,25 +331,29 @@ impl<T: Io> Shared<T> {
             }
         })
     }
-
-    pub(crate) fn new_call(&self) -> Call {
-        Call::of_sink(self.new_id(), None)
-    }
 }
 
 impl<T> Shared<T> {
-    /// A member has left its group: nothing more is held for it beyond the mark.
-    pub(crate) fn forget(&self, member: u64) {
+    /// A member has left its group: nothing more is held for it beyond the mark, and nobody waits
+    /// for that.
+    pub(crate) fn forget_member(&self, member: u64) {
         let mut state = self.state();
         let Some(held) = &mut state.held else { return };
-        held.forget(member);
-        if held.entries.is_empty() {
+        if held.forget(|entry| entry.member == member && entry.claim != Claim::Accepted) {
             state.held = None;
         }
     }
 
     /// A call is over that may have waited.
-    pub(crate) fn call_gone(&self, call: &Call) {
+    pub(crate) fn forget_call(&self, call: &Call) {
         self.hub.sender_left(call.id);
+        let mut state = self.state();
+        let Some(held) = &mut state.held else { return };
+        if let Some(entry) = held.find(call.id).and_then(|place| held.entries.remove(place)) {
+            held.removed(entry);
+        }
+        if held.entries.is_empty() {
+            state.held = None;
+        }
     }
 }
