@@ -418,6 +418,69 @@ fn a_member_that_takes_a_little_is_slow() {
     }
 }
 
+/// A stream that takes a little at a time, and as often as tokio lets a task do something.
+struct Sipping(Arc<Mutex<Option<Vec<u8>>>>);
+
+impl AsyncRead for Sipping {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Sipping {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut taken = self.0.lock().unwrap();
+        let Some(taken) = &mut *taken else { return Poll::Pending };
+        core::task::ready!(tokio::task::coop::poll_proceed(cx)).made_progress();
+        let some = &bytes[..bytes.len().min(10)];
+        taken.extend_from_slice(some);
+        Poll::Ready(Ok(some.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// D17: nor is a member slow because the task that sends has used up its turn on those before it.
+#[test]
+fn a_member_is_judged_in_a_turn_that_is_not_used_up() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    for slow in POLICIES {
+        runtime.block_on(async {
+            let room = Broadcast::new(slow);
+            let members: Vec<_> = (0..40)
+                .map(|_| {
+                    let taken = Arc::new(Mutex::new(None));
+                    let config = quiet().unsent_mark(100).max_unsent(100);
+                    let stream = Sipping(Arc::clone(&taken));
+                    let ws = WebSocket::from_parts(stream, Role::Server, config, []);
+                    let (reader, writer) = ws.split();
+                    (taken, room.join(writer), reader)
+                })
+                .collect();
+            assert_eq!(room.send(vec![1; 300]).await.sent, 40);
+            for (taken, ..) in &members {
+                *taken.lock().unwrap() = Some(Vec::new());
+            }
+            assert_eq!(room.send(vec![2; 300]).await.sent, 40, "{slow:?}");
+        });
+    }
+}
+
 /// D17, over TCP: the pattern of the documentation, with a task that is busy in between, and a
 /// reader that was dropped.
 #[test]

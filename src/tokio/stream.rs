@@ -8,12 +8,13 @@ use crate::{
 use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BufMut};
 use core::{
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 use std::{
     io::{self, IoSlice},
-    panic::{self, AssertUnwindSafe},
+    panic,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},

@@ -8,10 +8,11 @@ use crate::{
 };
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{
+    panic::AssertUnwindSafe,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 /// How many members are served before others get their turn on the thread.
 pub(super) const AT_ONCE: usize = 32;

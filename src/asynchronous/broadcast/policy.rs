@@ -27,7 +27,8 @@ pub enum SlowConsumer {
     DropMessage,
     /// The newest message waits for the member, beside what is already queued for it, and takes the
     /// place of the one that waited before. It goes out as soon as there is room, without a further
-    /// `send`. For prices, positions, states: whatever the next message makes obsolete.
+    /// `send`: the member's [`Reader`](crate::asynchronous::Reader) sends it, so keep that in
+    /// `recv`. For prices, positions, states: whatever the next message makes obsolete.
     /// [`Broadcast::missed`](super::Broadcast::missed) counts the messages that were replaced.
     ///
     /// There is one place for each membership. A connection that joins a group for each symbol, say,

@@ -318,7 +318,7 @@ impl<T: Io> Shared<T> {
                 if !state.driver.connection.is_open() || state.orphaned {
                     return Poll::Ready(Err(state.driver.refusal(call.waits)));
                 }
-                if !state.held.as_ref().is_some_and(|held| held.find(call.id).is_some()) {
+                if state.held.as_ref().is_none_or(|held| held.find(call.id).is_none()) {
                     return Poll::Ready(Ok(()));
                 }
                 if state.fragmenting.is_some() {
