@@ -503,6 +503,7 @@ fn members_whose_tasks_are_busy_are_not_disconnected() {
             received
         });
         support::runtime().block_on(async {
+            let room_again = tokio::net::TcpStream::from_std(ours.try_clone().unwrap()).unwrap();
             let stream = tokio::net::TcpStream::from_std(ours).unwrap();
             let (reader, writer) = WebSocket::from_parts(stream, Role::Server, quiet(), []).split();
             let reader = (!gone).then_some(reader);
@@ -510,8 +511,11 @@ fn members_whose_tasks_are_busy_are_not_disconnected() {
             let member = room.join(writer);
             for size in [600_000, 600_000, 1, 1] {
                 assert_eq!(room.send(vec![0; size]).await.disconnected, 0);
-                // It works, and its peer reads what the kernel has.
-                tokio::task::spawn_blocking(|| std::thread::yield_now()).await.unwrap();
+                // It works, and its peer reads what the kernel has, until there is room again.
+                room_again.writable().await.unwrap();
+                for _ in 0..200 {
+                    tokio::task::yield_now().await;
+                }
             }
             member.leave().unwrap().close(CloseCode::NORMAL, "").await.unwrap();
             drop(reader);

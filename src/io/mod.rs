@@ -100,6 +100,10 @@ pub trait Io {
 
     /// Whether the task still has its turn. Once that is over, streams say that they are not ready,
     /// whatever they are.
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio")),
+        allow(dead_code, reason = "for groups of async connections")
+    )]
     fn has_turn() -> bool {
         true
     }
