@@ -152,8 +152,9 @@ impl<T: AsyncIo> Broadcast<T> {
 
     /// Closes the connections of all members, behind what was sent to them, and waits for the end of
     /// each, which their readers bring about at the same time: to shut a server down. Says how they
-    /// ended. The group is empty then, and closed: who joins from now on is closed with the same
-    /// code and reason. No `send` waits for slow members any more.
+    /// ended. The group is empty then, and stays closed: a connection that joins from now on, also
+    /// while this waits, is closed with the same code and reason. A `send` that waits for slow
+    /// members ends.
     ///
     /// ```no_run
     /// # use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, Broadcast}};

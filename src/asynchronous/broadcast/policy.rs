@@ -14,12 +14,23 @@ use alloc::vec::Vec;
 ///
 /// A member in the middle of a message in fragments is busy, not slow. Messages wait in order
 /// behind it and count as unsent, each with its payload and 64 bytes.
+///
+/// ```
+/// use fullduplex::asynchronous::{AsyncIo, Broadcast};
+///
+/// /// Sends a price to a group that was made with `SlowConsumer::KeepLatest`.
+/// async fn publish(prices: &Broadcast<impl AsyncIo>, price: f64) {
+///     let delivery = prices.send(format!("{price:.2}")).await;
+///     println!("{} have it, {} get it when they can", delivery.sent, delivery.kept);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowConsumer {
-    /// Who sends waits until the member has room, behind what others have sent meanwhile. So the
-    /// slowest member sets the pace of each sender. A member that takes nothing stops them all,
-    /// until it leaves or is given up, by [keepalive](crate::Config::keepalive) for instance.
+    /// `send` waits until the member has room. So the slowest member sets the pace. All other
+    /// members have the message by then, and other tasks may send further ones: they wait in order.
+    /// A member that takes nothing stops all senders, until it leaves or is given up, by
+    /// [keepalive](crate::Config::keepalive) for instance.
     Wait,
     /// The member does not get the message. [`Broadcast::missed`](super::Broadcast::missed) counts
     /// it. A member that wakes up gets the oldest messages first: those that were accepted before
