@@ -12,7 +12,6 @@ use std::{
     env,
     io::{self, Write},
     process::Command,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -22,8 +21,6 @@ use tokio::{
 };
 
 const MESSAGES: u32 = 20;
-
-type Group = Arc<Broadcast<TcpStream>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,7 +39,7 @@ async fn serve(count: usize) -> Result<(), Box<dyn std::error::Error>> {
     let mut clients = Command::new(env::current_exe()?).args(arguments).spawn()?;
 
     // Who is too slow is closed with 1013 and may come again.
-    let group = Arc::new(Broadcast::new(SlowConsumer::Disconnect(CloseCode::TRY_AGAIN_LATER)));
+    let group = Broadcast::new(SlowConsumer::Disconnect(CloseCode::TRY_AGAIN_LATER));
     for number in 1..=count {
         let stream = loop {
             match listener.accept().await {
@@ -52,10 +49,10 @@ async fn serve(count: usize) -> Result<(), Box<dyn std::error::Error>> {
             }
             sleep(Duration::from_millis(50)).await;
         };
-        let group = Arc::clone(&group);
+        let group = group.clone();
         tokio::spawn(async move {
             if let Err(error) = member(stream, group).await {
-                eprintln!("a client: {error}");
+                eprintln!("\nserver: a member left: {error}");
             }
         });
         progress(&format!("{number} of {count} connected"));
@@ -74,18 +71,18 @@ async fn serve(count: usize) -> Result<(), Box<dyn std::error::Error>> {
     let stats = group.stats();
     println!("\nserver: {} sent, {} disconnected", stats.sent, stats.disconnected);
     println!("server: {} ns for each", spent.as_nanos() / u128::from(stats.sent.max(1)));
-    println!("server: {} closed cleanly", group.close(CloseCode::GOING_AWAY, "done").await?);
+    let report = group.close(CloseCode::GOING_AWAY, "done").await?;
+    println!("server: {} closed cleanly, {} not", report.clean, report.failed.len());
     clients.wait()?;
     Ok(())
 }
 
 /// Lets a client have the messages, answers its pings, and writes what TCP did not take at once.
-async fn member(stream: TcpStream, group: Group) -> Result<(), Error> {
+async fn member(stream: TcpStream, group: Broadcast<TcpStream>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let (mut reader, writer) = accept(stream).await?.split();
-    let member = group.join(writer);
+    let _member = group.join(writer); // until the end of this function, also by `?`
     while reader.recv().await?.is_some() {}
-    group.leave(member);
     Ok(())
 }
 

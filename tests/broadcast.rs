@@ -6,10 +6,9 @@ mod support;
 
 use core::time::Duration;
 use fullduplex::{
-    CloseCode, Closed, Config, Message, Prepared, Role, Side,
+    CloseCode, Closed, Config, Error, Message, Prepared, Role, Side,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket},
 };
-use std::sync::Arc;
 use support::{paused, quiet, watchdog};
 use tokio::{
     io::{DuplexStream, duplex},
@@ -17,10 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-type Group = Arc<Broadcast<DuplexStream>>;
+type Group = Broadcast<DuplexStream>;
 
 fn group(slow: SlowConsumer) -> Group {
-    Arc::new(Broadcast::new(slow))
+    Broadcast::new(slow)
 }
 
 /// A member's two ends: the server's reader, and the client.
@@ -73,7 +72,7 @@ fn all_members_get_all_messages_in_the_same_order() {
         }
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
-            let room = Arc::clone(&room);
+            let room = room.clone();
             senders.spawn(async move {
                 for i in 0..EACH {
                     let delivery = room.send(format!("{sender} {i}")).await;
@@ -83,7 +82,7 @@ fn all_members_get_all_messages_in_the_same_order() {
         }
         senders.join_all().await;
         for member in members {
-            room.leave(member).unwrap().close(CloseCode::NORMAL, "").await.unwrap();
+            member.leave().unwrap().close(CloseCode::NORMAL, "").await.unwrap();
         }
         assert!(room.is_empty());
         let mut orders = Vec::new();
@@ -108,10 +107,10 @@ fn a_slow_consumer_is_dealt_with_as_the_policy_says() {
         runtime.block_on(async {
             let room = group(slow);
             let (reader, writer, stalled) = member(quiet().max_unsent(1_000), 64);
-            let stalled_id = room.join(writer);
+            let stalled_id = room.join(writer).detach();
             let server = drive(reader);
             let (reader, writer, client) = member(quiet().max_unsent(1_000), 64);
-            let fast_id = room.join(writer);
+            let fast_id = room.join(writer).detach();
             drive(reader);
             let fast = collect(client);
             for i in 0..50 {
@@ -168,10 +167,10 @@ fn waiting_for_one_member_does_not_keep_the_others_from_theirs() {
     runtime.block_on(async {
         let room = group(SlowConsumer::Wait);
         let (reader, writer, stalled) = member(quiet().max_unsent(10), 64);
-        room.join(writer);
+        room.join(writer).detach();
         drive(reader);
         let (reader, writer, client) = member(quiet(), 64);
-        room.join(writer);
+        room.join(writer).detach();
         drive(reader);
         let (sender, mut came) = tokio::sync::mpsc::unbounded_channel();
         let mut client = client;
@@ -184,7 +183,7 @@ fn waiting_for_one_member_does_not_keep_the_others_from_theirs() {
         room.send(message.clone()).await;
         assert_eq!(came.recv().await, Some(200));
         let waiting = tokio::spawn({
-            let (room, message) = (Arc::clone(&room), message.clone());
+            let (room, message) = (room.clone(), message.clone());
             async move { room.send(message).await }
         });
         assert_eq!(came.recv().await, Some(200), "it has it already");
@@ -208,7 +207,7 @@ fn members_that_are_gone_leave_with_the_next_message() {
         let mut clients = Vec::new();
         for _ in 0..3 {
             let (reader, writer, client) = member(quiet(), 1_000);
-            room.join(writer);
+            room.join(writer).detach();
             drive(reader);
             clients.push(client);
         }
@@ -219,7 +218,7 @@ fn members_that_are_gone_leave_with_the_next_message() {
         assert_eq!((delivery.sent, delivery.gone, room.len()), (1, 2, 1));
         // Their places are taken by others.
         let (reader, writer, _client) = member(quiet(), 1_000);
-        let id = room.join(writer);
+        let id = room.join(writer).detach();
         drive(reader);
         assert_eq!((room.send("y").await.sent, room.len()), (2, 2));
         assert_eq!(room.missed(id), Some(0));
@@ -233,21 +232,27 @@ fn a_group_is_closed_as_one() {
     let runtime = paused();
     runtime.block_on(async {
         let room = group(SlowConsumer::Wait);
-        let mut clients = Vec::new();
+        let (mut clients, mut silent) = (Vec::new(), None);
         for i in 0..70 {
             let (reader, writer, client) = member(quiet(), 64);
-            room.join(writer);
+            let id = room.join(writer).detach();
             drive(reader);
             // One of them does not answer.
-            let silent = i == 40;
-            clients.push(if silent { Err(client) } else { Ok(collect(client)) });
+            if i == 40 {
+                silent = Some((id, client));
+            } else {
+                clients.push(collect(client));
+            }
         }
+        let silent = silent.unwrap();
         room.send("last words").await;
         let start = tokio::time::Instant::now();
-        assert_eq!(room.close(CloseCode::GOING_AWAY, "restart").await.unwrap(), 69);
+        let report = room.close(CloseCode::GOING_AWAY, "restart").await.unwrap();
+        assert_eq!((report.clean, report.failed.len()), (69, 1));
+        assert!(matches!(report.failed[0], (id, Error::Timeout(_)) if id == silent.0));
         assert_eq!(start.elapsed(), Duration::from_secs(5), "one closing deadline for all");
         assert!(room.is_empty());
-        for client in clients.into_iter().flatten() {
+        for client in clients {
             let (messages, closed) = client.await.unwrap();
             assert_eq!(messages, [Message::from("last words")]);
             let closed = closed.unwrap();

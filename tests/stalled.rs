@@ -353,7 +353,12 @@ fn broadcast_send() {
     let runtime = paused();
     let _time = runtime.enter();
     let again = CloseCode::TRY_AGAIN_LATER;
-    for slow in [SlowConsumer::Wait, SlowConsumer::DropMessage, SlowConsumer::Disconnect(again)] {
+    for slow in [
+        SlowConsumer::Wait,
+        SlowConsumer::DropMessage,
+        SlowConsumer::KeepLatest,
+        SlowConsumer::Disconnect(again),
+    ] {
         for role in BOTH {
             for (column, backlogs) in BACKLOGS {
                 for backlog in backlogs {
@@ -365,16 +370,20 @@ fn broadcast_send() {
                     filling.iter().for_each(|message| writer.feed(message.clone()).unwrap());
                     let other = writer.clone();
                     let room = Broadcast::new(slow);
-                    let member = room.join(writer);
+                    let member = room.join(writer).detach();
                     let delivery = poll_times(room.send("more"), 5);
                     let what = format!("{slow:?}, {role:?}, {backlog}: {delivery:?}");
-                    let counts = delivery.map(|it| (it.sent, it.dropped, it.disconnected));
+                    let counts =
+                        delivery.map(|it| (it.sent + it.kept, it.dropped, it.disconnected));
                     let (expected, stays) = match slow {
                         _ if column == "under" => (Some((1, 0, 0)), true),
                         SlowConsumer::Wait => (None, true),
                         SlowConsumer::DropMessage => (Some((0, 1, 0)), true),
+                        SlowConsumer::KeepLatest => (Some((1, 0, 0)), true),
                         _ => (Some((0, 0, 1)), false),
                     };
+                    let keeps = slow == SlowConsumer::KeepLatest && column != "under";
+                    assert_eq!(delivery.map_or(0, |it| it.kept), usize::from(keeps), "{what}");
                     assert_eq!(counts, expected, "{what}");
                     assert_eq!(room.missed(member).is_some(), stays, "{what}");
                     script.go_on(|state| state.writes.clear());

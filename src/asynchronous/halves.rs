@@ -377,11 +377,6 @@ impl<T: AsyncIo> Writer<T> {
         Ok(())
     }
 
-    /// Queues a message and writes what can be written at once, unless there is a backlog.
-    pub(super) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.half.shared.offer(message)
-    }
-
     /// As [`start_close`](Self::start_close).
     pub(super) fn queue_close(&self, frame: &CloseFrame) {
         self.half.shared.start_close(frame);

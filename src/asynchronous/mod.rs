@@ -63,7 +63,9 @@ mod streaming;
 mod upgrade;
 mod websocket;
 
-pub use broadcast::{Broadcast, BroadcastStats, Delivery, MemberId, SlowConsumer};
+pub use broadcast::{
+    Broadcast, BroadcastStats, CloseReport, Delivery, Member, MemberId, SlowConsumer,
+};
 pub use halves::{Reader, ReuniteError, Writer};
 pub use upgrade::{HttpExchange, Upgrade, UpgradeOrHttp};
 pub use websocket::WebSocket;

@@ -53,6 +53,9 @@
 //! deadlines and completes the closing handshake. It costs a lock per call. A handler that answers
 //! what it is given is served faster by [`WebSocket::run`].
 //!
+//! There is no `Broadcast` for threads: keep the writers in a list, and send each of them one
+//! [`Prepared`](crate::Prepared) message.
+//!
 //! A thread that waits to receive, or for the opening handshake, waits with a read buffer of 64 KiB,
 //! which it keeps for its next connection. With its stack that is some 80 KiB for a thread per
 //! connection: bound how many there are.

@@ -179,6 +179,18 @@ impl Connection {
         self.is_open() && self.outbox.backlog() < self.config.mark()
     }
 
+    /// As `is_ready`, with `more` bytes waiting beside.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn is_ready_behind(&self, more: usize) -> bool {
+        self.is_open() && self.outbox.backlog().saturating_add(more) < self.config.mark()
+    }
+
+    /// Whether nothing more is accepted because of what waits to be written.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.outbox.backlog() >= self.config.max_unsent
+    }
+
     /// What waits to be written; once the connection is over, what never was. It is counted when
     /// asked for, by a walk over the frames that wait.
     ///

@@ -79,6 +79,9 @@ pub type Writer<S, T = DefaultTimer> = asynchronous::Writer<FuturesIo<S, T>>;
 /// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
 pub type Broadcast<S, T = DefaultTimer> = asynchronous::Broadcast<FuturesIo<S, T>>;
 
+/// A membership in a group: see [`asynchronous::Member`].
+pub type Member<S, T = DefaultTimer> = asynchronous::Member<FuturesIo<S, T>>;
+
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S, T = DefaultTimer> = asynchronous::Upgrade<FuturesIo<S, T>>;
 

@@ -51,7 +51,13 @@
 //! | `Reader::recv`, `drain` | gives messages, or discards them; answers pings, writes what it can | the same | the same |
 //! | `Broadcast::send`, [`Wait`](crate::tokio::SlowConsumer::Wait) | queues | waits for room | waits for room |
 //! | `Broadcast::send`, [`DropMessage`](crate::tokio::SlowConsumer::DropMessage) | queues | drops and counts it | drops and counts it |
+//! | `Broadcast::send`, [`KeepLatest`](crate::tokio::SlowConsumer::KeepLatest) | queues | keeps it for the member, in the place of the one kept before; it goes out as soon as there is room | the same |
 //! | `Broadcast::send`, [`Disconnect`](crate::tokio::SlowConsumer::Disconnect) | queues | the member leaves, a Close is queued | the same |
+//!
+//! Before a group takes a member for slow, it tries to write what waits for it. If no reader drives
+//! the connection and the stream takes some of it, the message is queued after all, up to the limit.
+//! While a member is in the middle of a message in fragments, messages of the group wait behind it,
+//! in order. They count as unsent, with 64 bytes more for each.
 //!
 //! # Blocking
 //! As above, where "waits" is a call that blocks, with one difference: on an unsplit

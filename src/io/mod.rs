@@ -37,7 +37,7 @@ pub(crate) use pieces::{SendFragments, send_stream};
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 pub(crate) use pool::{give_write, take_write};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) use shared::{Call, Feed, Flush, Shared, Turn};
+pub(crate) use shared::{Call, Feed, Flush, Offered, Over, Shared, Turn};
 pub(crate) use trace::Trace;
 
 use crate::Time;
@@ -104,6 +104,16 @@ pub trait Io {
 
     /// The time, since an epoch of this stream's own.
     fn now(&self) -> Time;
+
+    /// Whether the task still has its turn. Once that is over, streams say that they are not ready,
+    /// whatever they are.
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio")),
+        allow(dead_code, reason = "for groups of async connections")
+    )]
+    fn has_turn() -> bool {
+        true
+    }
 
     /// The time once it is `deadline` or later; until then sees to it that the task is woken.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>>;

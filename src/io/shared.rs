@@ -4,9 +4,13 @@
 //! with the stream and with the timer is always the same waker, the [`Hub`]: it wakes all who wait.
 //! So it does not matter which of them polled last, or stops polling.
 
+mod held;
+
+pub(crate) use held::{Offered, Over};
+
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, IntoFragment, MessageRef, Prepared, SendError, SendErrorReason};
-use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
+use crate::{CloseFrame, IntoFragment, MessageRef, SendError, SendErrorReason};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
     sync::atomic::{AtomicU64, Ordering},
@@ -34,6 +38,8 @@ struct State<T> {
     orphaned: bool,
     /// Who waits for room, in the order in which they came.
     turns: VecDeque<u64>,
+    /// Messages of groups that wait for their place, if there are any.
+    held: Option<Box<held::Held>>,
 }
 
 /// Wakes all who wait.
@@ -256,6 +262,14 @@ impl<T: Io> State<T> {
         }
         polled
     }
+
+    /// Starts the closing handshake, behind what is held.
+    fn start_close(&mut self, frame: &CloseFrame) {
+        if self.held.is_some() && self.driver.connection.is_open() {
+            self.queue_last();
+        }
+        self.driver.start_close(frame);
+    }
 }
 
 impl<T> Shared<T> {
@@ -297,14 +311,17 @@ impl<T: Io> Shared<T> {
         let hub = Arc::new(Hub::default());
         // The first writer goes on with what was begun before there were halves.
         let fragmenting = driver.connection.is_in_fragments().then_some(FIRST);
-        let state = State { driver, fragmenting, orphaned: false, turns: VecDeque::new() };
+        let (turns, held) = (VecDeque::new(), None);
+        let state = State { driver, fragmenting, orphaned: false, turns, held };
         let waker = Arc::clone(&hub).into();
         Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(FIRST) }
     }
 
     /// The connection, which nobody shares any more.
     pub(crate) fn into_driver(self) -> Driver<T> {
-        let mut driver = self.state.into_inner().unwrap_or_else(PoisonError::into_inner).driver;
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.queue_last();
+        let mut driver = state.driver;
         driver.unshare();
         driver
     }
@@ -324,7 +341,11 @@ impl<T: Io> Shared<T> {
         let mut state = self.state();
         let wakes = self.hub.tasks().wakes;
         let before = state.mark();
-        let polled = poll(&mut state.driver, &mut Context::from_waker(&self.waker));
+        let hub_cx = &mut Context::from_waker(&self.waker);
+        let polled = poll(&mut state.driver, hub_cx);
+        if state.held.is_some() {
+            state.let_held_go(hub_cx);
+        }
         let changed = before != state.mark();
         match polled {
             Poll::Pending => self.hub.receiver_waits(cx.waker(), wakes),
@@ -355,6 +376,9 @@ impl<T: Io> Shared<T> {
         let polled = poll(&mut state, hub_cx, call);
         let between = state.mark();
         let served = self.serve(&mut state.driver, hub_cx);
+        if state.held.is_some() {
+            state.let_held_go(hub_cx);
+        }
         let after = state.mark();
         let leaves = polled.is_ready() && state.driver.waits_to_write();
         call.waits = polled.is_pending();
@@ -449,6 +473,7 @@ impl<T: Io> Shared<T> {
         }
         state.driver.feed_fragment(fragment, fin)?;
         state.fragmenting = (!fin).then_some(handle);
+        state.queue_held();
         drop(state);
         self.hub.wake_receiver(); // it writes it
         if fin {
@@ -478,8 +503,9 @@ impl<T: Io> Shared<T> {
         call: &mut Call,
         frame: &CloseFrame,
     ) -> Poll<Result<(), Error>> {
-        self.poll_sender(cx, call, |State { driver, .. }, cx, _| {
-            driver.start_close(frame);
+        self.poll_sender(cx, call, |state, cx, _| {
+            state.start_close(frame);
+            let driver = &mut state.driver;
             if driver.end().is_none() {
                 match self.hub.presence() {
                     // It sees the connection to its end.
@@ -498,27 +524,11 @@ impl<T: Io> Shared<T> {
         })
     }
 
-    /// Queues a message and writes what can be written at once; does neither if it had to wait.
-    pub(crate) fn offer(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        let mut state = self.state();
-        let before = state.mark();
-        let connection = &state.driver.connection;
-        if connection.is_open() && (state.fragmenting.is_some() || !connection.is_ready()) {
-            return Err(SendErrorReason::Full);
-        }
-        state.driver.feed_prepared(message)?;
-        let cx = &mut Context::from_waker(&self.waker);
-        // What goes wrong shows in how the connection ends.
-        let _ = state.driver.poll_write_out(cx).and_then(|()| self.serve(&mut state.driver, cx));
-        self.tell(state, &before);
-        Ok(())
-    }
-
     /// Starts the closing handshake.
     pub(crate) fn start_close(&self, frame: &CloseFrame) {
         let mut state = self.state();
         let before = state.mark();
-        state.driver.start_close(frame);
+        state.start_close(frame);
         let cx = &mut Context::from_waker(&self.waker);
         // The deadline begins now, whoever is the first to wait for it.
         let _ = state.driver.poll_write_out(cx).and_then(|()| state.driver.poll_stamp(cx));
@@ -607,11 +617,16 @@ impl<T: Io> Drop for Turn<'_, T> {
         let mut state = self.shared.state();
         state.leave(self.call.id);
         let begun = state.driver.connection.is_in_fragments();
+        let mut queued = false;
         if state.fragmenting == Some(self.call.handle) && !begun {
             state.fragmenting = None;
+            queued = state.queue_held();
         }
         self.shared.hub.sender_left(self.call.id);
         drop(state);
+        if queued {
+            self.shared.hub.wake_receiver(); // it writes it
+        }
         // It may have been its turn.
         self.shared.hub.wake_senders(None);
     }

@@ -15,7 +15,8 @@
 //! Calls need a runtime with timers (`enable_time` or `enable_all`); without them, opening a
 //! connection fails with a clear error (tokio's own panic is caught for that, so its message is
 //! printed, and with `panic = "abort"` it ends the program). [Here](crate::asynchronous#deadlines)
-//! is when deadlines run.
+//! is when deadlines run. A connection over a stream that belongs to no runtime, one in memory for
+//! instance, goes on in another runtime after the one that it began in has ended.
 //!
 //! # Two tasks
 //! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
@@ -79,6 +80,9 @@ pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
 
 /// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
 pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
+
+/// A membership in a group: see [`asynchronous::Member`].
+pub type Member<S> = asynchronous::Member<TokioIo<S>>;
 
 /// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;

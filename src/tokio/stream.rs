@@ -9,6 +9,7 @@ use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BufMut};
 use core::{
     net::SocketAddr,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
@@ -139,30 +140,43 @@ impl<S> TokioIo<S> {
         // A deadline beyond what the clock can say is never.
         let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         if at > Instant::now() {
-            let sleep = match &mut self.sleep {
-                Some(sleep) => sleep,
-                None => self.sleep.insert(timer(at)?),
-            };
-            if sleep.deadline() != at {
-                sleep.as_mut().reset(at);
-            }
             // A task that has used up its turn gets no timer, only another turn.
             let registers = has_budget_remaining();
-            if sleep.as_mut().poll(cx).is_pending() {
+            if self.poll_sleep(cx, at)?.is_pending() {
                 self.sleeper = registers.then(|| (deadline, cx.waker().clone()));
                 return Poll::Pending;
             }
         }
         Poll::Ready(Ok(Time::since_epoch(Instant::now() - self.epoch)))
     }
+
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, at: Instant) -> io::Result<Poll<()>> {
+        if let Some(sleep) = &mut self.sleep {
+            let polled = with_timers(|| {
+                if sleep.deadline() != at {
+                    sleep.as_mut().reset(at);
+                }
+                sleep.as_mut().poll(cx)
+            });
+            match polled {
+                Ok(polled) => return Ok(polled),
+                // Its runtime was dropped. That is no loss if the stream goes on in another one.
+                Err(_) => self.sleep = None,
+            }
+        }
+        let mut sleep = with_timers(|| Box::pin(sleep_until(at)))?;
+        let polled = with_timers(|| sleep.as_mut().poll(cx))?;
+        self.sleep = Some(sleep);
+        Ok(polled)
+    }
 }
 
-/// Tokio panics where a runtime has no timers, and has no other way to ask.
-fn timer(at: Instant) -> io::Result<Pin<Box<Sleep>>> {
-    panic::catch_unwind(|| Box::pin(sleep_until(at))).map_err(|_| {
+/// Tokio panics where a runtime has no timers, or is gone, and has no other way to ask.
+fn with_timers<R>(call: impl FnOnce() -> R) -> io::Result<R> {
+    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
         io::Error::new(
             io::ErrorKind::Unsupported,
-            "WebSocket deadlines need a tokio runtime with timers: build it with `enable_time`",
+            "WebSocket deadlines need a running tokio runtime with timers: build it with `enable_time`",
         )
     })
 }
@@ -275,6 +289,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
 
     fn now(&self) -> Time {
         Time::since_epoch(Instant::now() - self.epoch)
+    }
+
+    fn has_turn() -> bool {
+        has_budget_remaining()
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>> {

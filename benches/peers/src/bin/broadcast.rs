@@ -55,7 +55,7 @@ async fn serve(way: &str, clients: usize) -> Result {
         let (mut reader, writer) = fullduplex::tokio::accept(stream).await?.split();
         tokio::spawn(async move { while let Ok(Some(_)) = reader.recv().await {} });
         match way {
-            "fullduplex-broadcast" => _ = group.join(writer),
+            "fullduplex-broadcast" => _ = group.join(writer).detach(),
             _ => writers.push(writer),
         }
     }
