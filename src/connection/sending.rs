@@ -78,7 +78,7 @@ impl Connection {
         if !matches!(self.state, State::Open) {
             return Err(SendErrorReason::Closed); // §5.5.1
         }
-        if self.outbox.backlog() >= self.config.max_unsent {
+        if self.outbox.backlog() >= self.config.max_unsent as u64 {
             return Err(SendErrorReason::Full);
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Connection {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.outbox.backlog() >= self.config.mark() && self.is_open()
+        self.outbox.backlog() >= self.config.mark() as u64 && self.is_open()
     }
 
     /// Whether there is room for a message, or for a fragment of one: the connection is open and
@@ -96,7 +96,7 @@ impl Connection {
     /// there is none one ought to wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.is_open() && self.outbox.backlog() < self.config.mark()
+        self.is_open() && self.outbox.backlog() < self.config.mark() as u64
     }
 
     /// What waits to be written; once the connection is over, what never was. It is counted when
