@@ -9,7 +9,6 @@ use crate::{CloseFrame, IntoMessage, Prepared, SendError, SendErrorReason};
 use alloc::{collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
-    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker, ready},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +22,8 @@ pub(crate) struct Shared<T> {
     hub: Arc<Hub>,
     /// The hub, as the stream and the timer know it.
     waker: Waker,
-    next_id: AtomicU64,
+    /// Not an atomic, as some platforms have none of 64 bits.
+    next_id: Mutex<u64>,
 }
 
 struct State<T> {
@@ -237,7 +237,9 @@ impl<T: Io> State<T> {
 
 impl<T> Shared<T> {
     pub(crate) fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        let mut next = self.next_id.lock().unwrap_or_else(PoisonError::into_inner);
+        *next += 1;
+        *next - 1
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -276,7 +278,7 @@ impl<T: Io> Shared<T> {
         let fragmenting = driver.connection.is_in_fragments().then_some(FIRST);
         let state = State { driver, fragmenting, orphaned: false, turns: VecDeque::new() };
         let waker = Arc::clone(&hub).into();
-        Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(FIRST) }
+        Self { state: Mutex::new(state), hub, waker, next_id: Mutex::new(FIRST) }
     }
 
     /// The connection, which nobody shares any more.
