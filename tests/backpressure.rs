@@ -24,6 +24,42 @@ fn with_backlog(role: Role, config: Config, backlog: usize) -> Connection {
     connection
 }
 
+/// D15: nothing overflows where messages that share their memory come to more than a platform of 32
+/// bits can count in a `usize`; `usize::MAX` is a limit there like any other.
+#[test]
+fn a_backlog_of_more_than_4_gib() {
+    const GIB: u64 = 1 << 30;
+    let shared = Bytes::from(vec![0; 1 << 30]); // zeros that are never looked at
+    for most in [None, Some(1 << 28)] {
+        let config = Config::default().unsent_mark(usize::MAX).max_unsent(usize::MAX);
+        let mut server = connection(Role::Server, config.max_sent_frame(most));
+        let mut accepted = 0;
+        while accepted < 6 && server.unsent().bytes < usize::MAX as u64 {
+            assert!(server.is_ready());
+            server.send(&shared).unwrap();
+            accepted += 1;
+            assert_eq!(server.unsent().messages, accepted);
+            assert!((0..1000).contains(&(server.unsent().bytes - accepted * GIB)));
+        }
+        if accepted < 6 {
+            assert_eq!(usize::BITS, 32);
+            assert_eq!(server.send(&shared).unwrap_err().reason, SendErrorReason::Full);
+            assert!(!server.is_ready());
+        }
+        receive(&mut server, &frame(Role::Server, 0x89, b"ping"), 100, watch).1.unwrap();
+        server.close(None);
+        let mut written = 0;
+        while !server.outbox().is_empty() {
+            let step = server.outbox().chunk().len();
+            server.outbox().advance(step);
+            written += step as u64;
+        }
+        assert_eq!((server.unsent(), server.stats().bytes_sent), (Default::default(), written));
+        assert_eq!(server.stats().messages_sent, accepted);
+        assert!((0..1000).contains(&(written - accepted * GIB)));
+    }
+}
+
 /// Mark and limit at their borders, also where the mark is above the limit; and by default.
 #[test]
 fn mark_and_limit_at_their_borders() {

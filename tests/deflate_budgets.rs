@@ -195,11 +195,13 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
     Held { sender, receiver, compressor, decompressor }
 }
 
-/// The table in the documentation of the module `deflate`.
+/// The table in the documentation of the module `deflate`. It is of 64 bits; with shorter pointers
+/// the states of zlib are smaller by as much as the documentation says.
 #[test]
 fn bytes_per_connection_and_per_thread() {
     let source = include_str!("../src/deflate/mod.rs");
-    let kib = |bytes: isize| format!("{:.1}", bytes as f64 / 1024.0);
+    let kib = |bytes: isize| bytes as f64 / 1024.0;
+    let smaller = if usize::BITS == 64 { 0.0 } else { 0.5 };
     let mut rows = Vec::new();
     for bits in [9, 10, 11, 12, 13, 14, 15] {
         let [one, five, eight, nine] = [1, 5, 8, 9].map(|level| held(level, bits, true));
@@ -212,20 +214,31 @@ fn bytes_per_connection_and_per_thread() {
             let window = about(1 << bits);
             assert!(window.contains(&with.sender) && window.contains(&with.receiver), "{with:?}");
         }
-        rows.push(format!(
-            "//! | {bits} | {} | {} | 0 | {} | {} | {} | {} | {} |",
+        rows.push([
+            bits.into(),
             kib(five.sender),
             kib(five.receiver),
+            0.0,
             kib(one.compressor),
             kib(five.compressor),
             kib(eight.compressor),
             kib(nine.compressor),
             kib(five.decompressor),
-        ));
+        ]);
     }
-    println!("{}", rows.join("\n"));
-    for row in rows {
-        assert!(source.contains(&row), "the documentation lacks {row}");
+    let table: Vec<Vec<f64>> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |"))
+        .filter_map(|row| row.split(" | ").map(|cell| cell.parse().ok()).collect())
+        .collect();
+    assert_eq!(table.len(), rows.len());
+    for (row, documented) in rows.iter().zip(table) {
+        println!("{row:.1?}");
+        assert_eq!(row.len(), documented.len());
+        for (measured, documented) in row.iter().zip(documented) {
+            let most = documented + 0.051; // it is rounded
+            assert!((most - 0.102 - smaller..=most).contains(measured), "{measured} {documented}");
+        }
     }
 }
 

@@ -160,7 +160,8 @@ pub enum FlushPolicy {
 impl Config {
     /// The largest message that is accepted, in bytes of its whole payload. A larger one fails
     /// the connection with 1009, before anything is reserved for it. Default: 16 MiB, which bounds
-    /// what one peer can make us hold.
+    /// what one peer can make us hold. More than a buffer can hold (2 GiB where `usize` has 32 bits)
+    /// is taken for just that much; this goes for [`max_frame_size`](Self::max_frame_size) too.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes.min(isize::MAX as usize);
         self

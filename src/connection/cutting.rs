@@ -9,7 +9,7 @@ use core::mem;
 
 /// While fewer bytes than this wait in the outbox the next fragment is made: small ones are written
 /// many at a time, and a control frame waits for no more than this and a fragment.
-const TOP_UP: usize = 16 * 1024;
+const TOP_UP: u64 = 16 * 1024;
 
 /// The message of which not everything is in the outbox: no other may come before it ends (§5.4).
 #[derive(Default)]
@@ -83,11 +83,11 @@ impl Connection {
     /// Makes all fragments that are left, because something is to be queued behind them. They are
     /// less than the limit of unsent bytes, or that would not have been accepted.
     fn finish_cut(&mut self) {
-        self.make_fragments(usize::MAX);
+        self.make_fragments(u64::MAX);
     }
 
-    fn make_fragments(&mut self, enough: usize) {
-        while self.outbox.len() < enough {
+    fn make_fragments(&mut self, enough: u64) {
+        while self.outbox.waiting() < enough {
             let Unfinished::Cut(cut) = &mut self.outbox.unfinished else { return };
             let (opcode, mask) = (OpCode::Continuation, self.keys.next());
             let compressed = cut.compressed;

@@ -59,7 +59,7 @@ pub struct Outbox {
     /// Payloads that were not copied, each with its place: before which byte of `copied`.
     shared: VecDeque<(usize, Bytes)>,
     /// Bytes of `shared`.
-    shared_len: usize,
+    shared_len: u64,
     /// All bytes ever queued.
     total: u64,
     /// Where the last message ends, in bytes ever queued.
@@ -92,10 +92,17 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// How many bytes there are to be written now.
+    /// How many bytes there are to be written now; `usize::MAX` if there are more than that, which
+    /// takes a 32-bit platform and messages that share their memory.
     #[inline]
     pub fn len(&self) -> usize {
-        self.copied.len() - self.written + self.shared_len
+        usize::try_from(self.waiting()).unwrap_or(usize::MAX)
+    }
+
+    /// The same without that bound: payloads that share their memory may come to more than there is.
+    #[inline]
+    pub(super) fn waiting(&self) -> u64 {
+        (self.copied.len() - self.written) as u64 + self.shared_len
     }
 
     /// Whether frames of a message are still to be made.
@@ -120,10 +127,10 @@ impl Outbox {
 
     /// How many bytes are left to be written, as far as they are made, and before they are made.
     #[inline]
-    pub(super) fn backlog(&self) -> usize {
+    pub(super) fn backlog(&self) -> u64 {
         match &self.unfinished {
-            Unfinished::Cut(cut) => self.len() + cut.len(),
-            _ => self.len(),
+            Unfinished::Cut(cut) => self.waiting() + cut.len() as u64,
+            _ => self.waiting(),
         }
     }
 
@@ -168,7 +175,7 @@ impl Outbox {
                 Some((place, bytes)) if *place == self.written => {
                     let step = written.min(bytes.len());
                     bytes.advance(step);
-                    self.shared_len -= step;
+                    self.shared_len -= step as u64;
                     written -= step;
                     if bytes.is_empty() {
                         self.base = *place;
@@ -197,7 +204,7 @@ impl Outbox {
 
     /// All bytes that were ever written.
     pub(crate) fn total_written(&self) -> u64 {
-        self.total - self.len() as u64
+        self.total - self.waiting()
     }
 
     /// Copies what is to be written first, for a write during which others may queue more: at most
@@ -268,7 +275,7 @@ impl Outbox {
     fn push_shared(&mut self, header: &Header, payload: Bytes) {
         self.push(header, &[]);
         self.total += payload.len() as u64;
-        self.shared_len += payload.len();
+        self.shared_len += payload.len() as u64;
         self.shared.push_back((self.copied.len(), payload));
     }
 
@@ -278,7 +285,7 @@ impl Outbox {
         let share_from = if self.is_empty() { SHARE_ALONE_FROM } else { SHARE_FROM as usize };
         self.total += frame.len() as u64;
         if frame.len() >= share_from {
-            self.shared_len += frame.len();
+            self.shared_len += frame.len() as u64;
             self.shared.push_back((self.copied.len(), frame.clone()));
         } else {
             self.compact();
@@ -755,6 +762,30 @@ mod tests {
             outbox.advance(1_004);
         }
         assert!(outbox.copied.capacity() <= KEEP, "{}", outbox.copied.capacity());
+    }
+
+    /// D15: what is shared may come to more than a platform of 32 bits has memory.
+    #[test]
+    fn more_than_4_gib_that_share_their_memory_are_counted() {
+        let half = Bytes::from(alloc::vec![0; 1 << 29]); // zeros that are never looked at
+        let mut outbox = Outbox::default();
+        let mut queued = 0;
+        for _ in 0..5 {
+            outbox.push_message(&binary(half.len()), &half);
+            outbox.push_frame(&half);
+            queued += 10 + 2 * half.len() as u64;
+            assert_eq!(outbox.backlog(), queued);
+            assert_eq!(outbox.len() as u64, queued.min(usize::MAX as u64));
+            assert_eq!((outbox.total_queued(), outbox.total_written()), (queued, 0));
+        }
+        let mut written = 0;
+        while !outbox.is_empty() {
+            let step = outbox.chunk().len();
+            outbox.advance(step);
+            written += step as u64;
+            assert_eq!((outbox.backlog(), outbox.total_written()), (queued - written, written));
+        }
+        assert_eq!(written, queued);
     }
 
     /// Storage goes in only where there is none, and out only with nothing in it.

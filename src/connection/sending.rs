@@ -125,7 +125,7 @@ impl Connection {
         if !self.takes_control() {
             return Err(self.reason(Refusal::Closed));
         }
-        if self.outbox.backlog() >= self.config.max_unsent {
+        if self.outbox.backlog() >= self.config.max_unsent as u64 {
             return Err(SendErrorReason::Full);
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Connection {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.outbox.backlog() >= self.config.mark() && self.is_open()
+        self.outbox.backlog() >= self.config.mark() as u64 && self.is_open()
     }
 
     /// Whether there is room for a message, or for a fragment of one: the connection is open and
@@ -176,7 +176,7 @@ impl Connection {
     /// there is none one ought to wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.is_open() && self.outbox.backlog() < self.config.mark()
+        self.is_open() && self.outbox.backlog() < self.config.mark() as u64
     }
 
     /// As `is_ready`, with `more` bytes waiting beside.

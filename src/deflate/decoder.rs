@@ -14,7 +14,7 @@
 #[cfg(feature = "std")]
 use super::pool;
 use super::{
-    encoder::TAIL,
+    encoder::{TAIL, WORN},
     params::{Direction, MAX_BITS},
     window::{Place, Window},
 };
@@ -247,7 +247,7 @@ impl Decoder {
             #[cfg(not(feature = "std"))]
             let idle = self.idle.take();
             let mut engine = match idle {
-                Some(engine) if engine.place.as_ref() == Some(place) => engine,
+                Some(engine) if engine.place.as_ref() == Some(place) && !engine.is_worn() => engine,
                 Some(mut engine) => {
                     engine.restart(window);
                     engine
@@ -337,6 +337,11 @@ impl Engine {
             (4, 0, Status::Ok) => Ok(()),
             _ => Err(Fault::Corrupt),
         }
+    }
+
+    /// Whether it has done so much that its own counters might overflow.
+    fn is_worn(&self) -> bool {
+        self.zlib.total_in().max(self.zlib.total_out()) >= WORN
     }
 
     /// Starts a new stream that may refer to `window`.

@@ -27,6 +27,12 @@ const STEP: usize = 8 * 1024;
 /// A flush marker must fit into what is left at the end of a step, or it is written twice.
 const ROOM_TO_FLUSH: usize = 64;
 
+/// From so many bytes of a stream on, read or written, the next message starts a new one, or fragment
+/// that is sent. zlib
+/// counts them in a C `long`, which has 32 bits on some platforms, Windows among them; zlib-rs adds
+/// there with a check, and so panics beyond 4 GiB in builds that check for overflow.
+pub(super) const WORN: u64 = if cfg!(test) { 100_000 } else { 1 << 31 };
+
 /// What comes behind a piece of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flush {
@@ -72,6 +78,11 @@ impl Compressor {
     #[cfg(feature = "std")]
     pub(super) fn is(&self, kind: Kind) -> bool {
         self.kind == kind
+    }
+
+    /// Whether it has done so much that its own counters might overflow.
+    fn is_worn(&self) -> bool {
+        self.zlib.total_in().max(self.zlib.total_out()) >= WORN
     }
 
     /// Starts a new stream that may refer to `window`.
@@ -196,6 +207,10 @@ impl Encoder {
 
     /// What a fragment comes to, or a message, which is its own last fragment.
     fn write(&mut self, payload: &[u8], last: bool, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+        if let Some(compressor) = self.compressor.as_mut().filter(|compressor| compressor.is_worn())
+        {
+            compressor.restart(&self.window); // all before it was flushed
+        }
         let start = out.len();
         let mut rest = payload;
         loop {
@@ -225,7 +240,11 @@ impl Encoder {
             #[cfg(not(feature = "std"))]
             let idle = self.idle.take();
             match idle {
-                Some(compressor) if compressor.place.as_ref() == Some(place) => compressor,
+                Some(compressor)
+                    if compressor.place.as_ref() == Some(place) && !compressor.is_worn() =>
+                {
+                    compressor
+                }
                 Some(mut compressor) => {
                     compressor.restart(window);
                     compressor
@@ -326,5 +345,52 @@ fn trim(out: &mut Vec<u8>, from: usize) {
     } else {
         // §7.2.3.6: nothing was flushed, as nothing was there; the rest of an empty block is cut.
         out.push(0x00);
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::deflate::{Decoder, Fault};
+
+    /// D15: no state of zlib counts further than a message beyond the bound, and what is sent before
+    /// and behind an exchange is received, with references across it.
+    #[test]
+    fn a_worn_state_starts_a_new_stream() {
+        let mut text = Vec::new();
+        for takeover in [true, false] {
+            for fragments in [2, 100] {
+                let agreed = Direction { window_bits: 15, takeover };
+                let settings = Deflate::default().send_window_bits(15);
+                let mut encoder = Encoder::new(&settings, agreed).unwrap();
+                let mut decoder = Decoder::new(agreed, usize::MAX);
+                let (mut sent, mut seed) = (0, 1_u32);
+                for i in 0..100 {
+                    let last = i % fragments == fragments - 1;
+                    // Half of it was in the fragment before.
+                    text.drain(..text.len() / 2);
+                    while text.len() < 10_000 {
+                        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        text.push((seed >> 24) as u8);
+                    }
+                    sent += text.len() as u64;
+                    let mut wire = Vec::new();
+                    encoder.fragment(&text, last, None, &mut wire);
+                    if takeover && i > 0 {
+                        assert!(wire.len() < 6_000, "{i}: {}", wire.len());
+                    }
+                    if let Some(compressor) = &encoder.compressor {
+                        assert!(compressor.zlib.total_in() < WORN + 20_000);
+                    }
+                    let mut received = Vec::new();
+                    let result: Result<(), Fault> = decoder.pieces(&wire, last, |piece| {
+                        received.extend_from_slice(piece);
+                        Ok(())
+                    });
+                    assert_eq!((result, &received), (Ok(()), &text), "{i}");
+                }
+                assert!(sent > 3 * WORN);
+            }
+        }
     }
 }

@@ -51,7 +51,8 @@
 //! needs one, unless many messages arrive in pieces at a time: each that is under way holds a
 //! decompressor.
 //!
-//! In KiB, measured; *m* is the [memory level](Deflate::memory_level):
+//! In KiB, measured on 64 bits (a state is up to half a KiB less on 32); *m* is the
+//! [memory level](Deflate::memory_level):
 //!
 //! | window bits | sent, takeover | received, takeover | either, no takeover | compressor, m = 1 | m = 5 | m = 8 | m = 9 | decompressor |
 //! |---|---|---|---|---|---|---|---|---|

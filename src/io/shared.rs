@@ -13,7 +13,6 @@ use crate::{CloseFrame, IntoFragment, MessageRef, SendError, SendErrorReason};
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
-    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker, ready},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +26,8 @@ pub(crate) struct Shared<T> {
     hub: Arc<Hub>,
     /// The hub, as the stream and the timer know it.
     waker: Waker,
-    next_id: AtomicU64,
+    /// Not an atomic, as some platforms have none of 64 bits.
+    next_id: Mutex<u64>,
 }
 
 struct State<T> {
@@ -274,7 +274,9 @@ impl<T: Io> State<T> {
 
 impl<T> Shared<T> {
     pub(crate) fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        let mut next = self.next_id.lock().unwrap_or_else(PoisonError::into_inner);
+        *next += 1;
+        *next - 1
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -314,7 +316,7 @@ impl<T: Io> Shared<T> {
         let (turns, held) = (VecDeque::new(), None);
         let state = State { driver, fragmenting, orphaned: false, turns, held };
         let waker = Arc::clone(&hub).into();
-        Self { state: Mutex::new(state), hub, waker, next_id: AtomicU64::new(FIRST) }
+        Self { state: Mutex::new(state), hub, waker, next_id: Mutex::new(FIRST) }
     }
 
     /// The connection, which nobody shares any more.

@@ -52,7 +52,7 @@ impl Outbox {
         }
         underway |= self.is_cut();
         Unsent {
-            bytes: self.lost.bytes + self.backlog() as u64,
+            bytes: self.lost.bytes + self.backlog(),
             messages: self.lost.messages + messages + u64::from(underway),
         }
     }
