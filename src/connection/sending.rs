@@ -114,7 +114,7 @@ impl Connection {
         if !matches!(self.state, State::Open) {
             return Err(Refusal::Closed); // §5.5.1
         }
-        if self.outbox.backlog() >= self.config.max_unsent {
+        if self.outbox.backlog() >= self.config.max_unsent as u64 {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -139,7 +139,7 @@ impl Connection {
     /// Whether less than the mark waits, whatever the state.
     #[cfg(feature = "std")]
     pub(crate) fn is_under_mark(&self) -> bool {
-        self.outbox.backlog() < self.config.mark()
+        self.outbox.backlog() < self.config.mark() as u64
     }
 
     /// Hands a message back.
@@ -182,13 +182,14 @@ impl Connection {
     /// As `is_ready`, with `more` bytes waiting beside.
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     pub(crate) fn is_ready_behind(&self, more: usize) -> bool {
-        self.is_open() && self.outbox.backlog().saturating_add(more) < self.config.mark()
+        self.is_open()
+            && self.outbox.backlog().saturating_add(more as u64) < self.config.mark() as u64
     }
 
     /// Whether nothing more is accepted because of what waits to be written.
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     pub(crate) fn is_at_limit(&self) -> bool {
-        self.outbox.backlog() >= self.config.max_unsent
+        self.outbox.backlog() >= self.config.max_unsent as u64
     }
 
     /// What waits to be written; once the connection is over, what never was. It is counted when
