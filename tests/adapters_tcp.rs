@@ -406,7 +406,7 @@ fn everything_is_answered_to_a_peer_that_has_not_read() {
                         match ws.recv() {
                             Ok(Some(message)) if close => match ws.send(message) {
                                 // The Close was read with the message.
-                                Ok(()) | Err(Error::Closed) => {}
+                                Ok(()) | Err(Error::Closed(_)) => {}
                                 Err(error) => break Err(error),
                             },
                             Ok(Some(message)) => ws.send(message).unwrap(),

@@ -338,7 +338,7 @@ fn ends(config: &Config, panics_at: u32, compressed: bool) -> (Connection, Conne
         let settings = fullduplex::deflate::Deflate::default().threshold(0);
         let theirs = settings.accept(&settings.offers()).unwrap();
         let ours = settings.agreed(&[theirs.to_extension()]).unwrap();
-        return (client.with_deflate(ours), server.with_deflate(theirs));
+        return (client.with_deflate(ours).unwrap(), server.with_deflate(theirs).unwrap());
     }
     assert!(!compressed || cfg!(not(feature = "deflate")));
     (client, server)
@@ -523,7 +523,7 @@ fn a_client_in_a_destructor_of_its_thread() {
         {
             let settings = fullduplex::deflate::Deflate::default();
             let theirs = settings.accept(&settings.offers()).unwrap();
-            core = core.with_deflate(settings.agreed(&[theirs.to_extension()]).unwrap());
+            core = core.with_deflate(settings.agreed(&[theirs.to_extension()]).unwrap()).unwrap();
         }
         for i in 0..200 {
             core.send(format!("more keys than are drawn at once, {i}").repeat(5)).unwrap();

@@ -359,7 +359,7 @@ fn a_connection_that_is_over() {
             yields(pin!(async { while writer.send_fragment("x", true).await.is_err() {} }));
             // What it says stays the same.
             for _ in 0..3 * MANY {
-                assert!(matches!(run(writer.send("x")), Err(Error::Closed)));
+                assert!(matches!(run(writer.send("x")), Err(Error::Closed(_))));
                 assert!(matches!(run(reader.recv()), Ok(None)));
             }
         });

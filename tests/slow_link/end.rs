@@ -122,7 +122,7 @@ fn messages(bytes: usize, piece: usize) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn answered(message: Option<Message>) -> Result {
-    let message = message.ok_or(Error::Closed)?;
+    let message = message.ok_or(Error::Abnormal)?;
     println!("answered {}", message.as_text().unwrap_or("in binary"));
     Ok(())
 }
@@ -199,7 +199,7 @@ fn thread_of_whole<S: Duplex>(mut ws: blocking::WebSocket<S>, work: Work) -> Res
         // One thread cannot do both at a time: it waits for an answer to each.
         Work::Tick { bytes, every } => loop {
             ws.send(vec![b'.'; bytes])?;
-            ws.recv()?.ok_or(Error::Closed)?;
+            ws.recv()?.ok_or(Error::Abnormal)?;
             thread::sleep(every);
         },
         Work::Take => {
@@ -369,7 +369,7 @@ fn spawn_ending(
 ) -> Task {
     runtime.spawn(Box::pin(async {
         let result = connection.await;
-        if ended(result) { Ok(()) } else { Err(Error::Closed) }
+        if ended(result) { Ok(()) } else { Err(Error::Abnormal) }
     }))
 }
 
