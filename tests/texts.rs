@@ -289,9 +289,19 @@ fn errors_of_compression() {
     says(value.clone(), text);
     says(Invalid::NotOffered("permessage-deflate".into()), "permessage-deflate was not offered");
     says(Invalid::Twice, "permessage-deflate is accepted twice");
+    use fullduplex::deflate::DeflateRefused as Refused;
+    let twice = "permessage-deflate was agreed on before: call with_deflate once";
+    says(Refused::Twice, twice);
+    let late = "something was sent or received before: \
+                call with_deflate right behind the opening handshake";
+    says(Refused::Late, late);
     says(Invalid::Unknown("a".into()), "permessage-deflate has no parameter \"a\"");
     says(Invalid::Repeated("a".into()), "parameter a is repeated");
-    says(Invalid::NotKept, "the answer does not keep to any of the offers");
+    says(
+        Invalid::NotKept,
+        "the answer keeps to none of the offers: it lacks what was asked for, or names a larger \
+         window",
+    );
     says_why(InvalidAcceptance::Deflate(value.clone()), text, text);
     let answer = format!("the server answered the offer of compression wrongly: {text}");
     says_why(ClientHandshakeError::Deflate(value), &answer, text);

@@ -81,7 +81,7 @@ impl Connection {
     /// connection.discard_messages();
     /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
     /// let mut input = Input::new(&mut wire);
-    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping((*b"!").into())));
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
     /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
     /// # Ok::<(), fullduplex::ProtocolError>(())
     /// ```
