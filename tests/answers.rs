@@ -548,19 +548,38 @@ fn a_drip_behind_the_deadline_ends() {
     let _watchdog = watchdog();
     for way in WAYS {
         let (mut client, server) = duplex(128 * 1024);
-        client.write_all(&REQUEST.as_bytes()[..REQUEST.len() - 1]).unwrap();
         server.limit(1);
-        client.shutdown_write().unwrap();
-        let late = quiet().handshake_timeout(Duration::ZERO);
+        // Never ended, and more than a thread reads byte by byte in the time.
+        let head = format!("{}X: {}", &REQUEST[..REQUEST.len() - 2], "x".repeat(15_000));
+        let mut drip = || {
+            client.write_all(head.as_bytes()).unwrap();
+            client.shutdown_write().unwrap();
+        };
+        let time = Duration::from_millis(1);
+        let late = quiet().handshake_timeout(time);
         let result = match way {
-            Way::Blocking => blocking::accept_with(server, &Acceptor::new(), late).map(drop),
-            Way::Tokio => paused()
-                .block_on(fullduplex::tokio::accept_with(server, &Acceptor::new(), late))
-                .map(drop),
+            Way::Blocking => {
+                drip();
+                blocking::accept_with(server, &Acceptor::new(), late).map(drop)
+            }
+            Way::Tokio => paused().block_on(async {
+                let acceptor = Acceptor::new();
+                let mut accepted = pin!(fullduplex::tokio::accept_with(server, &acceptor, late));
+                assert!(poll_fn(|cx| Poll::Ready(accepted.as_mut().poll(cx).is_pending())).await);
+                tokio::time::advance(2 * time).await;
+                drip();
+                accepted.await.map(drop)
+            }),
             Way::FuturesIo => {
                 let clock = Clock::new();
                 let io = FuturesIo::with_timer(server, clock.clone());
-                clock.block_on(io.accept_with(&Acceptor::new(), late)).map(drop)
+                let acceptor = Acceptor::new();
+                let mut accepted = pin!(io.accept_with(&acceptor, late));
+                let first = poll_fn(|cx| Poll::Ready(accepted.as_mut().poll(cx).is_pending()));
+                assert!(clock.block_on(first));
+                clock.advance(2 * time);
+                drip();
+                clock.block_on(accepted).map(drop)
             }
         };
         let Err(Error::Rejected(rejection)) = result else { panic!("{way:?}: {result:?}") };
