@@ -381,11 +381,21 @@ async fn d20_the_same_on_tasks() {
     let (end, closed) = tokio::join!(server.recv(), client.close(CloseCode::NORMAL, ""));
     assert!(matches!((end, closed), (Ok(None), Ok(()))));
 
+    // The timer that this adapter brings along, too.
+    let (ours, theirs) = testing::duplex(1024);
+    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    let mut ws = FuturesIo::new(ours).adopt(Role::Server, config.clone(), []);
+    assert!(core::pin::pin!(ws.recv()).poll(&mut cx).is_pending());
+    assert!(core::pin::pin!(ws.close(CloseCode::NORMAL, "")).poll(&mut cx).is_pending());
+    drop(theirs);
+    let (ours, _theirs) = testing::duplex(1024);
+    let opening = FuturesIo::new(ours).client("ws://x/", config.clone());
+    assert!(core::pin::pin!(opening).poll(&mut cx).is_pending());
+
     let clock = Clock::new();
     let (ours, _theirs) = testing::duplex(1024);
     let io = FuturesIo::with_timer(ours, clock.clone());
     let mut ws = io.adopt(Role::Server, config, []);
-    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
     for _ in 0..10 {
         assert!(core::pin::pin!(ws.recv()).poll(&mut cx).is_pending());
         clock.advance(long);

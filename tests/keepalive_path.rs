@@ -296,6 +296,16 @@ impl Simulation {
         true
     }
 
+    /// When the next ping is delivered, if nothing changes.
+    fn next_delivery(&self) -> f64 {
+        match (self.pings.front(), self.rate()) {
+            (Some((end, _)), rate) if rate > 0.0 => {
+                self.now + (*end as f64 - self.delivered).max(0.0) / rate
+            }
+            _ => f64::INFINITY,
+        }
+    }
+
     /// When something happens next.
     fn next(&mut self) -> f64 {
         let Case { plan, dies, slows, .. } = self.case;
@@ -307,10 +317,8 @@ impl Simulation {
         if let Some((at, _)) = self.arriving.front() {
             next = next.min(*at);
         }
+        next = next.min(self.next_delivery());
         let rate = self.rate();
-        if let (Some((end, _)), true) = (self.pings.front(), rate > 0.0) {
-            next = next.min(self.now + (*end as f64 - self.delivered) / rate);
-        }
         if !self.connection.outbox().is_empty() && rate > 0.0 {
             next = next.min(self.now + (self.threshold() - self.space()).max(0.0) / rate);
         }
@@ -347,9 +355,9 @@ impl Simulation {
                     let wakes = at.max(self.now) + 31.0;
                     while self.now < wakes {
                         let Case { dies, slows, .. } = self.case;
-                        let changes = [dies, slows].into_iter().flatten();
-                        let part = changes.filter(|at| *at > self.now).fold(wakes, f64::min);
-                        self.pass(part);
+                        let changes = [dies, slows, Some(self.next_delivery())];
+                        let later = changes.into_iter().flatten().filter(|at| *at > self.now);
+                        self.pass(later.fold(wakes, f64::min));
                     }
                     self.look();
                     self.look();

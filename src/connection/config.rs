@@ -292,10 +292,10 @@ impl Config {
     /// How long the opening handshake may take in an adapter; for `connect` this includes name
     /// lookup and dialling. A client fails with [`TimeoutError::Handshake`](crate::TimeoutError::Handshake). A
     /// server answers a slower client with 408; its answer has the time that is left, and two seconds
-    /// at least. Default: 10 seconds. Less than a millisecond counts as one; [`Duration::MAX`] is
+    /// at least. Default: 10 seconds. Zero is time for what has arrived already; [`Duration::MAX`] is
     /// no limit.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout.max(SHORTEST);
+        self.handshake_timeout = timeout;
         self
     }
 

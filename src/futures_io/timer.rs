@@ -5,6 +5,7 @@ use core::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use futures_timer::Delay;
 use std::time::Instant;
@@ -60,6 +61,9 @@ pub trait Timer: Unpin {
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()>;
 }
 
+/// The longest time that is waited for at once.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// A timer that works in every runtime: a thread, shared by the whole process and started by the
 /// first deadline, wakes the tasks. Waiting panics where that thread cannot be started.
 ///
@@ -111,6 +115,8 @@ impl Timer for DefaultTimer {
             if left.is_zero() {
                 return Poll::Ready(());
             }
+            // What is never is waited for again and again: the delay adds it to the time of the system.
+            let left = left.min(LONGEST);
             match &mut self.delay {
                 Some(delay) => delay.reset(left),
                 None => self.delay = Some(Delay::new(left)),
