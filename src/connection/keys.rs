@@ -129,7 +129,8 @@ impl Keys {
     #[inline]
     pub(super) fn next(&mut self) -> Option<[u8; 4]> {
         match self {
-            Self::Client(keys) => Some(keys.next_u32().to_ne_bytes()),
+            // The bytes that filling four would give, and the same ones on every platform.
+            Self::Client(keys) => Some(keys.next_u32().to_le_bytes()),
             Self::Server => None,
         }
     }

@@ -27,10 +27,9 @@ const STEP: usize = 8 * 1024;
 /// A flush marker must fit into what is left at the end of a step, or it is written twice.
 const ROOM_TO_FLUSH: usize = 64;
 
-/// From so many bytes of a stream on, read or written, the next message starts a new one, or fragment
-/// that is sent. zlib
-/// counts them in a C `long`, which has 32 bits on some platforms, Windows among them; zlib-rs adds
-/// there with a check, and so panics beyond 4 GiB in builds that check for overflow.
+/// From so many bytes of a stream on, read or written, the next message starts a new one, and so does
+/// the next fragment that is sent. zlib counts them in a C `long`, which has 32 bits on some platforms,
+/// Windows among them. zlib-rs panics there beyond 4 GiB if it is built with checks for overflow.
 pub(super) const WORN: u64 = if cfg!(test) { 100_000 } else { 1 << 31 };
 
 /// What comes behind a piece of a message.
