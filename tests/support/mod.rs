@@ -28,15 +28,19 @@ pub(crate) fn quiet() -> Config {
     Config::default().no_keepalive()
 }
 
-/// Ends the test process if this is not dropped in time: nothing may hang for ever.
+/// Ends the test process if this is not dropped in time: nothing may hang for ever. The time is a
+/// minute, or `WATCHDOG_SECONDS` where the machine is slow.
 pub(crate) struct Watchdog(#[allow(dead_code)] mpsc::Sender<()>);
 
 #[must_use]
 pub(crate) fn watchdog() -> Watchdog {
     let (sender, receiver) = mpsc::channel();
     let test = thread::current().name().unwrap_or("a test").to_string();
+    let seconds = std::env::var("WATCHDOG_SECONDS").map_or(60, |seconds| seconds.parse().unwrap());
     thread::spawn(move || {
-        if receiver.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if receiver.recv_timeout(Duration::from_secs(seconds))
+            == Err(mpsc::RecvTimeoutError::Timeout)
+        {
             eprintln!("{test} hangs");
             process::abort();
         }
