@@ -114,10 +114,8 @@ fn section_5_5_1_bodies() {
                         assert!(events.is_empty());
                         let error = result.unwrap_err();
                         let kind = error.kind();
-                        let of_head = matches!(
-                            kind,
-                            ProtocolErrorKind::Header(HeaderError::HalfCloseCode)
-                        );
+                        let of_head =
+                            matches!(kind, ProtocolErrorKind::Header(HeaderError::HalfCloseCode));
                         assert_eq!(of_head, body.len() == 1);
                         assert!(of_head || matches!(kind, ProtocolErrorKind::CloseFrame(_)));
                         assert_eq!(close_codes(&sent(&mut connection)), [code], "{body:x?}");

@@ -655,10 +655,10 @@ impl Case {
         let written = self.script.written();
         assert_eq!(stats.bytes_sent, written.len() as u64);
 
-        // The frames: none is broken, none but pongs is behind a Close, and the last may be cut off.
+        // The frames: none is broken, none but pings and pongs is behind a Close, and the last may be cut off.
         let (mut rest, mut closes) = (&written[..], false);
         while let Some(head) = reference::head(rest).expect("good frames") {
-            assert!(!closes || head.opcode == 10, "something behind a Close, and no pong");
+            assert!(!closes || matches!(head.opcode, 9 | 10), "data behind a Close"); // §5.5.1
             closes |= head.opcode == 8;
             let size = head.size + head.length as usize;
             rest = rest.get(size..).unwrap_or_default();

@@ -8,6 +8,7 @@ import socket
 
 SEGMENT = 1448  # what stalls, one by one
 CHUNK = 16384  # otherwise, or a twentieth of a second's worth if that is more
+HELD_WHEN_DEAD = 1 << 20  # each way
 ROOM = 64 * 1024  # held beside what is under way, at most
 
 
@@ -21,6 +22,7 @@ class Relay:
     def __init__(self, sock, rate=None, delay=0.0, stalls=0, stall=0.0, seed=0):
         self.rate, self.delay, self.stalls, self.stall = rate, delay, stalls, stall
         self.dead = False
+        self.left = HELD_WHEN_DEAD
         self.stalled = 0
         self.random = random.Random(seed)
         self.end = sock
@@ -32,7 +34,7 @@ class Relay:
         self.tasks = [asyncio.ensure_future(self._way(*way)) for way in ways]
 
     def cut(self):
-        """From now on it takes what comes, and nothing goes on."""
+        """From now on nothing goes on; what comes is taken until that is all that it holds."""
         self.dead = True
 
     async def drop(self):
@@ -72,6 +74,10 @@ class Relay:
             if self.stalls and self.random.randrange(self.stalls) == 0:
                 late = due + self.stall
                 self.stalled += 1
+            if self.dead:
+                self.left -= len(data)
+                if self.left < 0:
+                    await asyncio.Event().wait()  # as a proxy does whose far side is gone
             await way.put(max(due + self.delay, late), data)
             if (wait := free - loop.time()) > 0.05:
                 await asyncio.sleep(wait)

@@ -215,7 +215,7 @@ async def never_a_pong(end, role):
 
 
 async def dead_while_idle(end, role, work, on_link):
-    """The link is down, or there is none and a relay takes all and passes nothing on."""
+    """The link is down, or there is none and a relay takes what comes and passes nothing on."""
     link, relay = (network.Link(), None) if on_link else (None, {})
     async with joined(end, role, work, link=link, relay=relay) as (ours, [peer], relays):
         for _ in range(5):

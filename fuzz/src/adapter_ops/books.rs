@@ -192,7 +192,7 @@ impl Books {
 fn frames(written: &[u8]) -> &[u8] {
     let (mut rest, mut closes) = (written, false);
     while let Some(head) = reference::head(rest).expect("good frames") {
-        assert!(!closes || head.opcode == 10, "something behind a Close, and no pong");
+        assert!(!closes || matches!(head.opcode, 9 | 10), "data behind a Close"); // §5.5.1
         closes |= head.opcode == 8;
         let Some(behind) = rest.get(head.size + head.length as usize..) else { break };
         rest = behind;
