@@ -139,14 +139,7 @@ impl Header {
         };
         let fin = first & FIN != 0;
         if opcode.is_control() {
-            if !fin {
-                return Err(HeaderError::FragmentedControl(opcode));
-            }
-            match (rest.first().map(|second| second & !MASKED), opcode) {
-                (Some(LEN_16 | LEN_64), _) => return Err(HeaderError::ControlTooLong(opcode)),
-                (Some(1), OpCode::Close) => return Err(HeaderError::HalfCloseCode),
-                _ => {}
-            }
+            check_control(opcode, fin, rest)?;
         }
         let Some((payload_len, mask, length)) = decode_rest(rest)? else { return Ok(None) };
         let header = Self { fin, rsv: Rsv(first & RSV_BITS), opcode, mask, payload_len };
@@ -204,6 +197,19 @@ impl Header {
         let mut bytes = [0; Self::MAX_LEN];
         bytes.copy_from_slice(&head.to_le_bytes()[..Self::MAX_LEN]);
         (bytes, length)
+    }
+}
+
+/// Whether `rest` may be behind the first byte of a control frame.
+#[inline(never)] // data comes more often
+fn check_control(opcode: OpCode, fin: bool, rest: &[u8]) -> Result<(), HeaderError> {
+    if !fin {
+        return Err(HeaderError::FragmentedControl(opcode));
+    }
+    match (rest.first().map(|second| second & !MASKED), opcode) {
+        (Some(LEN_16 | LEN_64), _) => Err(HeaderError::ControlTooLong(opcode)),
+        (Some(1), OpCode::Close) => Err(HeaderError::HalfCloseCode),
+        _ => Ok(()),
     }
 }
 
