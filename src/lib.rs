@@ -109,6 +109,8 @@ pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
+#[cfg(feature = "std")]
+pub use connection::StreamError;
 pub use connection::{
     CloseCause, Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared,
     ProtocolError, ProtocolErrorKind, ReceiveBudget, Role, SendError, SendErrorReason, Side, Stats,

@@ -140,7 +140,7 @@ fn a_write_that_failed_is_told_to_each_who_sends() {
             }
             let SendError { reason, message, .. } = ws.feed("mine".into()).unwrap_err();
             let SendErrorReason::Closed(CloseCause::Io(error)) = reason else { panic!() };
-            assert_eq!((error.kind(), message), (ErrorKind::BrokenPipe, "mine".into()));
+            assert_eq!((error.get().kind(), message), (ErrorKind::BrokenPipe, "mine".into()));
             // What the peer said before is still there, and says more.
             script.arrive([frame(role, 0x81, b"last"), close(role, 1001, "bye")].concat());
             script.end();

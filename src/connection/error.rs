@@ -279,7 +279,7 @@ pub enum CloseCause {
     /// The stream of an adapter failed with this error, before the peer's Close had come. That may
     /// be there all the same if a write failed: receive to the end.
     #[cfg(feature = "std")]
-    Io(Arc<std::io::Error>),
+    Io(StreamError),
 }
 
 impl CloseCause {
@@ -320,7 +320,7 @@ impl PartialEq for CloseCause {
             (Self::Failed(one), Self::Failed(other)) => one == other,
             (Self::TimedOut(one), Self::TimedOut(other)) => one == other,
             #[cfg(feature = "std")]
-            (Self::Io(one), Self::Io(other)) => one.kind() == other.kind(),
+            (Self::Io(one), Self::Io(other)) => one.get().kind() == other.get().kind(),
             _ => false,
         }
     }
@@ -340,7 +340,7 @@ impl fmt::Display for CloseCause {
             Self::TimedOut(error) => error.fmt(f),
             Self::Abnormal => f.write_str("the connection ended without a Close frame"),
             #[cfg(feature = "std")]
-            Self::Io(error) => write!(f, "stream failed: {error}"),
+            Self::Io(error) => write!(f, "stream failed: {}", error.get()),
         }
     }
 }
@@ -351,9 +351,47 @@ impl Error for CloseCause {
             Self::Failed(error) => Some(error),
             Self::TimedOut(error) => Some(error),
             #[cfg(feature = "std")]
-            Self::Io(error) => Some(error.as_ref()),
+            Self::Io(error) => Some(error.get()),
             _ => None,
         }
+    }
+}
+
+/// The error that a stream failed with, shared by all calls that are told of it.
+///
+/// ```
+/// use fullduplex::CloseCause;
+/// use std::io::ErrorKind;
+///
+/// fn was_reset(cause: &CloseCause) -> bool {
+///     matches!(cause, CloseCause::Io(error) if error.get().kind() == ErrorKind::ConnectionReset)
+/// }
+/// ```
+#[cfg(feature = "std")]
+#[derive(Clone, Debug)]
+pub struct StreamError(Arc<std::io::Error>);
+
+// An `io::Error` is neither, because it may hold any error. Here it is only looked at; and a feature
+// must not take these traits away from the types that hold this.
+#[cfg(feature = "std")]
+impl core::panic::UnwindSafe for StreamError {}
+#[cfg(feature = "std")]
+impl core::panic::RefUnwindSafe for StreamError {}
+
+#[cfg(feature = "std")]
+impl StreamError {
+    pub(crate) fn new(error: std::io::Error) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// The error.
+    pub fn get(&self) -> &std::io::Error {
+        &self.0
+    }
+
+    /// The error itself, for the last one who holds it.
+    pub(crate) fn into_inner(self) -> Result<std::io::Error, Self> {
+        Arc::try_unwrap(self.0).map_err(Self)
     }
 }
 

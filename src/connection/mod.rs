@@ -25,6 +25,8 @@ pub use budget::ReceiveBudget;
 pub use close::{Closed, Side, Transport};
 pub use config::{Config, FlushPolicy, Keepalive};
 #[cfg(feature = "std")]
+pub use error::StreamError;
+#[cfg(feature = "std")]
 pub(crate) use error::with;
 pub use error::{
     CloseCause, ProtocolError, ProtocolErrorKind, SendError, SendErrorReason, TimeoutError,

@@ -1,8 +1,7 @@
 //! How the end of a connection is reported.
 
 use super::{Error, error::copy_of};
-use crate::{CloseCause, Closed, Connection, SendError, SendErrorReason};
-use alloc::sync::Arc;
+use crate::{CloseCause, Closed, Connection, SendError, SendErrorReason, StreamError};
 use core::mem;
 use std::io;
 
@@ -79,7 +78,7 @@ impl End {
     /// The core knows that the stream broke, and this of what.
     fn cause(&self, cause: CloseCause) -> CloseCause {
         match (cause, self.broken_by()) {
-            (CloseCause::Abnormal, Some(error)) => CloseCause::Io(Arc::new(error)),
+            (CloseCause::Abnormal, Some(error)) => CloseCause::Io(StreamError::new(error)),
             (cause, _) => cause,
         }
     }

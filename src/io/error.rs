@@ -9,7 +9,7 @@ use crate::{
         RejectionReason, Response,
     },
 };
-use alloc::{boxed::Box, string::ToString, sync::Arc};
+use alloc::{boxed::Box, string::ToString};
 use core::{error::Error as StdError, fmt};
 use std::io;
 
@@ -250,7 +250,7 @@ impl From<CloseCause> for Error {
             CloseCause::TimedOut(error) => Self::Timeout(error),
             CloseCause::Abnormal => Self::Abnormal,
             CloseCause::Io(error) => {
-                Self::Io(Arc::try_unwrap(error).unwrap_or_else(|error| copy_of(&error)))
+                Self::Io(error.into_inner().unwrap_or_else(|error| copy_of(error.get())))
             }
         }
     }
