@@ -64,7 +64,10 @@ enum Setting<T> {
 ///   much is being sent to it that may take up to 1,024 seconds more, which is the longest a path may
 ///   need: 4 MiB at 4 KiB per second.
 ///
-/// A peer that only sends data and never a pong lives, and so does one that is slow. A peer is given
+/// A peer that only sends data and never a pong lives, and so does one that is slow: as long as a
+/// transport that was full goes on taking what you send, there is no verdict. Something in between
+/// that takes everything and delivers nothing looks the same; where that must not hold a connection
+/// open, use an answer of your own and a deadline for it. A peer is given
 /// up no sooner than what has arrived was read once more, so a process that was stopped for a while
 /// drops nobody.
 ///
