@@ -131,8 +131,8 @@ impl<T: AsyncIo> Reader<T> {
     }
 
     /// Receives and discards all that comes until the connection is over: for a connection that
-    /// only sends. Pings are answered, what writers queue is written, and deadlines run meanwhile,
-    /// which nobody sees to if the reader is dropped and writers send rarely. Messages are
+    /// only sends. Pings are answered, what writers queue is written, and deadlines run meanwhile.
+    /// If you drop the reader instead, pings are answered only while a writer sends. Messages are
     /// neither held nor inflated, so limits on them do not hold.
     ///
     /// ```no_run
