@@ -184,7 +184,7 @@ impl Pair {
                 let before = end.connection.unsent().bytes;
                 match end.connection.ping(ControlPayload::new(&payload).expect("a short one")) {
                     Ok(()) => end.pings.push(payload),
-                    Err(reason) => end.refused(reason, before),
+                    Err(reason) => end.refused(&reason, before),
                 }
             }
             b'c' => {

@@ -149,7 +149,7 @@ impl End {
                 self.said.push(message);
             }
             Err(reason) => {
-                self.refused(reason, before.bytes);
+                self.refused(&reason, before.bytes);
                 assert!(reason != SendErrorReason::Unfinished || fragments);
                 assert!(!ready || fragments, "{reason:?}, and it was ready");
                 assert_eq!(self.connection.unsent(), before, "refused, and queued");
@@ -157,7 +157,7 @@ impl End {
         }
     }
 
-    pub(super) fn refused(&self, reason: SendErrorReason, unsent: u64) {
+    pub(super) fn refused(&self, reason: &SendErrorReason, unsent: u64) {
         match reason {
             SendErrorReason::Closed(_) => assert!(!self.connection.is_open()),
             SendErrorReason::Full => assert!(unsent >= self.max_unsent as u64, "{unsent} bytes"),
@@ -187,7 +187,7 @@ impl End {
             }
             Err(SendError { reason, message, .. }) => {
                 assert_eq!(message, piece, "another one is handed back");
-                self.refused(reason, before);
+                self.refused(&reason, before);
                 assert_eq!(reason == SendErrorReason::Unfinished, other, "{reason:?}");
             }
         }
