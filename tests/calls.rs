@@ -640,6 +640,15 @@ fn a_message_that_a_close_cuts_off_is_told() {
             while ws.recv_chunk().unwrap().is_some() {}
             assert_eq!(ws.stats().messages_cut_off, 0);
         });
+        // Nor is there one where what comes is only discarded.
+        on_all(role, &quiet(), script, |ws, _| {
+            ws.close(CloseCode::NORMAL, "").unwrap();
+            assert_eq!(ws.stats().messages_cut_off, 0);
+        });
+        on_all(role, &quiet(), script, |ws, _| {
+            ws.drain().unwrap();
+            assert_eq!(ws.stats().messages_cut_off, 0);
+        });
     }
 }
 

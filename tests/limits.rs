@@ -220,6 +220,22 @@ fn section_10_4_a_budget_bounds_the_sum() {
     assert!(refused > 20 && served > 100, "{refused} refused, {served} served");
 }
 
+/// B13: what is reserved ahead is not refused for want of room that the message does not need.
+#[test]
+fn a_budget_is_for_messages_and_not_for_what_is_reserved_ahead() {
+    for role in BOTH {
+        let budget = ReceiveBudget::new(KIB * KIB);
+        let mut connection = connection(role, Config::default().receive_budget(budget.clone()));
+        let part = vec![1; 64 * KIB];
+        let mut wire = frame(role, 0x02, &part);
+        (0..14).for_each(|_| wire.extend(frame(role, 0x00, &part)));
+        wire.extend(frame(role, 0x80, &part));
+        let (events, result) = receive(&mut connection, &wire, 10_000, watch);
+        assert_eq!((events.len(), result), (1, Ok(())));
+        assert_eq!(budget.used(), 0);
+    }
+}
+
 /// What a budget counts is what is held: nothing of a message that is handed on in chunks.
 #[test]
 fn a_budget_is_given_back_by_a_change_to_chunks() {

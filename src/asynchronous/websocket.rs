@@ -218,7 +218,11 @@ impl<T: AsyncIo> WebSocket<T> {
     /// # Cancel safety
     /// Safe: what is not written yet is still queued.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.drive(Driver::poll_flush).await
+        self.drive(|driver, cx| match driver.turn_of_sends_is_over(cx) {
+            true => Poll::Pending,
+            false => driver.poll_flush(cx),
+        })
+        .await
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in

@@ -13,8 +13,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// [`ProtocolErrorKind::OverBudget`](crate::ProtocolErrorKind::OverBudget).
 ///
 /// It counts what is reserved for messages that arrive in more than one piece, inflated if they are
-/// compressed, until you have the message or the connection is over. What you have received is
-/// yours to count. Messages that lie whole in the read buffer, and those that you take in chunks,
+/// compressed, until the message is whole or the connection is over. What you have received is
+/// yours to count, and so are messages that a writer which closes keeps for a reader that is busy. Messages that lie whole in the read buffer, and those that you take in chunks,
 /// take nothing of it.
 ///
 /// A clone is the same budget.

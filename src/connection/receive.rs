@@ -147,28 +147,34 @@ impl Underway {
             return Err(Kind::NothingToContinue);
         };
         if let Some(size) = assembly.wants(piece.len(), announced, limit) {
-            self.share.grow(assembly, size, budget)?;
+            self.share.grow(assembly, size, assembly.len() + piece.len(), budget)?;
         }
         assembly.push(piece).map_err(|_| Kind::InvalidUtf8) // §8.1
     }
 }
 
 impl Share {
-    /// Makes `assembly` as large as `size`, if budget and memory are there for that.
+    /// Makes `assembly` as large as `size`, if budget and memory are there for that, or at least as
+    /// it `needs`.
     #[cold]
     fn grow(
         &mut self,
         assembly: &mut Assembly,
         size: usize,
+        needs: usize,
         budget: Option<&ReceiveBudget>,
     ) -> Result<(), Kind> {
-        if !self.grow_to(size, budget) {
-            let limit = budget.map_or(0, |budget| budget.limit() as u64);
-            return Err(Kind::OverBudget { size: size as u64, limit });
-        }
-        match assembly.grow(size) {
+        let granted = match self.grow_to(size, budget) {
+            true => size,
+            false if self.grow_to(needs, budget) => needs,
+            false => {
+                let limit = budget.map_or(0, |budget| budget.limit() as u64);
+                return Err(Kind::OverBudget { size: needs as u64, limit });
+            }
+        };
+        match assembly.grow(granted) || (needs < granted && assembly.grow(needs)) {
             true => Ok(()),
-            false => Err(Kind::OutOfMemory { size: size as u64 }),
+            false => Err(Kind::OutOfMemory { size: needs as u64 }),
         }
     }
 }
@@ -273,11 +279,13 @@ impl Receiver {
     /// Drops what is under way: nothing more will be received.
     pub(super) fn stop(&mut self) {
         match &self.message {
-            None => {}
+            None | Some(Underway { payload: Payload::Unwanted(Skipped::Between), .. }) => {}
             Some(Underway { payload: Payload::Passing(passage), .. }) if passage.has_begun() => {
                 self.cut_off = CutOff::InChunks;
             }
-            Some(_) => self.cut_off = CutOff::Held,
+            // Of one that was discarded in the middle more may have been known then.
+            Some(_) if self.cut_off == CutOff::No => self.cut_off = CutOff::Held,
+            Some(_) => {}
         }
         self.frame_end = self.bytes();
         self.state = State::START;
@@ -286,6 +294,11 @@ impl Receiver {
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
         }
+    }
+
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(super) fn cut_off_chunks(&mut self) {
+        self.cut_off = CutOff::InChunks;
     }
 
     pub(super) fn cut_off(&self) -> CutOff {
@@ -497,7 +510,7 @@ impl Receiver {
         assembly.as_binary()?;
         if let Some(size) = assembly.wants(piece, missing - piece, usize::MAX) {
             // What cannot be had fails the connection when the bytes come.
-            share.grow(assembly, size, budget).ok()?;
+            share.grow(assembly, size, assembly.len() + piece, budget).ok()?;
         }
         let bytes = assembly.as_binary()?;
         let before = bytes.len();
@@ -674,7 +687,7 @@ impl Receiver {
             self.inflate(piece, last, budget)?;
         } else {
             self.received.plain += piece.len() as u64;
-            message.push(piece, missing, usize::MAX, budget)?;
+            message.push(piece, missing, rules.config.max_message_size, budget)?;
         }
         let message = match self.message.take_if(|_| last) {
             Some(Underway { payload: Payload::Held(assembly), .. }) => {

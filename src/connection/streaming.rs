@@ -201,6 +201,12 @@ impl Connection {
         self.receiver.is_passing() && !self.state.is_over()
     }
 
+    /// A part of a message was discarded of which others were handed on.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn cut_off_chunks(&mut self) {
+        self.receiver.cut_off_chunks();
+    }
+
     /// Whether the connection has ended in the middle of a message that was given in chunks.
     #[cfg(feature = "std")]
     pub(crate) fn has_cut_off_chunks(&self) -> bool {

@@ -493,6 +493,9 @@ impl<T: Io> Shared<T> {
     /// Writes and flushes all that is queued when this is polled first.
     pub(crate) fn poll_flush(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, call| {
+            if state.driver.turn_of_sends_is_over(cx) {
+                return Poll::Pending;
+            }
             let bytes = call.flushes.get_or_insert_with(|| state.driver.total_queued());
             state.driver.poll_flush_to(cx, bytes)
         })
@@ -512,8 +515,13 @@ impl<T: Io> Shared<T> {
                 match self.hub.presence() {
                     // It sees the connection to its end.
                     Presence::Waiting => {}
-                    // It will, unless it stopped polling without a word.
-                    Presence::Woken => ready!(driver.poll_over(cx, Rest::Left))?,
+                    // It will, unless it stopped polling without a word. What is left to it may be
+                    // in the way of the end: deadlines pass all the same.
+                    Presence::Woken => {
+                        if let Poll::Ready(over) = driver.poll_over(cx, Rest::Left) {
+                            over?;
+                        }
+                    }
                     Presence::Idle => ready!(driver.poll_over(cx, Rest::Kept))?,
                     Presence::Gone => ready!(driver.poll_over(cx, Rest::Discarded))?,
                 }

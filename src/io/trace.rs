@@ -66,7 +66,7 @@ mod on {
         /// The stream failed.
         pub(crate) fn broken(&self, error: io::ErrorKind) {
             if let Some(Listened { span, .. }) = self.0.as_deref() {
-                event!(parent: span, ?error, "stream failed");
+                event!(parent: span, error = ?error, "stream failed");
             }
         }
 

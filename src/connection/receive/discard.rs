@@ -1,6 +1,6 @@
 //! Messages that nobody takes any more.
 
-use super::{Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
+use super::{CutOff, Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
 use crate::{
     Input,
     connection::budget::Share,
@@ -18,11 +18,21 @@ impl Receiver {
         }
         let skipped = match self.message.take() {
             None => Skipped::Between,
-            Some(Underway { compressed: true, .. }) => Skipped::Compressed,
+            Some(Underway { compressed: true, payload, .. }) => {
+                if matches!(&payload, Payload::Passing(passage) if passage.has_begun()) {
+                    self.cut_off = CutOff::InChunks;
+                }
+                Skipped::Compressed
+            }
             Some(Underway { payload: Payload::Held(assembly), .. }) => {
                 Skipped::Plain(assembly.into_passage().1)
             }
-            Some(Underway { payload: Payload::Passing(passage), .. }) => Skipped::Plain(passage),
+            Some(Underway { payload: Payload::Passing(passage), .. }) => {
+                if passage.has_begun() {
+                    self.cut_off = CutOff::InChunks;
+                }
+                Skipped::Plain(passage)
+            }
             Some(Underway { payload: Payload::Unwanted(skipped), .. }) => skipped,
         };
         let payload = Payload::Unwanted(skipped);

@@ -147,7 +147,7 @@ impl<T: Io> Driver<T> {
 
     /// One task polls this again, or two that know nothing of each other.
     pub(crate) fn unshare(&mut self) {
-        self.wakers.elsewhere = false;
+        (self.wakers.elsewhere, self.received_elsewhere) = (false, false);
     }
 
     /// Whether a part of a message was kept, behind control frames perhaps: nothing else of messages
@@ -311,12 +311,17 @@ impl<T: Io> Driver<T> {
             let pace = if chunks { Pace::Chunks } else { Pace::Any };
             let polled = driver.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
+                let part = is_chunk(&event);
                 if keep {
                     let most = if rest == Rest::Left { usize::MAX } else { most };
                     let kept = kept.get_or_insert_with(Box::default);
+                    let before = kept.full;
                     kept.push(event, most);
                     if kept.full {
                         connection.discard_messages(); // all that follows
+                    }
+                    if kept.full && !before && part {
+                        connection.cut_off_chunks(); // it was perhaps the last part of its message
                     }
                 }
                 match ends || rest == Rest::Left {
