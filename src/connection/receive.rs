@@ -296,7 +296,7 @@ impl Receiver {
         }
     }
 
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[cfg(feature = "std")]
     pub(super) fn cut_off_chunks(&mut self) {
         self.cut_off = CutOff::InChunks;
     }

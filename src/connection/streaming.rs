@@ -202,7 +202,7 @@ impl Connection {
     }
 
     /// A part of a message was discarded of which others were handed on.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[cfg(feature = "std")]
     pub(crate) fn cut_off_chunks(&mut self) {
         self.receiver.cut_off_chunks();
     }
