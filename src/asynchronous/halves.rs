@@ -167,7 +167,8 @@ impl<T: AsyncIo> Reader<T> {
         self.drive(Driver::poll_chunk).await
     }
 
-    /// The connection in one piece again. Nothing that was received or queued is lost.
+    /// The connection in one piece again. Nothing that was received or queued is lost, except messages
+    /// of a group that wait for the end of a message in fragments: end that first.
     ///
     /// # Errors
     /// [`ReuniteError`] hands both halves back: they are not of one connection, or there are clones

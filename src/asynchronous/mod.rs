@@ -18,7 +18,7 @@
 //! # Fairness
 //! No connection keeps its thread to itself, whatever runtime it is on and whatever stream it is over.
 //! A task that never has to wait lets other tasks run after 64 reads in a row, after 64 messages or
-//! pieces that there was room for, after 64 writes of one backlog, and after 64 calls on a connection
+//! pieces that there was room for, after 64 flushes, after 64 writes of one backlog, and after 64 calls on a connection
 //! that is over. The call is then pending once, and its task is woken at once: nothing is lost, and a
 //! future that you poll only once may be pending although there is something to receive, or room.
 //!

@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 /// [`Config::max_unsent`](crate::Config::max_unsent).
 ///
 /// A member in the middle of a message in fragments is busy, not slow. Messages wait in order
-/// behind it and count as unsent, each with its payload and 64 bytes.
+/// behind it and count towards these limits, each with its payload and 64 bytes; `unsent` of the
+/// writer counts them once they are queued.
 ///
 /// ```
 /// use fullduplex::asynchronous::{AsyncIo, Broadcast};
