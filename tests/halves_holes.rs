@@ -7,6 +7,7 @@ mod support;
 
 use common::{close_body, close_codes, frame, split};
 use core::{
+    future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
@@ -425,6 +426,29 @@ fn a_close_ends_in_time_behind_a_stream_that_is_not_polled_any_more() {
         }
         assert_eq!(close_codes(&split(Role::Server, &script.written())), [1000]);
     });
+}
+
+/// D2: nor behind as many messages as may be kept for a reader that was woken and does not come.
+#[test]
+fn a_close_ends_in_time_behind_a_reader_that_was_woken_and_a_peer_that_floods() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    for message in [frame(Role::Server, 0x82, b""), frame(Role::Server, 0x82, &[0; 900])] {
+        runtime.block_on(async {
+            let script = Script::new();
+            let config = quiet().max_message_size(2_000);
+            let (mut reader, writer) = halves(&script, Role::Server, config);
+            let cx = &mut Context::from_waker(core::task::Waker::noop());
+            assert!(reader.poll_next_unpin(cx).is_pending());
+            let mut closing = pin!(writer.close(CloseCode::NORMAL, ""));
+            assert!(poll_fn(|cx| Poll::Ready(closing.as_mut().poll(cx).is_pending())).await);
+            (0..200).for_each(|_| script.arrive(message.clone()));
+            match closing.await {
+                Err(Error::Timeout(TimeoutError::Close)) => {}
+                other => panic!("{other:?}"),
+            }
+        });
+    }
 }
 
 /// A group does for a member without a reader what a writer does.
