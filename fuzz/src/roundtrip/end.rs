@@ -94,7 +94,9 @@ impl End {
             .close_timeout(CLOSE_TIMEOUT)
             .deflate(Deflate::default().threshold(0));
         if keepalive {
-            config = config.keepalive(Keepalive::every(INTERVAL).pong_timeout(PONG_TIMEOUT));
+            // A line takes no time, so none has to be allowed for.
+            let keepalive = Keepalive::every(INTERVAL).pong_timeout(PONG_TIMEOUT);
+            config = config.keepalive(keepalive.slowest_path(u32::MAX));
         }
         let connection = match role {
             Role::Server => Connection::server(config),
