@@ -301,7 +301,7 @@ impl HeadReader {
                     self.first_line.status = self.first_line.status * 10 + u16::from(byte - b'0');
                 }
                 (3, b' ') => {
-                    self.check_switching()?;
+                    self.check_interim()?;
                     return Ok(At::Part(Part::Reason, 0));
                 }
                 _ => return invalid("a malformed status"),
@@ -319,7 +319,7 @@ impl HeadReader {
                 (1, 1) => Ok(()),
                 _ => Err(HeadError::Version),
             },
-            (Kind::Response, Part::Status) if length == 3 => self.check_switching(),
+            (Kind::Response, Part::Status) if length == 3 => self.check_interim(),
             (Kind::Response, Part::Reason) => Ok(()),
             (Kind::Request, _) => {
                 Err(HeadError::Invalid { what: "a first line that is no request", position })
@@ -328,10 +328,10 @@ impl HeadReader {
         }
     }
 
-    /// RFC 9110 §7.8: HTTP/1.0 has no Upgrade, so it cannot switch protocols.
-    fn check_switching(&self) -> Result<(), HeadError> {
+    /// RFC 9110 §7.8 and §15.2: HTTP/1.0 has no 1xx, and so it cannot switch protocols.
+    fn check_interim(&self) -> Result<(), HeadError> {
         match (self.first_line.status, self.first_line.version) {
-            (101, (1, 0)) => Err(HeadError::Version),
+            (100..200, (1, 0)) => Err(HeadError::Version),
             _ => Ok(()),
         }
     }
@@ -649,7 +649,9 @@ mod tests {
         for line in ["1010 x", "10 x", "099 x", "000 ", "abc", "-10 x", "", " 101"] {
             assert!(invalid(response(format!("HTTP/1.1 {line}\r\n\r\n").as_bytes())), "{line}");
         }
-        for line in ["HTTP/2.0 101 x", "HTTP/1.2 101 x", "HTTP/1.0 101 x", "HTTP/1.0 101"] {
+        for line in
+            ["HTTP/2.0 101 x", "HTTP/1.2 101 x", "HTTP/1.0 101 x", "HTTP/1.0 101", "HTTP/1.0 103"]
+        {
             let result = response(format!("{line}\r\n\r\n").as_bytes());
             assert_eq!(result.err(), Some(HeadError::Version), "{line}");
         }

@@ -113,11 +113,8 @@ fn read(
     let mut rest = stream;
     let mut message: Option<Open> = None;
     loop {
-        let Some(head) = head(rest)? else {
-            hopeless(rest, |head| judge(head, to, limits, inflate.is_some(), message.as_ref()))?;
-            break;
-        };
-        judge(&head, to, limits, inflate.is_some(), message.as_ref())?;
+        let judge = |head: &Head| judge(head, to, limits, inflate.is_some(), message.as_ref());
+        let Some(head) = judged(rest, judge)? else { break };
         rest = &rest[head.size..];
         let here = head.length.min(rest.len() as u64);
         let whole = here == head.length;
@@ -236,6 +233,18 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, u16> {
     }
     let key = masked.then(|| bytes[2 + extended..size].try_into().unwrap());
     Ok(Some(Head { fin, rsv, opcode, key, length, size }))
+}
+
+/// The head at the start of `bytes`. The first byte after which it cannot be right any more
+/// decides what is wrong with it (§7.1.7).
+fn judged(bytes: &[u8], judge: impl Fn(&Head) -> Result<(), u16>) -> Result<Option<Head>, u16> {
+    for end in 1..=bytes.len() {
+        match head(&bytes[..end])? {
+            Some(head) => return judge(&head).map(|()| Some(head)),
+            None => hopeless(&bytes[..end], &judge)?,
+        }
+    }
+    Ok(None)
 }
 
 /// What is wrong with a head that `start` cuts off, however it goes on: as soon as the first two

@@ -114,6 +114,16 @@ pub(super) const LIST: &[Entry<Case>] = &[
         },
     },
     Entry {
+        id: "key-in-several-pieces",
+        sections: "§4.2.1; RFC 4648 §3.2, §3.3",
+        applies: |case| {
+            let key = case.head.first("Sec-WebSocket-Key").unwrap_or_default();
+            case.only_we_refuse(Reason::Key)
+                && key.len() % 4 == 0
+                && key.windows(2).any(|pair| pair[0] == b'=' && pair[1] != b'=')
+        },
+    },
+    Entry {
         id: "origin-not-checked",
         sections: "§4.1, §10.2; RFC 6454 §7",
         applies: |case| {
