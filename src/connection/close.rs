@@ -20,7 +20,7 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, last_call::LastCall};
+use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, time::LastCall};
 use crate::frame::CloseFrame;
 use core::{mem, time::Duration};
 

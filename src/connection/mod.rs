@@ -1,27 +1,16 @@
 //! The protocol after the opening handshake: one state machine, for both roles.
 
-mod budget;
 mod close;
 mod config;
-mod cutting;
-#[cfg(feature = "deflate")]
-mod deflate;
 mod error;
-mod keepalive;
+#[cfg(feature = "deflate")]
+mod extension;
 mod keys;
-mod last_call;
-mod outbox;
-mod path;
-mod prepared;
 mod receive;
-mod receiving;
-mod sending;
+mod send;
 mod stats;
-mod streaming;
 mod time;
-mod timing;
 
-pub use budget::ReceiveBudget;
 pub use close::{Closed, Side, Transport};
 pub use config::{Config, FlushPolicy, Keepalive};
 #[cfg(feature = "std")]
@@ -33,23 +22,19 @@ pub use error::{
 };
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
-pub use outbox::{Outbox, Unsent};
-pub use prepared::Prepared;
-pub use receive::Event;
+pub use receive::{Event, ReceiveBudget};
+pub use send::{Outbox, Prepared, Unsent};
 pub use stats::Stats;
 pub use time::Time;
-
-#[cfg(feature = "deflate")]
-pub(crate) use stats::Volume;
 
 use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::{boxed::Box, sync::Arc};
 use close::{Deadline, State};
 use core::fmt;
-use keepalive::{Idle, Pinger};
 use keys::Keys;
 use receive::Receiver;
 use stats::Sent;
+use time::{Idle, Pinger};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,7 +130,7 @@ pub struct Connection {
     pinger: Option<Box<Pinger>>,
     idle: Option<Box<Idle>>,
     #[cfg(feature = "deflate")]
-    deflate: Option<Box<deflate::Deflating>>,
+    deflate: Option<Box<send::Deflating>>,
 }
 
 impl Connection {

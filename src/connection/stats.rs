@@ -110,29 +110,14 @@ impl Sent {
     }
 }
 
-/// Payload of compressed messages, in bytes, in one direction.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Volume {
-    pub(crate) deflated: u64,
-    pub(crate) inflated: u64,
-}
-
-#[cfg(feature = "deflate")]
-impl Volume {
-    pub(crate) fn add(&mut self, deflated: usize, inflated: usize) {
-        self.deflated += deflated as u64;
-        self.inflated += inflated as u64;
-    }
-}
-
 impl Connection {
     /// What was received and sent so far, in numbers; see [`Stats`]. Costs next to nothing, and is
     /// there after the end too.
     pub fn stats(&self) -> Stats {
         let (received, sent) = (self.receiver.received(), &self.sent);
-        let (inflating, deflating) = self.volumes();
         let (pongs_sent, bytes_sent) = (self.outbox.pongs_queued(), self.outbox.total_written());
-        Stats {
+        #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "nothing is added"))]
+        let mut stats = Stats {
             frames_received: received.messages + received.pings + received.pongs + received.others,
             frames_sent: sent.messages + sent.pings + pongs_sent + sent.others,
             bytes_received: self.receiver.bytes(),
@@ -140,24 +125,20 @@ impl Connection {
             messages_received: received.messages,
             messages_cut_off: (self.receiver.cut_off() != CutOff::No).into(),
             messages_sent: sent.messages,
-            payload_received: received.plain + inflating.inflated,
-            payload_sent: sent.plain + deflating.inflated,
-            deflated_received: inflating.deflated,
-            inflated_received: inflating.inflated,
-            deflated_sent: deflating.deflated,
-            inflated_sent: deflating.inflated,
+            payload_received: received.plain,
+            payload_sent: sent.plain,
+            deflated_received: 0,
+            inflated_received: 0,
+            deflated_sent: 0,
+            inflated_sent: 0,
             pings_received: received.pings,
             pings_sent: sent.pings,
             pongs_received: received.pongs,
             pongs_sent,
             round_trip: self.round_trip(),
-        }
-    }
-
-    /// What was received and sent compressed.
-    #[cfg(not(feature = "deflate"))]
-    #[expect(clippy::unused_self, reason = "there is nothing that could be compressed")]
-    fn volumes(&self) -> (Volume, Volume) {
-        Default::default()
+        };
+        #[cfg(feature = "deflate")]
+        self.add_compressed(&mut stats);
+        stats
     }
 }

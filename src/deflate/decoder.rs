@@ -11,6 +11,7 @@
 //! the window at the start of each message: what a message may refer to must not depend on whether
 //! another connection has had the state in between.
 
+use super::Volume;
 #[cfg(feature = "std")]
 use super::pool;
 use super::{
@@ -18,7 +19,6 @@ use super::{
     params::{Direction, MAX_BITS},
     window::{Place, Window},
 };
-use crate::connection::Volume;
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};

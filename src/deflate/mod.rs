@@ -96,3 +96,17 @@ pub use params::{DeflateParams, DeflateRefused, InvalidDeflate};
 #[cfg(feature = "std")]
 pub(crate) use params::{agreed, ours};
 pub use settings::{Compression, Deflate};
+
+/// Payload of compressed messages, in bytes, in one direction.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Volume {
+    pub(crate) deflated: u64,
+    pub(crate) inflated: u64,
+}
+
+impl Volume {
+    pub(crate) fn add(&mut self, deflated: usize, inflated: usize) {
+        self.deflated += deflated as u64;
+        self.inflated += inflated as u64;
+    }
+}

@@ -1,17 +1,17 @@
 //! Messages that are handed on as they come.
 
 use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
-use crate::{Input, connection::budget::Share, message::Chunk};
+use crate::{Input, connection::receive::budget::Share, message::Chunk};
 use alloc::borrow::Cow;
 
 impl Receiver {
     /// Whether a message is under way of which parts are handed on.
-    pub(in super::super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self.message, Some(Underway { payload: Payload::Passing(_), .. }))
     }
 
     /// Whether there may be a chunk without further input.
-    pub(in super::super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.message.as_ref().is_some_and(|message| match &message.payload {
             Payload::Held(_) => true,
             Payload::Passing(passage) => passage.more,
@@ -20,7 +20,7 @@ impl Receiver {
     }
 
     /// Hands on what is held of the message that is under way, and from now on what comes.
-    pub(in super::super) fn hand_on(&mut self) -> Option<Chunk<'static>> {
+    pub(crate) fn hand_on(&mut self) -> Option<Chunk<'static>> {
         let held = |message: &mut Underway| matches!(message.payload, Payload::Held(_));
         let Underway { fragments, compressed, payload, .. } = self.message.take_if(held)?;
         let Payload::Held(assembly) = payload else { return None };
@@ -34,7 +34,7 @@ impl Receiver {
 
     /// The next part of the message that is under way. Without one, either the frame has ended or
     /// all input is used.
-    pub(super) fn pass<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Chunk<'i>>, Kind> {
+    pub(crate) fn pass<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Chunk<'i>>, Kind> {
         let Self {
             state: State::Payload { fin, mask: key, len, done },
             message: Some(Underway { payload: Payload::Passing(passage), compressed, .. }),
@@ -63,7 +63,7 @@ impl Receiver {
     }
 
     /// The payload of a frame is handed on; `last` says that with it the message is.
-    pub(super) fn end_frame(&mut self, last: bool) {
+    pub(crate) fn end_frame(&mut self, last: bool) {
         self.state = State::START;
         self.message.take_if(|_| last);
         self.received.ended(last);

@@ -1,18 +1,15 @@
-//! Messages that are too large to be held, or of which not all is there yet (RFC 6455 §5.4): sent in
-//! fragments, received in chunks.
+//! Messages that are sent in fragments (RFC 6455 §5.4), because they are too large to be held, or
+//! not all of them is there yet.
 
-use super::{
-    Connection, Event, ProtocolError, SendError, cutting::Unfinished, receiving::rules,
-    sending::Refusal,
-};
+use super::{Refusal, Unfinished};
 use crate::{
-    Input,
+    Connection, SendError,
     frame::{Header, OpCode},
-    message::{Chunk, Incomplete, IntoFragment, IntoMessage, MessageRef},
+    message::{Incomplete, IntoFragment, IntoMessage, MessageRef},
 };
 
 /// The message that is being sent in fragments.
-pub(super) struct Fragments {
+pub(crate) struct Fragments {
     text: bool,
     /// Whether it is compressed, which its first fragment decides.
     compressed: bool,
@@ -65,7 +62,7 @@ impl Connection {
 
     /// As [`send_fragment`](Self::send_fragment); what `compresses` says about the first fragment
     /// holds for the message.
-    pub(super) fn send_fragment_as<F: IntoFragment>(
+    pub(crate) fn send_fragment_as<F: IntoFragment>(
         &mut self,
         fragment: F,
         fin: bool,
@@ -111,7 +108,7 @@ impl Connection {
 
     /// Queues one frame of a message. Its key is drawn before anything changes: a caller's
     /// generator may panic.
-    pub(super) fn push_fragment(
+    pub(crate) fn push_fragment(
         &mut self,
         (opcode, fin, mask): (OpCode, bool, Option<[u8; 4]>),
         fragment: impl IntoMessage,
@@ -143,100 +140,12 @@ impl Connection {
             _ => None,
         }
     }
-
-    /// As [`receive`](Self::receive), but a message is handed on as it comes, in
-    /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
-    /// there may be a chunk left: go on until there is `None`.
-    ///
-    /// Text is checked on the way, compressed messages are inflated, by 32 KiB at most at a time.
-    /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on what
-    /// comes do not hold, because nothing is held. A message of which
-    /// [`receive`](Self::receive) has taken the beginning can be gone on with here; its first chunk
-    /// is then what was held.
-    ///
-    /// ```
-    /// use fullduplex::{Config, Connection, Event, Input};
-    ///
-    /// let mut connection = Connection::client(Config::default());
-    /// let mut parts = Vec::new();
-    /// for mut piece in [b"\x82\x0dto be ".to_vec(), b"or not!".to_vec()] {
-    ///     let mut input = Input::new(&mut piece);
-    ///     while let Some(event) = connection.receive_chunk(&mut input)? {
-    ///         let Event::Chunk(chunk) = event else { continue };
-    ///         parts.push((chunk.as_bytes().to_vec(), chunk.is_last()));
-    ///     }
-    /// }
-    /// assert_eq!(parts, [(b"to be ".to_vec(), false), (b"or not!".to_vec(), true)]);
-    /// # Ok::<(), fullduplex::ProtocolError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`receive`](Self::receive). What is wrong with a message may show after its first chunks.
-    pub fn receive_chunk<'i>(
-        &mut self,
-        input: &mut Input<'i>,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
-        if self.state.is_over() {
-            return self.discard(input);
-        }
-        if let Some(held) = self.receiver.hand_on() {
-            return Ok(Some(Event::Chunk(held)));
-        }
-        if let Some(result) = self.receiver.whole(input, &rules(&self.keys, &self.config)) {
-            return match result {
-                Ok(message) => Ok(Some(Event::Chunk(Chunk::whole(message)))),
-                Err(error) => Err(self.fail(error)),
-            };
-        }
-        if input.is_empty() && !self.receiver.has_more() {
-            return Ok(None);
-        }
-        self.receive_next(input, true)
-    }
-
-    /// Whether a message is under way of which [`receive_chunk`](Self::receive_chunk) hands on
-    /// parts: then [`receive`](Self::receive) may not be called. Of one that the end of the connection
-    /// has cut off, nothing more comes.
-    pub fn is_in_chunks(&self) -> bool {
-        self.receiver.is_passing() && !self.state.is_over()
-    }
-
-    /// A part of a message was discarded of which others were handed on.
-    #[cfg(feature = "std")]
-    pub(crate) fn cut_off_chunks(&mut self) {
-        self.receiver.cut_off_chunks();
-    }
-
-    /// Whether the connection has ended in the middle of a message that was given in chunks.
-    #[cfg(feature = "std")]
-    pub(crate) fn has_cut_off_chunks(&self) -> bool {
-        self.receiver.cut_off() == super::receive::CutOff::InChunks
-    }
-
-    /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.
-    #[cfg(feature = "std")]
-    pub(crate) fn has_more_chunks(&self) -> bool {
-        self.receiver.has_more()
-    }
 }
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use crate::Config;
-
-    /// What is held goes out as a chunk without further input.
-    #[test]
-    fn what_was_received_whole_is_handed_on() {
-        let mut connection = Connection::client(Config::default());
-        assert!(!connection.has_more_chunks());
-        let mut wire = *b"\x01\x02gr";
-        assert!(connection.receive(&mut Input::new(&mut wire)).unwrap().is_none());
-        assert!(connection.has_more_chunks());
-        let held = connection.receive_chunk(&mut Input::new(&mut [])).unwrap();
-        assert!(matches!(held, Some(Event::Chunk(chunk)) if chunk.as_bytes() == b"gr"));
-        assert!(!connection.has_more_chunks());
-    }
 
     /// An adapter that has to end a message ends it as what it is.
     #[test]

@@ -1,98 +1,43 @@
-//! Compressing what is sent (RFC 7692 §6.1), and what was agreed on.
+//! Compressing what is sent (RFC 7692 §6.1).
 
-use super::{Connection, Keys, Prepared, Volume, cutting::Unfinished};
+use super::Prepared;
+#[cfg(feature = "std")]
+use crate::connection::keys::Keys;
 use crate::{
-    SendError,
-    deflate::{Compression, Decoder, DeflateParams, DeflateRefused, Encoder},
+    Connection, SendError, Stats,
+    deflate::{Compression, DeflateParams, Encoder, Volume},
     frame::{Header, OpCode, Rsv},
     message::{IntoFragment, IntoMessage, MessageRef},
 };
-use alloc::boxed::Box;
 
 /// What there is for sending once permessage-deflate is agreed on.
-pub(super) struct Deflating {
-    params: DeflateParams,
+pub(crate) struct Deflating {
+    pub(crate) params: DeflateParams,
     encoder: Option<Encoder>,
     /// What was sent.
     sent: Volume,
 }
 
 impl Deflating {
+    pub(crate) fn new(params: DeflateParams, encoder: Option<Encoder>) -> Self {
+        Self { params, encoder, sent: Volume::default() }
+    }
+
     /// Nothing more will be sent.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.encoder = None;
     }
 }
 
 impl Connection {
-    /// Compresses messages as was agreed on in the opening handshake, and lets the peer do so. The
-    /// compressor's settings are those of [`Config::deflate`](crate::Config::deflate), or else the
-    /// default ones. `None`, where nothing was agreed on, changes nothing.
-    ///
-    /// ```
-    /// use fullduplex::{Config, Connection, deflate::Deflate};
-    /// # let offers = Deflate::default().offers();
-    ///
-    /// let deflate = Deflate::default();
-    /// let agreed = deflate.accept(&offers); // in the handshake; what comes goes into the response
-    /// let config = Config::default().deflate(deflate);
-    /// let mut connection = Connection::server(config).with_deflate(agreed)?;
-    /// connection.send("to be or not to be, to be or not to be, that is the question".repeat(10))?;
-    /// assert_eq!(connection.outbox().chunk()[0], 0xc1); // FIN, RSV1, text
-    /// assert!(connection.outbox().len() < 100);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`DeflateRefused`] if something was agreed on before, or anything was sent or received: this
-    /// is for a connection that is new.
-    pub fn with_deflate(
-        mut self,
-        agreed: impl Into<Option<DeflateParams>>,
-    ) -> Result<Self, DeflateRefused> {
-        if let Some(params) = agreed.into() {
-            self.start_deflate(params)?;
-        }
-        Ok(self)
-    }
-
-    pub(crate) fn start_deflate(&mut self, agreed: DeflateParams) -> Result<(), DeflateRefused> {
-        if self.deflate.is_some() {
-            return Err(DeflateRefused::Twice);
-        }
-        if !self.is_new() {
-            return Err(DeflateRefused::Late);
-        }
-        let client = matches!(self.keys, Keys::Client(_));
-        let default = Default::default();
-        let settings = self.config.deflate.as_ref().unwrap_or(&default);
-        let params = agreed.in_use(client, settings);
-        let (ours, theirs) = params.directions(client);
-        let encoder = Encoder::new(settings, ours);
-        self.deflate = Some(Box::new(Deflating { params, encoder, sent: Volume::default() }));
-        self.receiver.inflate_with(Decoder::new(theirs, self.config.max_message_size));
-        Ok(())
-    }
-
-    /// Whether nothing was sent, queued or received, and nothing has ended.
-    fn is_new(&self) -> bool {
-        self.is_open()
-            && self.receiver.bytes() == 0
-            && self.outbox.total_queued() == 0
-            && matches!(self.outbox.unfinished, Unfinished::None)
-    }
-
-    /// What holds for compression; `None` if messages are not compressed. For what the peer sends
-    /// that is what was agreed on; for what this end sends, its own settings where they are less:
-    /// the compressor of a client often has a smaller window than the answer allows.
-    pub fn deflate(&self) -> Option<&DeflateParams> {
-        self.deflate.as_ref().map(|deflating| &deflating.params)
-    }
-
-    /// What was received and sent compressed.
-    pub(super) fn volumes(&self) -> (Volume, Volume) {
+    /// Adds what was received and sent compressed.
+    pub(crate) fn add_compressed(&self, stats: &mut Stats) {
+        let received = self.receiver.inflated();
         let sent = self.deflate.as_ref().map_or_else(Volume::default, |deflating| deflating.sent);
-        (self.receiver.inflated(), sent)
+        (stats.deflated_received, stats.inflated_received) = (received.deflated, received.inflated);
+        (stats.deflated_sent, stats.inflated_sent) = (sent.deflated, sent.inflated);
+        stats.payload_received += received.inflated;
+        stats.payload_sent += sent.inflated;
     }
 
     /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
@@ -129,7 +74,7 @@ impl Connection {
     }
 
     /// Whether a message with this first fragment is to be compressed.
-    pub(super) fn compresses(&self, first: &[u8], fin: bool, compression: Compression) -> bool {
+    pub(crate) fn compresses(&self, first: &[u8], fin: bool, compression: Compression) -> bool {
         let Some(Deflating { encoder: Some(encoder), .. }) = self.deflate.as_deref() else {
             return false;
         };
@@ -137,7 +82,7 @@ impl Connection {
         encoder.takes(len, compression)
     }
 
-    pub(super) fn push_compressed_fragment(&mut self, header: Header, payload: &[u8]) {
+    pub(crate) fn push_compressed_fragment(&mut self, header: Header, payload: &[u8]) {
         let Some(Deflating { encoder: Some(encoder), sent, .. }) = self.deflate.as_deref_mut()
         else {
             return;
@@ -155,7 +100,7 @@ impl Connection {
 
     /// Queues a message, compressed if it is to be.
     #[inline]
-    pub(super) fn push_compressed(&mut self, message: impl IntoMessage, compression: Compression) {
+    pub(crate) fn push_compressed(&mut self, message: impl IntoMessage, compression: Compression) {
         let payload = message.as_message().as_bytes();
         if self.compresses(payload, true, compression) {
             if payload.len() > self.config.max_sent_frame {
@@ -198,7 +143,7 @@ impl Connection {
 
     /// Queues a message that many connections send, if they may share what is compressed, or if it
     /// is to be compressed for this one alone: whether it did.
-    pub(super) fn push_prepared(&mut self, message: &Prepared) -> bool {
+    pub(crate) fn push_prepared(&mut self, message: &Prepared) -> bool {
         #[cfg(feature = "std")]
         if let (Keys::Server, Some(Deflating { encoder: Some(encoder), sent, .. })) =
             (&self.keys, self.deflate.as_deref_mut())

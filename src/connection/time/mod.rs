@@ -1,12 +1,18 @@
 //! Deadlines.
 
-use super::{
-    Closed, Connection, Time, TimeoutError,
-    close::State,
-    keepalive::{Due, Look},
-};
+mod keepalive;
+mod last_call;
+mod path;
+mod point;
+
+pub(super) use keepalive::{Idle, Pinger};
+pub(super) use last_call::LastCall;
+pub use point::Time;
+
+use super::{Closed, Connection, TimeoutError, close::State};
 use crate::frame::CloseFrame;
 use core::time::Duration;
+use keepalive::{Due, Look};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may

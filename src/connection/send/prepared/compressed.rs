@@ -12,7 +12,7 @@ const MAX: usize = 8;
 /// A list that only grows, at its end: whoever looks something up holds no lock, and whoever
 /// compresses stops only those who want the same.
 #[derive(Default)]
-pub(super) struct Compressed {
+pub(crate) struct Compressed {
     first: OnceLock<Box<Entry>>,
 }
 
@@ -25,7 +25,7 @@ struct Entry {
 impl Compressed {
     /// The frame of this kind, made by `compress` if nobody has; `None` if there is no room for
     /// another kind.
-    pub(super) fn get_or_insert_with(
+    pub(crate) fn get_or_insert_with(
         &self,
         kind: Kind,
         compress: impl FnOnce() -> Bytes,

@@ -4,7 +4,7 @@ mod unsent;
 
 pub use unsent::Unsent;
 
-use super::cutting::Unfinished;
+use super::Unfinished;
 use crate::{
     frame::{Header, OpCode, mask},
     message::IntoMessage,
@@ -68,7 +68,7 @@ pub struct Outbox {
     held: u64,
     pongs: Pongs,
     /// The last message, if more of it is to come.
-    pub(super) unfinished: Unfinished,
+    pub(crate) unfinished: Unfinished,
     /// What was dropped.
     lost: Unsent,
 }
@@ -101,19 +101,19 @@ impl Outbox {
 
     /// The same without that bound: payloads that share their memory may come to more than there is.
     #[inline]
-    pub(super) fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         (self.copied.len() - self.written) as u64 + self.shared_len
     }
 
     /// Whether frames of a message are still to be made.
     #[inline]
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         matches!(self.unfinished, Unfinished::Cut(_))
     }
 
     /// Whether nothing is left to be written or flushed, now or later.
     #[inline]
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.is_empty() && !self.is_cut() && self.held == 0
     }
 
@@ -127,7 +127,7 @@ impl Outbox {
 
     /// How many bytes are left to be written, as far as they are made, and before they are made.
     #[inline]
-    pub(super) fn backlog(&self) -> u64 {
+    pub(crate) fn backlog(&self) -> u64 {
         match &self.unfinished {
             Unfinished::Cut(cut) => self.waiting() + cut.len() as u64,
             _ => self.waiting(),
@@ -228,13 +228,13 @@ impl Outbox {
     }
 
     /// All pongs that were ever queued.
-    pub(super) fn pongs_queued(&self) -> u64 {
+    pub(crate) fn pongs_queued(&self) -> u64 {
         self.pongs.total
     }
 
     /// Queues a frame whose payload is copied, and masked if `header` says so.
     #[inline(always)] // so that the head stays in registers
-    pub(super) fn push(&mut self, header: &Header, payload: &[u8]) {
+    pub(crate) fn push(&mut self, header: &Header, payload: &[u8]) {
         if self.written > 0 {
             self.compact();
         }
@@ -244,25 +244,25 @@ impl Outbox {
     }
 
     /// Whether a message, or a part of one, waits to be written or flushed.
-    pub(super) fn has_messages(&self) -> bool {
+    pub(crate) fn has_messages(&self) -> bool {
         self.is_cut() || self.total_written() - self.held < self.messages_end
     }
 
     /// Whether one was dropped.
     #[cfg(feature = "std")]
-    pub(super) fn has_lost(&self) -> bool {
+    pub(crate) fn has_lost(&self) -> bool {
         self.lost.messages > 0
     }
 
     /// A number that grows with every message that is queued and every part that is written.
-    pub(super) fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         self.messages_end + self.total_written().min(self.messages_end)
     }
 
     /// Queues a message as one frame. Its payload is copied if it is small or borrowed, or has to
     /// be masked.
     #[inline]
-    pub(super) fn push_message(&mut self, header: &Header, message: impl IntoMessage) {
+    pub(crate) fn push_message(&mut self, header: &Header, message: impl IntoMessage) {
         let large = header.payload_len >= SHARE_FROM;
         if large && header.mask.is_none() && message.is_shareable() {
             self.push_shared(header, message.into_message().into_bytes());
@@ -281,7 +281,7 @@ impl Outbox {
 
     /// Queues a message as a whole frame that other connections may send as well. It is copied if
     /// it is small.
-    pub(super) fn push_frame(&mut self, frame: &Bytes) {
+    pub(crate) fn push_frame(&mut self, frame: &Bytes) {
         let share_from = if self.is_empty() { SHARE_ALONE_FROM } else { SHARE_FROM as usize };
         self.total += frame.len() as u64;
         if frame.len() >= share_from {
@@ -297,7 +297,7 @@ impl Outbox {
     /// Queues a message as one frame whose payload `write` appends, masked already. `header` has
     /// its length in bytes by a guess. If there come to be more than `most`, nothing is queued.
     #[cfg(feature = "deflate")]
-    pub(super) fn push_written(
+    pub(crate) fn push_written(
         &mut self,
         mut header: Header,
         most: usize,
@@ -329,13 +329,13 @@ impl Outbox {
     }
 
     /// Queues a pong that answers nothing.
-    pub(super) fn push_unasked_pong(&mut self, header: &Header, payload: &[u8]) {
+    pub(crate) fn push_unasked_pong(&mut self, header: &Header, payload: &[u8]) {
         self.push(header, payload);
         self.pongs.total += 1;
     }
 
     /// Queues a pong, or keeps it as the one that answers the newest ping.
-    pub(super) fn push_pong(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
+    pub(crate) fn push_pong(&mut self, mask: Option<[u8; 4]>, payload: &[u8]) {
         let header = Header { mask, ..Header::new(OpCode::Pong, payload.len() as u64) };
         if self.pongs.queued < MAX_PONGS {
             self.push(&header, payload);
@@ -349,7 +349,7 @@ impl Outbox {
     }
 
     /// Queues the Close frame, behind all messages and whatever pong was kept back.
-    pub(super) fn push_close(&mut self, header: &Header, payload: &[u8]) {
+    pub(crate) fn push_close(&mut self, header: &Header, payload: &[u8]) {
         if let Unfinished::Cut(cut) = &mut self.unfinished {
             return encode(cut.close(), header, payload);
         }
@@ -358,7 +358,7 @@ impl Outbox {
     }
 
     /// Every fragment is made: queues what waited for that.
-    pub(super) fn push_waiting(&mut self, mut close: Vec<u8>) {
+    pub(crate) fn push_waiting(&mut self, mut close: Vec<u8>) {
         if !close.is_empty() {
             self.release_newest_pong();
             self.total += close.len() as u64;
@@ -400,7 +400,7 @@ impl Outbox {
     }
 
     /// Drops everything: the transport is gone.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let (total, lost) = (self.total_written(), self.unsent());
         let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
         *self = Self { total, pongs, lost, ..Self::default() };

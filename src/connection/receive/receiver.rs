@@ -15,9 +15,8 @@ mod discard;
 #[cfg(feature = "deflate")]
 mod inflate;
 
-use super::{
-    Config, ProtocolError, ProtocolErrorKind as Kind, ReceiveBudget, budget::Share, stats::Received,
-};
+use super::budget::{ReceiveBudget, Share};
+use crate::connection::{Config, ProtocolError, ProtocolErrorKind as Kind, stats::Received};
 #[cfg(feature = "std")]
 use crate::message::AHEAD_AT_FIRST;
 use crate::{
@@ -84,7 +83,7 @@ impl Event<'_> {
 }
 
 /// The receiving half of a connection: what it needs to know from one read to the next.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     state: State,
     message: Option<Underway>,
     /// There if the peer may compress.
@@ -99,7 +98,7 @@ pub(super) struct Receiver {
 
 /// Whether the end came in the middle of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum CutOff {
+pub(crate) enum CutOff {
     No,
     /// Nothing of the message was handed on.
     Held,
@@ -254,16 +253,16 @@ impl PartialHead {
 }
 
 /// What of the connection the rules of receiving depend on.
-pub(super) struct Rules<'c> {
+pub(crate) struct Rules<'c> {
     /// Whether the peer is a client and so has to mask (§5.1).
-    pub(super) masked: bool,
-    pub(super) config: &'c Config,
+    pub(crate) masked: bool,
+    pub(crate) config: &'c Config,
     /// Whether messages are handed on as they come. Nothing is held then, so no limit holds.
-    pub(super) chunks: bool,
+    pub(crate) chunks: bool,
 }
 
 impl Receiver {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: State::START,
             message: None,
@@ -277,7 +276,7 @@ impl Receiver {
     }
 
     /// Drops what is under way: nothing more will be received.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         match &self.message {
             None | Some(Underway { payload: Payload::Unwanted(Skipped::Between), .. }) => {}
             Some(Underway { payload: Payload::Passing(passage), .. }) if passage.has_begun() => {
@@ -297,21 +296,21 @@ impl Receiver {
     }
 
     #[cfg(feature = "std")]
-    pub(super) fn cut_off_chunks(&mut self) {
+    pub(crate) fn cut_off_chunks(&mut self) {
         self.cut_off = CutOff::InChunks;
     }
 
-    pub(super) fn cut_off(&self) -> CutOff {
+    pub(crate) fn cut_off(&self) -> CutOff {
         self.cut_off
     }
 
     /// What came so far.
-    pub(super) fn received(&self) -> &Received {
+    pub(crate) fn received(&self) -> &Received {
         &self.received
     }
 
     /// All bytes of frames that came so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         match &self.state {
             State::Head(partial) => self.frame_end + u64::from(partial.len),
             State::Payload { len, done, .. } => self.frame_end - (len - done),
@@ -323,7 +322,7 @@ impl Receiver {
     }
 
     /// A number that grows with every message and every part of one.
-    pub(super) fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         self.received.messages + self.received.pieces
     }
 
@@ -331,7 +330,7 @@ impl Receiver {
     /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
     /// changed.
     #[inline(always)] // into the caller's loop, so that a message is not moved
-    pub(super) fn whole<'i>(
+    pub(crate) fn whole<'i>(
         &mut self,
         input: &mut Input<'i>,
         rules: &Rules<'_>,
@@ -369,7 +368,7 @@ impl Receiver {
     /// The next event, or `None` once all input is consumed.
     ///
     /// After an error the receiver must not be used again.
-    pub(super) fn next<'i>(
+    pub(crate) fn next<'i>(
         &mut self,
         input: &mut Input<'i>,
         rules: &Rules<'_>,
@@ -470,7 +469,7 @@ impl Receiver {
 
     /// Whether the next frame, or the one that is under way, is a control frame.
     #[cfg(feature = "std")]
-    pub(super) fn is_control_next(&self, input: &[u8]) -> bool {
+    pub(crate) fn is_control_next(&self, input: &[u8]) -> bool {
         let first = match &self.state {
             State::Head(PartialHead { len: 0, .. }) => input.first(),
             State::Head(partial) => partial.bytes.first(),
@@ -483,7 +482,7 @@ impl Receiver {
     /// Whether [`append`](Self::append) is worth a try.
     #[cfg(feature = "std")]
     #[inline]
-    pub(super) fn is_in_payload(&self) -> bool {
+    pub(crate) fn is_in_payload(&self) -> bool {
         matches!(self.state, State::Payload { .. })
     }
 
@@ -491,7 +490,7 @@ impl Receiver {
     /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
     /// the last one, which is for [`next`](Self::next).
     #[cfg(feature = "std")]
-    pub(super) fn append<T>(
+    pub(crate) fn append<T>(
         &mut self,
         budget: Option<&ReceiveBudget>,
         read: impl FnOnce(&mut Vec<u8>, usize) -> T,

@@ -3,7 +3,7 @@
 use super::{CutOff, Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
 use crate::{
     Input,
-    connection::budget::Share,
+    connection::receive::budget::Share,
     frame::{Header, OpCode},
     message::Passage,
 };
@@ -12,7 +12,7 @@ use alloc::borrow::Cow;
 impl Receiver {
     /// From now on messages are not handed out, and so not inflated. What a message behind them would
     /// refer to is then not there, so there is no way back.
-    pub(in super::super) fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         if self.is_unwanted() {
             return;
         }
@@ -45,12 +45,12 @@ impl Receiver {
     }
 
     /// Whether nobody takes messages any more.
-    pub(super) fn is_unwanted(&self) -> bool {
+    pub(crate) fn is_unwanted(&self) -> bool {
         matches!(&self.message, Some(Underway { payload: Payload::Unwanted(_), .. }))
     }
 
     /// Starts on the payload of a frame of a message, which may be empty.
-    pub(super) fn start_unwanted(&mut self, header: &Header) {
+    pub(crate) fn start_unwanted(&mut self, header: &Header) {
         let Header { fin, mask, payload_len: len, opcode, rsv } = *header;
         self.state = State::Payload { fin, mask, len, done: 0 };
         if opcode != OpCode::Continuation {
@@ -62,7 +62,7 @@ impl Receiver {
     }
 
     /// Skips what came of the frame that is under way.
-    pub(super) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
+    pub(crate) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
         let Self {
             state: State::Payload { fin, mask: key, len, done },
             message: Some(Underway { payload: Payload::Unwanted(skipped), .. }),

@@ -41,7 +41,7 @@ struct Frame {
 
 impl Outbox {
     /// What is not written, and what was dropped.
-    pub(in crate::connection) fn unsent(&self) -> Unsent {
+    pub(crate) fn unsent(&self) -> Unsent {
         let (mut messages, mut underway) = (0, false);
         for frame in self.frames() {
             let written = frame.end <= self.written && !frame.shared;
@@ -58,7 +58,7 @@ impl Outbox {
     }
 
     /// Where the frame starts that is being written, or where the next will.
-    pub(super) fn frame_start(&self) -> usize {
+    pub(crate) fn frame_start(&self) -> usize {
         let written = |frame: &Frame| frame.end <= self.written && !frame.shared;
         self.frames().take_while(written).last().map_or(self.base, |frame| frame.end)
     }

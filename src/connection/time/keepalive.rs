@@ -13,7 +13,8 @@
 //! trip, and says what the path holds no more. When the transport has it, and when its pong has come,
 //! is noted when the next look at the clock comes, for which both ask at once.
 
-use super::{Keepalive, Outbox, Time, last_call::LastCall, path::Path};
+use super::{LastCall, Time, path::Path};
+use crate::{Keepalive, Outbox};
 use core::time::Duration;
 
 /// How long nothing has happened, known to a quarter of the limit without a clock read per event:
@@ -59,41 +60,41 @@ impl Silence {
 }
 
 /// How long no part of a message was sent or received.
-pub(super) struct Idle {
+pub(crate) struct Idle {
     silence: Silence,
     end: LastCall,
 }
 
 impl Idle {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let end = LastCall::new(Time::EPOCH, Duration::MAX, Duration::ZERO);
         Self { silence: Silence::new(), end }
     }
 
     /// The clock is another one from now on.
     #[cfg(feature = "std")]
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.silence.restart();
     }
 
     /// A part of a message has come and waits to be received.
     #[cfg(feature = "std")]
-    pub(super) fn interrupt(&mut self) {
+    pub(crate) fn interrupt(&mut self) {
         self.silence.active = true;
     }
 
-    pub(super) fn deadline(&self) -> Time {
+    pub(crate) fn deadline(&self) -> Time {
         self.silence.look.min(self.end.deadline())
     }
 
     /// Whether a look at `now` may be the last one.
     #[cfg(feature = "std")]
-    pub(super) fn is_due(&self, now: Time) -> bool {
+    pub(crate) fn is_due(&self, now: Time) -> bool {
         now >= self.end.deadline()
     }
 
     /// Whether that is `limit`, when `progress` is a number that grows with every such part.
-    pub(super) fn has_lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
+    pub(crate) fn has_lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
         if self.silence.ends(limit, now, progress) {
             self.end = LastCall::new(now, limit, Duration::ZERO);
         }
@@ -102,7 +103,7 @@ impl Idle {
 }
 
 /// Keepalive.
-pub(super) struct Pinger {
+pub(crate) struct Pinger {
     silence: Silence,
     state: State,
     ping: Ping,
@@ -149,7 +150,7 @@ enum Place {
 }
 
 /// What is to be done now.
-pub(super) enum Due {
+pub(crate) enum Due {
     Nothing,
     /// A ping with this payload; call [`Pinger::queued`] once it is queued.
     Ping([u8; 8]),
@@ -158,15 +159,15 @@ pub(super) enum Due {
 }
 
 /// What a look finds.
-pub(super) struct Look<'c> {
-    pub(super) settings: Keepalive,
-    pub(super) now: Time,
-    pub(super) outbox: &'c Outbox,
+pub(crate) struct Look<'c> {
+    pub(crate) settings: Keepalive,
+    pub(crate) now: Time,
+    pub(crate) outbox: &'c Outbox,
     /// All bytes that ever came.
-    pub(super) came: u64,
+    pub(crate) came: u64,
     /// Whether something has come that is not to be received for now, so that nothing behind it is
     /// read.
-    pub(super) unread: bool,
+    pub(crate) unread: bool,
 }
 
 /// The wait for a sign of life that begins now.
@@ -175,7 +176,7 @@ fn begin(settings: Keepalive, now: Time, path: &Path) -> LastCall {
 }
 
 impl Pinger {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             silence: Silence::new(),
             state: State::Watching,
@@ -187,32 +188,32 @@ impl Pinger {
 
     /// The clock is another one from now on.
     #[cfg(feature = "std")]
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.silence.restart();
         self.path.restart();
         self.state = State::Watching;
         (self.ping.queued, self.ping.place) = (None, Place::Nowhere);
     }
 
-    pub(super) fn round_trip(&self) -> Option<Duration> {
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
 
     /// Whether a pong came whose time is to be noted.
     #[cfg(feature = "std")]
     #[inline]
-    pub(super) fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         matches!(self.ping.place, Place::Answered(_))
     }
 
     /// Something came from the peer and waits to be received.
     #[cfg(feature = "std")]
-    pub(super) fn interrupt(&mut self) {
+    pub(crate) fn interrupt(&mut self) {
         self.silence.active = true;
     }
 
     /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3), and no sooner than that has gone.
-    pub(super) fn pong(&mut self, payload: &[u8], outbox: &Outbox) {
+    pub(crate) fn pong(&mut self, payload: &[u8], outbox: &Outbox) {
         if payload != self.ping.id.to_be_bytes() {
             return;
         }
@@ -224,7 +225,7 @@ impl Pinger {
         };
     }
 
-    pub(super) fn deadline(&self, outbox: &Outbox) -> Time {
+    pub(crate) fn deadline(&self, outbox: &Outbox) -> Time {
         let look = self.silence.look;
         match (self.ping.place, self.state) {
             (Place::Answered(_), _) => Time::EPOCH,
@@ -238,14 +239,14 @@ impl Pinger {
 
     /// Whether a look at `now` may be the last one.
     #[cfg(feature = "std")]
-    pub(super) fn is_due(&self, now: Time) -> bool {
+    pub(crate) fn is_due(&self, now: Time) -> bool {
         match self.state {
             State::Watching => false,
             State::Queued(wait) | State::Sent { wait, .. } => now >= wait.deadline(),
         }
     }
 
-    pub(super) fn due(&mut self, look: &Look<'_>) -> Due {
+    pub(crate) fn due(&mut self, look: &Look<'_>) -> Due {
         let Look { settings, now, outbox, .. } = *look;
         let Keepalive { interval, slowest_path, .. } = settings;
         let (taken, before) = (outbox.total_written(), self.path.taken());
@@ -319,7 +320,7 @@ impl Pinger {
     }
 
     /// The ping that was due is the last thing in the outbox.
-    pub(super) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
+    pub(crate) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
         let ping = &mut self.ping;
         (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), Place::Queued);
         if self.silence.has_lasted(settings.interval, now) {

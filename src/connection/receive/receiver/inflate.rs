@@ -2,9 +2,8 @@
 
 use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
 use crate::{
-    Input,
-    connection::{ReceiveBudget, Volume},
-    deflate::{Decoder, Fault},
+    Input, ReceiveBudget,
+    deflate::{Decoder, Fault, Volume},
     frame::{Header, OpCode, Rsv},
     message::Chunk,
 };
@@ -16,25 +15,25 @@ const AT_ONCE: usize = 4 * 1024;
 
 impl Receiver {
     /// Lets the peer compress.
-    pub(in super::super) fn inflate_with(&mut self, decoder: Decoder) {
+    pub(crate) fn inflate_with(&mut self, decoder: Decoder) {
         self.decoder = Some(Box::new(decoder));
     }
 
     /// What came compressed.
-    pub(in super::super) fn inflated(&self) -> Volume {
+    pub(crate) fn inflated(&self) -> Volume {
         self.decoder.as_ref().map_or_else(Volume::default, |decoder| decoder.volume())
     }
 
     /// Whether this head, which has a reserved bit set, starts a compressed message: §6.1 allows
     /// RSV1 on the first frame of a data message and nowhere else.
-    pub(super) fn is_compressed(&self, header: &Header) -> bool {
+    pub(crate) fn is_compressed(&self, header: &Header) -> bool {
         self.decoder.is_some()
             && header.rsv == Rsv::RSV1
             && matches!(header.opcode, OpCode::Text | OpCode::Binary)
     }
 
     /// Adds a piece of payload to the message that is under way, inflated.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         piece: &[u8],
         last: bool,
@@ -53,7 +52,7 @@ impl Receiver {
 
     /// As [`pass`](Self::pass), of a message that has to be inflated. One call gives at most one
     /// [`CHUNK`](crate::deflate::CHUNK), however much the input comes to.
-    pub(super) fn pass_inflated(
+    pub(crate) fn pass_inflated(
         &mut self,
         input: &mut Input<'_>,
     ) -> Result<Option<Chunk<'static>>, Kind> {

@@ -68,11 +68,11 @@ impl ReceiveBudget {
 ///
 /// In a box, because few connections have a budget, and of those few are inside a message.
 #[derive(Default)]
-pub(in crate::connection) struct Share(Option<Box<(ReceiveBudget, usize)>>);
+pub(crate) struct Share(Option<Box<(ReceiveBudget, usize)>>);
 
 impl Share {
     /// Makes it `bytes` in all, if the budget has them; without a budget there is no bound.
-    pub(super) fn grow_to(&mut self, bytes: usize, budget: Option<&ReceiveBudget>) -> bool {
+    pub(crate) fn grow_to(&mut self, bytes: usize, budget: Option<&ReceiveBudget>) -> bool {
         let Some(budget) = budget else { return true };
         let (budget, taken) = &mut **self.0.get_or_insert_with(|| Box::new((budget.clone(), 0)));
         let more = bytes.saturating_sub(*taken);

@@ -1,8 +1,19 @@
 //! Messages and pings on their way out.
 
-use super::{
-    CloseCause, Connection, SendError, SendErrorReason, Unsent, close::State, cutting::Unfinished,
-};
+#[cfg(feature = "deflate")]
+mod compress;
+mod fragments;
+mod outbox;
+mod prepared;
+mod split;
+
+#[cfg(feature = "deflate")]
+pub(super) use compress::Deflating;
+pub use outbox::{Outbox, Unsent};
+pub use prepared::Prepared;
+pub(super) use split::Unfinished;
+
+use super::{CloseCause, Connection, SendError, SendErrorReason, close::State};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
@@ -11,7 +22,7 @@ use crate::{
 /// Why something is not accepted, for the way in: whose word it is that the connection is closed is
 /// looked up only for an error.
 #[derive(Clone, Copy)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Closed,
     Full,
     Unfinished,
@@ -41,7 +52,7 @@ impl Connection {
     }
 
     #[inline]
-    pub(super) fn push_plain(&mut self, message: impl IntoMessage) {
+    pub(crate) fn push_plain(&mut self, message: impl IntoMessage) {
         let (opcode, len) = match message.as_message() {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
@@ -92,7 +103,7 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn push_ping(&mut self, payload: &[u8]) {
+    pub(crate) fn push_ping(&mut self, payload: &[u8]) {
         let mask = self.keys.next();
         let header = Header { mask, ..Header::new(OpCode::Ping, payload.len() as u64) };
         self.sent.pings += 1;
@@ -101,7 +112,7 @@ impl Connection {
 
     /// Whether a whole message may be queued now.
     #[inline]
-    pub(super) fn may_send(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn may_send(&mut self) -> Result<(), Refusal> {
         if !matches!(self.outbox.unfinished, Unfinished::None) {
             return self.may_follow();
         }
@@ -110,7 +121,7 @@ impl Connection {
 
     /// Whether a frame of a message may be queued now.
     #[inline]
-    pub(super) fn may_queue(&self) -> Result<(), Refusal> {
+    pub(crate) fn may_queue(&self) -> Result<(), Refusal> {
         if !matches!(self.state, State::Open) {
             return Err(Refusal::Closed); // §5.5.1
         }
@@ -144,12 +155,12 @@ impl Connection {
 
     /// Hands a message back.
     #[cold]
-    pub(super) fn refuse(&self, refusal: Refusal, message: impl IntoMessage) -> SendError {
+    pub(crate) fn refuse(&self, refusal: Refusal, message: impl IntoMessage) -> SendError {
         SendError { reason: self.reason(refusal), message: message.into_message() }
     }
 
     #[cold]
-    pub(super) fn reason(&self, refusal: Refusal) -> SendErrorReason {
+    pub(crate) fn reason(&self, refusal: Refusal) -> SendErrorReason {
         match refusal {
             Refusal::Closed => SendErrorReason::Closed(self.close_cause()),
             Refusal::Full => SendErrorReason::Full,

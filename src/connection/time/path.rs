@@ -16,7 +16,7 @@ use super::Time;
 use core::time::Duration;
 
 /// The most that a path is taken to hold, in bytes: what Linux lets a socket hold (`tcp_wmem`).
-pub(super) const CAPACITY: u64 = 4 << 20;
+pub(crate) const CAPACITY: u64 = 4 << 20;
 
 /// What may be in front of a ping without counting, in bytes: about one packet.
 const PACKET: u64 = 1024;
@@ -24,7 +24,7 @@ const PACKET: u64 = 1024;
 /// Of the speed that was measured, what is relied on: one part in so many.
 const CAUTION: u64 = 4;
 
-pub(super) struct Path {
+pub(crate) struct Path {
     /// At most so many bytes were taken and not delivered, at the last look.
     held: u64,
     /// How many bytes were ever taken, at the last look.
@@ -44,7 +44,7 @@ pub(super) struct Path {
 }
 
 impl Path {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             held: 0,
             taken: 0,
@@ -60,22 +60,22 @@ impl Path {
 
     /// The clock is another one from now on.
     #[cfg(feature = "std")]
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.looked, self.measured) = (None, 0);
     }
 
     /// How many bytes had ever been taken at the last look.
-    pub(super) fn taken(&self) -> u64 {
+    pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
 
     /// Whether the transport had refused something then.
-    pub(super) fn was_full(&self) -> bool {
+    pub(crate) fn was_full(&self) -> bool {
         self.refused
     }
 
     /// Takes note that `taken` bytes were ever taken, and whether more was refused.
-    pub(super) fn look(&mut self, now: Time, taken: u64, refused: bool, slowest: u32) {
+    pub(crate) fn look(&mut self, now: Time, taken: u64, refused: bool, slowest: u32) {
         let came = taken.saturating_sub(self.taken);
         if let Some(looked) = self.looked {
             // A transport that took nothing of what it was to take has not become empty.
@@ -101,7 +101,7 @@ impl Path {
     }
 
     /// The peer has everything up to byte `end`, where a ping ended that was queued at `queued`.
-    pub(super) fn delivered(&mut self, end: u64, queued: Time, now: Time) {
+    pub(crate) fn delivered(&mut self, end: u64, queued: Time, now: Time) {
         self.held = self.held.min(self.taken.saturating_sub(end));
         if end <= self.from {
             return;
@@ -115,7 +115,7 @@ impl Path {
     }
 
     /// The longest time that what is held may take.
-    pub(super) fn allowance(&self, now: Time, slowest: u32) -> Duration {
+    pub(crate) fn allowance(&self, now: Time, slowest: u32) -> Duration {
         let held = u128::from(self.held.saturating_sub(PACKET));
         let nanos = held * 1_000_000_000 / u128::from(self.speed(now, slowest));
         Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))

@@ -34,7 +34,7 @@ impl Time {
     }
 
     /// The time `duration` before this; the epoch if there is none.
-    pub(super) const fn before(self, duration: Duration) -> Self {
+    pub(crate) const fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration))
     }
 

@@ -3,7 +3,7 @@
 #[cfg(all(feature = "deflate", feature = "std"))]
 mod compressed;
 
-use super::{Connection, Keys, SendErrorReason};
+use crate::connection::{Connection, SendErrorReason, keys::Keys};
 #[cfg(feature = "deflate")]
 use crate::deflate::Compression;
 #[cfg(all(feature = "deflate", feature = "std"))]
@@ -127,14 +127,14 @@ impl Prepared {
 
     /// The frame as any server sends it that does not compress it.
     #[cfg(all(feature = "deflate", feature = "std"))]
-    pub(super) fn plain(&self) -> &Bytes {
+    pub(crate) fn plain(&self) -> &Bytes {
         &self.shared.frame
     }
 
     /// The frame as any server sends it whose compressor is of this kind; `None` if it has to
     /// compress by itself.
     #[cfg(all(feature = "deflate", feature = "std"))]
-    pub(super) fn compressed(&self, kind: Kind) -> Option<&Bytes> {
+    pub(crate) fn compressed(&self, kind: Kind) -> Option<&Bytes> {
         self.shared.compressed.get_or_insert_with(kind, || {
             let message = self.message();
             let payload = deflate::alone(kind, message.as_bytes());
@@ -145,13 +145,13 @@ impl Prepared {
 
     /// How many bytes of a frame of this message are not its head.
     #[cfg(all(feature = "deflate", feature = "std"))]
-    pub(super) fn payload_of(frame: &[u8]) -> usize {
+    pub(crate) fn payload_of(frame: &[u8]) -> usize {
         let head = Header::decode(frame).ok().flatten();
         head.map_or(0, |(_, length)| frame.len() - length)
     }
 
     #[cfg(feature = "deflate")]
-    pub(super) fn choice(&self) -> Compression {
+    pub(crate) fn choice(&self) -> Compression {
         self.compression
     }
 

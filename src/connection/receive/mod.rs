@@ -1,11 +1,17 @@
 //! What comes from the peer.
 
-use super::{
-    Closed, Config, Connection, Event, ProtocolError, close::State, keys::Keys, receive::Rules,
-};
-use crate::{Input, frame::CloseFrame};
+mod budget;
+mod receiver;
+
+pub use budget::ReceiveBudget;
+pub use receiver::Event;
+pub(crate) use receiver::{CutOff, Receiver};
+
+use super::{Closed, Config, Connection, ProtocolError, close::State, keys::Keys};
+use crate::{Input, frame::CloseFrame, message::Chunk};
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
+use receiver::Rules;
 
 impl Connection {
     /// The next event in `input`. `None` means that all of it is consumed: nothing has to be
@@ -91,7 +97,82 @@ impl Connection {
         }
     }
 
-    pub(super) fn receive_next<'i>(
+    /// As [`receive`](Self::receive), but a message is handed on as it comes, in
+    /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
+    /// there may be a chunk left: go on until there is `None`.
+    ///
+    /// Text is checked on the way, compressed messages are inflated, by 32 KiB at most at a time.
+    /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on what
+    /// comes do not hold, because nothing is held. A message of which
+    /// [`receive`](Self::receive) has taken the beginning can be gone on with here; its first chunk
+    /// is then what was held.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Event, Input};
+    ///
+    /// let mut connection = Connection::client(Config::default());
+    /// let mut parts = Vec::new();
+    /// for mut piece in [b"\x82\x0dto be ".to_vec(), b"or not!".to_vec()] {
+    ///     let mut input = Input::new(&mut piece);
+    ///     while let Some(event) = connection.receive_chunk(&mut input)? {
+    ///         let Event::Chunk(chunk) = event else { continue };
+    ///         parts.push((chunk.as_bytes().to_vec(), chunk.is_last()));
+    ///     }
+    /// }
+    /// assert_eq!(parts, [(b"to be ".to_vec(), false), (b"or not!".to_vec(), true)]);
+    /// # Ok::<(), fullduplex::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive). What is wrong with a message may show after its first chunks.
+    pub fn receive_chunk<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        if self.state.is_over() {
+            return self.discard(input);
+        }
+        if let Some(held) = self.receiver.hand_on() {
+            return Ok(Some(Event::Chunk(held)));
+        }
+        if let Some(result) = self.receiver.whole(input, &rules(&self.keys, &self.config)) {
+            return match result {
+                Ok(message) => Ok(Some(Event::Chunk(Chunk::whole(message)))),
+                Err(error) => Err(self.fail(error)),
+            };
+        }
+        if input.is_empty() && !self.receiver.has_more() {
+            return Ok(None);
+        }
+        self.receive_next(input, true)
+    }
+
+    /// Whether a message is under way of which [`receive_chunk`](Self::receive_chunk) hands on
+    /// parts: then [`receive`](Self::receive) may not be called. Of one that the end of the connection
+    /// has cut off, nothing more comes.
+    pub fn is_in_chunks(&self) -> bool {
+        self.receiver.is_passing() && !self.state.is_over()
+    }
+
+    /// A part of a message was discarded of which others were handed on.
+    #[cfg(feature = "std")]
+    pub(crate) fn cut_off_chunks(&mut self) {
+        self.receiver.cut_off_chunks();
+    }
+
+    /// Whether the connection has ended in the middle of a message that was given in chunks.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_cut_off_chunks(&self) -> bool {
+        self.receiver.cut_off() == CutOff::InChunks
+    }
+
+    /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_more_chunks(&self) -> bool {
+        self.receiver.has_more()
+    }
+
+    pub(crate) fn receive_next<'i>(
         &mut self,
         input: &mut Input<'i>,
         chunks: bool,
@@ -164,7 +245,7 @@ impl Connection {
     }
 
     #[cold]
-    pub(super) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         // The state comes first, as above.
         let tells = matches!(self.state, State::Open);
         self.state.fail(Closed::Failed(error));
@@ -179,7 +260,7 @@ impl Connection {
     }
 
     #[cold]
-    pub(super) fn discard<'i>(
+    pub(crate) fn discard<'i>(
         &mut self,
         input: &mut Input<'i>,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
@@ -195,7 +276,7 @@ impl Connection {
 
 /// What holds for what comes in whole messages.
 #[inline]
-pub(super) fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
+pub(crate) fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
     Rules { masked: matches!(keys, Keys::Server), config, chunks: false }
 }
 
@@ -221,6 +302,19 @@ mod tests {
             Ok(length) => [&[first, 0xfe][..], &length.to_be_bytes()].concat(),
             Err(_) => [&[first, 0xff][..], &length.to_be_bytes()].concat(),
         }
+    }
+
+    /// What is held goes out as a chunk without further input.
+    #[test]
+    fn what_was_received_whole_is_handed_on() {
+        let mut connection = Connection::client(Config::default());
+        assert!(!connection.has_more_chunks());
+        let mut wire = *b"\x01\x02gr";
+        assert!(connection.receive(&mut Input::new(&mut wire)).unwrap().is_none());
+        assert!(connection.has_more_chunks());
+        let held = connection.receive_chunk(&mut Input::new(&mut [])).unwrap();
+        assert!(matches!(held, Some(Event::Chunk(chunk)) if chunk.as_bytes() == b"gr"));
+        assert!(!connection.has_more_chunks());
     }
 
     /// Much of a binary frame goes straight into the message, unmasked where it lies: never its

@@ -1,8 +1,8 @@
 //! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
 //! written, so that control frames find their place between them.
 
-use super::{Connection, sending::Refusal, streaming::Fragments};
-use crate::{frame::OpCode, message::IntoMessage};
+use super::{Refusal, fragments::Fragments};
+use crate::{Connection, frame::OpCode, message::IntoMessage};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 use core::mem;
@@ -13,7 +13,7 @@ const TOP_UP: u64 = 16 * 1024;
 
 /// The message of which not everything is in the outbox: no other may come before it ends (§5.4).
 #[derive(Default)]
-pub(super) enum Unfinished {
+pub(crate) enum Unfinished {
     #[default]
     None,
     /// The caller sends it in fragments.
@@ -22,7 +22,7 @@ pub(super) enum Unfinished {
 }
 
 /// A message of which not every fragment is made.
-pub(super) struct Cut {
+pub(crate) struct Cut {
     /// What there is of it still, never empty.
     rest: Bytes,
     compressed: bool,
@@ -33,12 +33,12 @@ pub(super) struct Cut {
 impl Cut {
     /// How many bytes of payload are not yet in a fragment.
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rest.len()
     }
 
     /// Where the Close frame goes.
-    pub(super) fn close(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn close(&mut self) -> &mut Vec<u8> {
         &mut self.close
     }
 }
@@ -47,7 +47,7 @@ impl Connection {
     /// Queues the first fragment of a message that is too large for a frame, and keeps the rest.
     #[cold]
     #[inline(never)]
-    pub(super) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
+    pub(crate) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
         let (opcode, mask) = (message.as_message().opcode(), self.keys.next());
         let mut rest = message.into_message().into_bytes();
         let first = rest.split_to(self.config.max_sent_frame);
@@ -64,7 +64,7 @@ impl Connection {
 
     /// As `may_send`, behind a message that is not finished; finishes it if that is up to us.
     #[cold]
-    pub(super) fn may_follow(&mut self) -> Result<(), Refusal> {
+    pub(crate) fn may_follow(&mut self) -> Result<(), Refusal> {
         if matches!(self.outbox.unfinished, Unfinished::Fragments(_)) {
             return Err(Refusal::Unfinished);
         }
@@ -76,7 +76,7 @@ impl Connection {
     /// Makes further fragments if there is little to be written.
     #[cold]
     #[inline(never)]
-    pub(super) fn top_up(&mut self) {
+    pub(crate) fn top_up(&mut self) {
         self.make_fragments(TOP_UP);
     }
 

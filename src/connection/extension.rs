@@ -1,0 +1,75 @@
+//! The extension that was agreed on, permessage-deflate (RFC 7692), for both directions.
+
+use super::{
+    Connection,
+    keys::Keys,
+    send::{Deflating, Unfinished},
+};
+use crate::deflate::{Decoder, DeflateParams, DeflateRefused, Encoder};
+use alloc::boxed::Box;
+
+impl Connection {
+    /// Compresses messages as was agreed on in the opening handshake, and lets the peer do so. The
+    /// compressor's settings are those of [`Config::deflate`](crate::Config::deflate), or else the
+    /// default ones. `None`, where nothing was agreed on, changes nothing.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, deflate::Deflate};
+    /// # let offers = Deflate::default().offers();
+    ///
+    /// let deflate = Deflate::default();
+    /// let agreed = deflate.accept(&offers); // in the handshake; what comes goes into the response
+    /// let config = Config::default().deflate(deflate);
+    /// let mut connection = Connection::server(config).with_deflate(agreed)?;
+    /// connection.send("to be or not to be, to be or not to be, that is the question".repeat(10))?;
+    /// assert_eq!(connection.outbox().chunk()[0], 0xc1); // FIN, RSV1, text
+    /// assert!(connection.outbox().len() < 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DeflateRefused`] if something was agreed on before, or anything was sent or received: this
+    /// is for a connection that is new.
+    pub fn with_deflate(
+        mut self,
+        agreed: impl Into<Option<DeflateParams>>,
+    ) -> Result<Self, DeflateRefused> {
+        if let Some(params) = agreed.into() {
+            self.start_deflate(params)?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn start_deflate(&mut self, agreed: DeflateParams) -> Result<(), DeflateRefused> {
+        if self.deflate.is_some() {
+            return Err(DeflateRefused::Twice);
+        }
+        if !self.is_new() {
+            return Err(DeflateRefused::Late);
+        }
+        let client = matches!(self.keys, Keys::Client(_));
+        let default = Default::default();
+        let settings = self.config.deflate.as_ref().unwrap_or(&default);
+        let params = agreed.in_use(client, settings);
+        let (ours, theirs) = params.directions(client);
+        let encoder = Encoder::new(settings, ours);
+        self.deflate = Some(Box::new(Deflating::new(params, encoder)));
+        self.receiver.inflate_with(Decoder::new(theirs, self.config.max_message_size));
+        Ok(())
+    }
+
+    /// Whether nothing was sent, queued or received, and nothing has ended.
+    fn is_new(&self) -> bool {
+        self.is_open()
+            && self.receiver.bytes() == 0
+            && self.outbox.total_queued() == 0
+            && matches!(self.outbox.unfinished, Unfinished::None)
+    }
+
+    /// What holds for compression; `None` if messages are not compressed. For what the peer sends
+    /// that is what was agreed on; for what this end sends, its own settings where they are less:
+    /// the compressor of a client often has a smaller window than the answer allows.
+    pub fn deflate(&self) -> Option<&DeflateParams> {
+        self.deflate.as_ref().map(|deflating| &deflating.params)
+    }
+}
