@@ -20,7 +20,10 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, time::LastCall};
+use super::{
+    CloseCause, Outbox, ProtocolError, Time, TimeoutError,
+    time::{Due, LastCall},
+};
 use crate::frame::CloseFrame;
 use core::{mem, time::Duration};
 
@@ -155,8 +158,8 @@ pub(super) struct Deadline(Option<LastCall>);
 impl Deadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
-    fn time(self) -> Time {
-        self.0.map_or(Time::EPOCH, |call| call.deadline())
+    fn due(self) -> Due {
+        self.0.map_or(Due::Now, |call| Due::At(call.deadline()))
     }
 }
 
@@ -289,12 +292,12 @@ impl State {
         *self = Self::Closed(outcome);
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Option<Due> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
             | Self::Unwritable { deadline, .. }
-            | Self::Ending { deadline, .. } => Some(deadline.time()),
+            | Self::Ending { deadline, .. } => Some(deadline.due()),
         }
     }
 

@@ -12,13 +12,35 @@ pub use point::Time;
 use super::{Closed, Connection, TimeoutError, close::State};
 use crate::frame::CloseFrame;
 use core::time::Duration;
-use keepalive::{Due, Look};
+use keepalive::{Action, Look};
+
+/// When the core is to be told the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// At once: something has begun or ended whose time is not known yet.
+    Now,
+    At(Time),
+}
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may
-    /// change with every other call. [`Time::EPOCH`] means at once: something has begun whose
-    /// time is to be noted.
+    /// change with every other call. While the core [wants to know the time](Self::wants_time) this
+    /// is a time that is past on every clock.
     pub fn poll_timeout(&self) -> Option<Time> {
+        self.due().map(|due| match due {
+            Due::Now => Time::EPOCH,
+            Due::At(time) => time,
+        })
+    }
+
+    /// Whether [`handle_timeout`](Self::handle_timeout) is to be called at once, whatever the time
+    /// is: something has begun or ended, and the core does not know when. Call it before you wait,
+    /// or what is measured from there on begins too late.
+    pub fn wants_time(&self) -> bool {
+        self.due() == Some(Due::Now)
+    }
+
+    fn due(&self) -> Option<Due> {
         match &self.state {
             State::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
@@ -65,14 +87,14 @@ impl Connection {
         if let Some(pinger) = &mut self.pinger {
             let look = Look { settings, now, outbox: &self.outbox, came, unread };
             match pinger.due(&look) {
-                Due::Nothing => {}
-                Due::Ping(payload) => {
+                Action::Nothing => {}
+                Action::Ping(payload) => {
                     self.push_ping(&payload);
                     if let Some(pinger) = &mut self.pinger {
                         pinger.queued(settings, now, &self.outbox);
                     }
                 }
-                Due::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
+                Action::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
             }
         }
         Ok(())
