@@ -1,7 +1,7 @@
 //! Negotiation (RFC 7692 §5 and §7.1): what is offered, accepted and agreed on.
 
 use super::Deflate;
-use crate::handshake::Extension;
+use crate::extension::Extension;
 use alloc::{
     string::{String, ToString},
     vec::Vec,

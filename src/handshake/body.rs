@@ -1,7 +1,8 @@
 //! The body of a response that refuses, up to a limit (RFC 9112 §6 and §7).
 
-use super::{grammar, headers::Headers};
+use super::headers::Headers;
 use crate::Input;
+use crate::grammar;
 use alloc::vec::Vec;
 use core::str;
 

@@ -5,11 +5,11 @@ use super::{
     body::BodyReader,
     head::{HeadError, HeadLimits, HeadReader, Kind, ResponseHead},
     headers::{Headers, Once},
-    negotiate::{self, InvalidExtension},
     request::{InvalidRequest, Parts, Request},
     response::Response,
 };
 use crate::Input;
+use crate::extension::{self, InvalidExtension};
 use alloc::{
     boxed::Box,
     string::{String, ToString},
@@ -190,7 +190,7 @@ impl ClientHandshake {
         // not have Content-Length or Transfer-Encoding is for its sender.
         let subprotocol = self.check_subprotocol(headers)?;
         // Step 5; a name decides, parameters are the extension's to judge.
-        let extensions = negotiate::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
+        let extensions = extension::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
             .map_err(Error::Extensions)?;
         let offered = |name| self.parts.extensions.iter().any(|offer| offer.name() == name);
         if let Some(unknown) = extensions.iter().find(|extension| !offered(extension.name())) {

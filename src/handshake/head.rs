@@ -1,11 +1,11 @@
 //! A bounded reader for the head of an HTTP/1.1 message (RFC 9112), shared by both roles.
 
 use super::{
-    grammar,
     headers::Headers,
     kept::{self, Kept},
 };
 use crate::Input;
+use crate::grammar;
 use alloc::{string::String, vec};
 use core::fmt;
 

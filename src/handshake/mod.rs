@@ -41,21 +41,21 @@ mod acceptor;
 mod authority;
 mod body;
 mod client;
-mod grammar;
 mod head;
 mod headers;
 mod http;
 mod kept;
-mod negotiate;
 mod origin;
 mod query;
 mod rejection;
 mod request;
 mod response;
 mod server;
+mod subprotocol;
 mod upgrade;
 mod url;
 
+pub use crate::extension::{Extension, InvalidExtension};
 pub use accept::accept_key;
 pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
@@ -65,11 +65,11 @@ pub use http::{AnyRequest, HttpRequest};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use kept::examined;
-pub use negotiate::{Extension, InvalidExtension, InvalidSubprotocol};
 pub use origin::{InvalidOrigin, OriginPolicy};
 pub use rejection::{Rejection, RejectionReason};
 pub use request::{InvalidRequest, Request};
 pub use response::{InvalidResponse, Response};
 pub use server::ServerHandshake;
+pub use subprotocol::InvalidSubprotocol;
 pub use upgrade::UpgradeRequest;
 pub use url::{InvalidUrl, InvalidUrlReason, Url};
