@@ -116,16 +116,16 @@ impl Closed {
     }
 }
 
-pub(super) enum State {
+pub(super) enum Phase {
     Open,
     /// Our Close is queued or sent.
     LocalClosing {
-        deadline: Deadline,
+        deadline: CloseDeadline,
     },
     /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
     /// still read.
     Unwritable {
-        deadline: Deadline,
+        deadline: CloseDeadline,
         /// Whose Close was first, should the peer's come.
         initiator: Side,
         /// Whether messages were lost with it.
@@ -137,7 +137,7 @@ pub(super) enum State {
         step: Step,
         /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
         closes_first: bool,
-        deadline: Deadline,
+        deadline: CloseDeadline,
         discarded: u64,
     },
     Closed(Closed),
@@ -153,9 +153,9 @@ pub(super) enum Step {
 
 /// The deadline of the closing handshake: not known until the caller says what time it is.
 #[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<LastCall>);
+pub(super) struct CloseDeadline(Option<LastCall>);
 
-impl Deadline {
+impl CloseDeadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
     fn due(self) -> Due {
@@ -163,7 +163,7 @@ impl Deadline {
     }
 }
 
-impl State {
+impl Phase {
     /// Whether nothing of what comes matters any more.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
@@ -195,7 +195,9 @@ impl State {
     /// Both Closes are there.
     pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
         let (outcome, deadline) = match self {
-            Self::Open => (Closed::Clean { initiator: Side::Remote, frame }, Deadline::UNKNOWN),
+            Self::Open => {
+                (Closed::Clean { initiator: Side::Remote, frame }, CloseDeadline::UNKNOWN)
+            }
             Self::LocalClosing { deadline } => {
                 (Closed::Clean { initiator: Side::Local, frame }, *deadline)
             }
@@ -220,7 +222,7 @@ impl State {
     pub(super) fn fail(&mut self, outcome: Closed) {
         let deadline = match self {
             Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
-            _ => Deadline::UNKNOWN,
+            _ => CloseDeadline::UNKNOWN,
         };
         *self =
             Self::Ending { outcome, step: Step::Flush, closes_first: true, deadline, discarded: 0 };
@@ -302,7 +304,7 @@ impl State {
     }
 
     /// The deadline that is running, or is about to.
-    fn running(&mut self) -> Option<&mut Deadline> {
+    fn running(&mut self) -> Option<&mut CloseDeadline> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
@@ -315,7 +317,7 @@ impl State {
     #[cfg(feature = "std")]
     pub(super) fn restart_clock(&mut self) {
         if let Some(deadline) = self.running() {
-            *deadline = Deadline::UNKNOWN;
+            *deadline = CloseDeadline::UNKNOWN;
         }
     }
 
@@ -348,7 +350,7 @@ impl State {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {
-                let (deadline, initiator) = (Deadline::UNKNOWN, Side::Remote);
+                let (deadline, initiator) = (CloseDeadline::UNKNOWN, Side::Remote);
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {

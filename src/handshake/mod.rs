@@ -42,9 +42,9 @@ mod authority;
 mod body;
 mod client;
 mod head;
+mod head_buffer;
 mod headers;
 mod http;
-mod kept;
 mod origin;
 mod query;
 mod rejection;
@@ -60,11 +60,11 @@ pub use accept::accept_key;
 pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
-pub use headers::{Headers, InvalidHeader};
-pub use http::{AnyRequest, HttpRequest};
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use kept::examined;
+pub use head_buffer::examined;
+pub use headers::{Headers, InvalidHeader};
+pub use http::{AnyRequest, HttpRequest};
 pub use origin::{InvalidOrigin, OriginPolicy};
 pub use rejection::{Rejection, RejectionReason};
 pub use request::{InvalidRequest, Request};

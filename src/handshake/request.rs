@@ -138,7 +138,7 @@ impl Request {
     }
 
     /// Checks everything and writes the request with `key` (§4.1).
-    pub(super) fn into_parts(self, key: &[u8]) -> Result<Parts, InvalidRequest> {
+    pub(super) fn into_parts(self, key: &[u8]) -> Result<RequestParts, InvalidRequest> {
         let url = self.url?;
         let mut out = format!("GET {} HTTP/1.1\r\n", url.target()).into_bytes();
         let mut line = |name, value: &[u8]| headers::write_line(&mut out, name, value);
@@ -163,7 +163,7 @@ impl Request {
         }
         self.headers.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
-        Ok(Parts {
+        Ok(RequestParts {
             bytes: out,
             subprotocols: self.subprotocols,
             extensions: self.extensions,
@@ -181,7 +181,7 @@ impl Request {
 }
 
 /// The request as bytes, and what the response is held against.
-pub(super) struct Parts {
+pub(super) struct RequestParts {
     pub(super) bytes: Vec<u8>,
     pub(super) subprotocols: Vec<String>,
     pub(super) extensions: Vec<Extension>,

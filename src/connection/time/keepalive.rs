@@ -105,7 +105,7 @@ impl Idle {
 /// Keepalive.
 pub(crate) struct Pinger {
     silence: Silence,
-    state: State,
+    state: PongWait,
     ping: Ping,
     path: Path,
     /// How long the newest answer took of which that is known.
@@ -113,7 +113,7 @@ pub(crate) struct Pinger {
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum PongWait {
     Watching,
     /// It was silent for the interval; a ping waits in the outbox. The wait is measured from when
     /// the transport last took anything.
@@ -134,11 +134,11 @@ struct Ping {
     end: u64,
     /// When it was queued; before the first one, when the first look was.
     queued: Option<Time>,
-    place: Place,
+    place: PingState,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum PingState {
     /// There is none, or its pong has come.
     Nowhere,
     /// In the outbox.
@@ -179,8 +179,8 @@ impl Pinger {
     pub(crate) fn new() -> Self {
         Self {
             silence: Silence::new(),
-            state: State::Watching,
-            ping: Ping { id: 0, end: 0, queued: None, place: Place::Nowhere },
+            state: PongWait::Watching,
+            ping: Ping { id: 0, end: 0, queued: None, place: PingState::Nowhere },
             path: Path::new(),
             round_trip: None,
         }
@@ -191,8 +191,8 @@ impl Pinger {
     pub(crate) fn restart(&mut self) {
         self.silence.restart();
         self.path.restart();
-        self.state = State::Watching;
-        (self.ping.queued, self.ping.place) = (None, Place::Nowhere);
+        self.state = PongWait::Watching;
+        (self.ping.queued, self.ping.place) = (None, PingState::Nowhere);
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
@@ -203,7 +203,7 @@ impl Pinger {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_answered(&self) -> bool {
-        matches!(self.ping.place, Place::Answered(_))
+        matches!(self.ping.place, PingState::Answered(_))
     }
 
     /// Something came from the peer and waits to be received.
@@ -218,9 +218,11 @@ impl Pinger {
             return;
         }
         self.ping.place = match self.ping.place {
-            Place::Sent(since) => Place::Answered(Some(since)),
+            PingState::Sent(since) => PingState::Answered(Some(since)),
             // Nobody had the time to say when it went.
-            Place::Queued if outbox.total_written() >= self.ping.end => Place::Answered(None),
+            PingState::Queued if outbox.total_written() >= self.ping.end => {
+                PingState::Answered(None)
+            }
             other => other,
         };
     }
@@ -228,12 +230,12 @@ impl Pinger {
     pub(crate) fn deadline(&self, outbox: &Outbox) -> Due {
         let look = self.silence.look;
         match (self.ping.place, self.state) {
-            (Place::Answered(_), _) => Due::Now,
-            (Place::Queued, _) if outbox.total_written() >= self.ping.end => Due::Now,
-            (_, State::Watching) => look,
+            (PingState::Answered(_), _) => Due::Now,
+            (PingState::Queued, _) if outbox.total_written() >= self.ping.end => Due::Now,
+            (_, PongWait::Watching) => look,
             // The wait begins anew.
-            (_, State::Queued(_)) if outbox.total_written() != self.path.taken() => Due::Now,
-            (_, State::Queued(wait) | State::Sent { wait, .. }) => {
+            (_, PongWait::Queued(_)) if outbox.total_written() != self.path.taken() => Due::Now,
+            (_, PongWait::Queued(wait) | PongWait::Sent { wait, .. }) => {
                 look.min(Due::At(wait.deadline()))
             }
         }
@@ -243,8 +245,8 @@ impl Pinger {
     #[cfg(feature = "std")]
     pub(crate) fn is_due(&self, now: Time) -> bool {
         match self.state {
-            State::Watching => false,
-            State::Queued(wait) | State::Sent { wait, .. } => now >= wait.deadline(),
+            PongWait::Watching => false,
+            PongWait::Queued(wait) | PongWait::Sent { wait, .. } => now >= wait.deadline(),
         }
     }
 
@@ -257,36 +259,36 @@ impl Pinger {
         let queued = *self.ping.queued.get_or_insert(now);
         self.path.look(now, taken, !outbox.is_drained(), slowest_path);
         match self.ping.place {
-            Place::Answered(since) => {
+            PingState::Answered(since) => {
                 if let Some(since) = since {
                     self.round_trip = Some(now.saturating_since(since));
                 }
                 self.path.delivered(self.ping.end, queued, now);
-                self.ping.place = Place::Nowhere;
+                self.ping.place = PingState::Nowhere;
             }
-            Place::Queued if taken >= self.ping.end => {
-                self.ping.place = Place::Sent(now);
-                if let State::Queued(_) = self.state {
-                    self.state = State::Sent { wait: begin(settings, now, &self.path), taken };
+            PingState::Queued if taken >= self.ping.end => {
+                self.ping.place = PingState::Sent(now);
+                if let PongWait::Queued(_) = self.state {
+                    self.state = PongWait::Sent { wait: begin(settings, now, &self.path), taken };
                 }
             }
             _ => {}
         }
         if self.silence.ends(interval, now, look.came) {
-            self.state = State::Watching;
+            self.state = PongWait::Watching;
         }
         match &mut self.state {
-            State::Watching => return self.watch(look),
-            State::Queued(wait) if taken != before => *wait = begin(settings, now, &self.path),
-            State::Sent { wait, taken: at_first } if drained => {
+            PongWait::Watching => return self.watch(look),
+            PongWait::Queued(wait) if taken != before => *wait = begin(settings, now, &self.path),
+            PongWait::Sent { wait, taken: at_first } if drained => {
                 (*wait, *at_first) = (begin(settings, now, &self.path), taken);
             }
-            State::Queued(wait) => {
+            PongWait::Queued(wait) => {
                 if wait.has_passed(now) {
                     return Action::Failed;
                 }
             }
-            State::Sent { wait, taken: at_first } => {
+            PongWait::Sent { wait, taken: at_first } => {
                 if wait.has_passed(now) {
                     // Behind what is not read the pong may lie: then the peer has to take nothing,
                     // too, of what waits for it.
@@ -305,13 +307,13 @@ impl Pinger {
         let Look { settings, now, .. } = *look;
         let Keepalive { interval, pong_timeout, slowest_path } = settings;
         if self.silence.has_lasted(interval, now) {
-            if matches!(self.ping.place, Place::Queued) {
-                self.state = State::Queued(begin(settings, now, &self.path)); // one is enough
+            if matches!(self.ping.place, PingState::Queued) {
+                self.state = PongWait::Queued(begin(settings, now, &self.path)); // one is enough
                 return Action::Nothing;
             }
         } else {
             // Where much is sent, a ping now and then says how much of it the path has delivered.
-            let free = matches!(self.ping.place, Place::Nowhere);
+            let free = matches!(self.ping.place, PingState::Nowhere);
             let rested = self.ping.queued.is_none_or(|queued| now >= queued + interval);
             if !free || !rested || self.path.allowance(now, slowest_path) < pong_timeout {
                 return Action::Nothing;
@@ -324,9 +326,9 @@ impl Pinger {
     /// The ping that was due is the last thing in the outbox.
     pub(crate) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
         let ping = &mut self.ping;
-        (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), Place::Queued);
+        (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), PingState::Queued);
         if self.silence.has_lasted(settings.interval, now) {
-            self.state = State::Queued(begin(settings, now, &self.path));
+            self.state = PongWait::Queued(begin(settings, now, &self.path));
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) use keepalive::{Idle, Pinger};
 pub(super) use last_call::LastCall;
 pub use point::Time;
 
-use super::{Closed, Connection, TimeoutError, close::State};
+use super::{Closed, Connection, TimeoutError, close::Phase};
 use crate::frame::CloseFrame;
 use core::time::Duration;
 use keepalive::{Action, Look};
@@ -42,7 +42,7 @@ impl Connection {
 
     fn due(&self) -> Option<Due> {
         match &self.state {
-            State::Open => {
+            Phase::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
                 let idle = self.idle.as_ref().map(|idle| idle.deadline());
                 [ping, idle].into_iter().flatten().min()
@@ -69,7 +69,7 @@ impl Connection {
     /// As [`handle_timeout`](Self::handle_timeout); `unread` says that something has come which is not
     /// to be received for now, so that nothing behind it can be read.
     pub(crate) fn look(&mut self, now: Time, unread: bool) -> Result<(), TimeoutError> {
-        if !matches!(self.state, State::Open) {
+        if !matches!(self.state, Phase::Open) {
             let timeout = self.config.close_timeout;
             let result = self.state.handle_timeout(now, timeout, &mut self.outbox);
             self.settle();
