@@ -25,10 +25,11 @@ use super::{
     time::{Due, LastCall},
 };
 use crate::frame::CloseFrame;
+use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
 /// How much input is discarded, in bytes, before the peer is hung up on.
-const MAX_DISCARDED: u64 = 64 << 20;
+const MAX_DISCARDED: u32 = 64 << 20;
 
 /// What the caller is to do with the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +139,7 @@ pub(super) enum Phase {
         /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
         closes_first: bool,
         deadline: CloseDeadline,
-        discarded: u64,
+        discarded: u32,
     },
     Closed(Closed),
 }
@@ -152,14 +153,16 @@ pub(super) enum Step {
 }
 
 /// The deadline of the closing handshake: not known until the caller says what time it is.
-#[derive(Clone, Copy)]
-pub(super) struct CloseDeadline(Option<LastCall>);
+///
+/// In a box, as every connection has the room for it, and most of them are open.
+#[derive(Default)]
+pub(super) struct CloseDeadline(Option<Box<LastCall>>);
 
 impl CloseDeadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
-    fn due(self) -> Due {
-        self.0.map_or(Due::Now, |call| Due::At(call.deadline()))
+    fn due(&self) -> Due {
+        self.0.as_ref().map_or(Due::Now, |call| Due::At(call.deadline()))
     }
 }
 
@@ -199,13 +202,13 @@ impl Phase {
                 (Closed::Clean { initiator: Side::Remote, frame }, CloseDeadline::UNKNOWN)
             }
             Self::LocalClosing { deadline } => {
-                (Closed::Clean { initiator: Side::Local, frame }, *deadline)
+                (Closed::Clean { initiator: Side::Local, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: false } => {
-                (Closed::Clean { initiator: *initiator, frame }, *deadline)
+                (Closed::Clean { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: true } => {
-                (Closed::Unsent { initiator: *initiator, frame }, *deadline)
+                (Closed::Unsent { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Ending { .. } | Self::Closed(_) => return,
         };
@@ -221,7 +224,9 @@ impl Phase {
     /// The connection failed and our Close, if there is to be one, is queued.
     pub(super) fn fail(&mut self, outcome: Closed) {
         let deadline = match self {
-            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
+            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => {
+                mem::take(deadline)
+            }
             _ => CloseDeadline::UNKNOWN,
         };
         *self =
@@ -272,7 +277,7 @@ impl Phase {
     /// Input came that nobody looks at.
     pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
         if let Self::Ending { discarded, .. } = self {
-            *discarded += bytes as u64;
+            *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));
             if *discarded > MAX_DISCARDED {
                 self.end(outbox);
             }
@@ -329,7 +334,7 @@ impl Phase {
         outbox: &mut Outbox,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
-        let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
+        let deadline = deadline.0.get_or_insert_with(|| Box::new(LastCall::brief(now, timeout)));
         if !deadline.has_passed(now) {
             return Ok(());
         }
@@ -354,7 +359,8 @@ impl Phase {
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {
-                *self = Self::Unwritable { deadline: *deadline, initiator: Side::Local, lost };
+                let deadline = mem::take(deadline);
+                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
             Self::Unwritable { .. } | Self::Closed(_) => {}
