@@ -161,7 +161,7 @@ impl Settings {
         }
         // Written in the end only: while pongs wait, a flood of pings is answered in part.
         let mut written = Vec::new();
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         while !outbox.is_empty() {
             let chunk = outbox.chunk();
             assert!(!chunk.is_empty(), "nothing to write, and not empty");

@@ -20,7 +20,7 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, time::LastCall};
+use super::{CloseCause, ProtocolError, Time, TimeoutError, send::SendBuffer, time::LastCall};
 use crate::frame::CloseFrame;
 use core::{mem, time::Duration};
 
@@ -224,7 +224,7 @@ impl State {
     }
 
     /// What the caller is to do with this `outbox`.
-    pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
+    pub(super) fn transport(&mut self, outbox: &mut SendBuffer) -> Transport {
         let flushed = outbox.is_drained();
         match self {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
@@ -240,7 +240,7 @@ impl State {
         }
     }
 
-    pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+    pub(super) fn shutdown_complete(&mut self, outbox: &mut SendBuffer) {
         if !outbox.is_drained() {
             return; // it was not asked for
         }
@@ -255,7 +255,7 @@ impl State {
     }
 
     /// The peer has sent everything.
-    pub(super) fn eof(&mut self, outbox: &mut Outbox) {
+    pub(super) fn eof(&mut self, outbox: &mut SendBuffer) {
         match self {
             Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_drained() => {
                 *step = Step::FlushLast;
@@ -265,7 +265,7 @@ impl State {
     }
 
     /// Input came that nobody looks at.
-    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
+    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
             *discarded += bytes as u64;
             if *discarded > MAX_DISCARDED {
@@ -275,7 +275,7 @@ impl State {
     }
 
     /// The transport is gone, and with it what is queued.
-    pub(super) fn end(&mut self, outbox: &mut Outbox) {
+    pub(super) fn end(&mut self, outbox: &mut SendBuffer) {
         let outcome = match mem::replace(self, Self::Open) {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Closed::Abnormal,
             Self::Ending { outcome: Closed::Clean { initiator, frame }, .. }
@@ -321,7 +321,7 @@ impl State {
         &mut self,
         now: Time,
         timeout: Duration,
-        outbox: &mut Outbox,
+        outbox: &mut SendBuffer,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
         let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
@@ -341,7 +341,7 @@ impl State {
     }
 
     /// Writing failed for good.
-    pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+    pub(super) fn write_failed(&mut self, outbox: &mut SendBuffer) {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {

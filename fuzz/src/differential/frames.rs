@@ -359,7 +359,7 @@ fn run_ours(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
 }
 
 fn drain(connection: &mut Connection, written: &mut Vec<u8>) {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     while !outbox.is_empty() {
         let chunk = outbox.chunk();
         let length = chunk.len();

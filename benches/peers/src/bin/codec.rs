@@ -352,7 +352,7 @@ fn encoders(payload: &'static [u8], client: bool) -> Contenders {
     let config = Config::default();
     let connection = if client { Connection::client(config) } else { Connection::server(config) };
     let finish = |connection: &mut Connection| {
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         outbox.advance(black_box(outbox.chunk()).len());
         assert!(outbox.is_empty());
     };
