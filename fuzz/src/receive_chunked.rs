@@ -9,7 +9,6 @@ use crate::{
         split,
     },
 };
-use bytes::Buf;
 use fullduplex::{
     Closed, Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,
     Side, Transport,

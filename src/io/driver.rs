@@ -133,17 +133,7 @@ impl<T: Io> Driver<T> {
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         let (input, trace, turn) = (unread, Trace::new(role), Turn::default());
         let received_elsewhere = false;
-        Self {
-            io,
-            connection,
-            input,
-            end,
-            kept: None,
-            wakers,
-            turn,
-            received_elsewhere,
-            trace,
-        }
+        Self { io, connection, input, end, kept: None, wakers, turn, received_elsewhere, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {

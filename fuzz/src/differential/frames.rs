@@ -7,7 +7,6 @@ use super::{
     wire::{self, Fault, Frame, Limits},
 };
 use crate::{Counting, Plan};
-use bytes::Buf;
 use fullduplex::{
     CloseCode, CloseFrame, Closed, Config, Connection, Event, Incoming, Input, ProtocolError,
     ProtocolErrorKind, Transport,

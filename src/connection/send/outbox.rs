@@ -55,13 +55,13 @@ pub(crate) struct SendBuffer {
     shared: VecDeque<(usize, Bytes)>,
     /// Bytes of `shared`.
     shared_len: u64,
-    /// All bytes ever queued.
-    total: u64,
-    /// Where the last message ends, in bytes ever queued.
-    messages_end: u64,
-    /// How many of these were written and flushed. Whoever says only that bytes were written has a
-    /// transport that does not hold them back.
+    /// All bytes ever written.
+    total_written: u64,
+    /// How many of these were flushed. Whoever says only that bytes were written has a transport
+    /// that does not hold them back.
     flushed: u64,
+    /// How many bytes were queued behind the last message: control frames.
+    behind_messages: u64,
     pongs: Pongs,
     /// The last message, if more of it is to come.
     pub(crate) unfinished: Unfinished,
@@ -110,7 +110,7 @@ impl SendBuffer {
     /// Whether nothing is left to be written or flushed, now or later.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        self.flushed == self.total && !self.is_cut()
+        self.is_empty() && self.flushed == self.total_written && !self.is_cut()
     }
 
     /// Whether the first `bytes` of all that was ever queued were written and flushed.
@@ -119,16 +119,16 @@ impl SendBuffer {
         self.flushed >= bytes
     }
 
-    /// All bytes that were ever written and flushed.
+    /// All bytes that were ever written, and how many of them were flushed.
     #[cfg(feature = "std")]
-    pub(crate) fn total_flushed(&self) -> u64 {
-        self.flushed
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.total_written, self.flushed)
     }
 
     /// The transport holds nothing back of what was written.
     #[inline]
     pub(crate) fn flushed(&mut self) {
-        self.flushed = self.total_written();
+        self.flushed = self.total_written;
     }
 
     /// How many bytes are left to be written, as far as they are made, and before they are made.
@@ -158,6 +158,7 @@ impl SendBuffer {
     #[inline]
     pub(crate) fn advance(&mut self, written: usize) {
         assert!(written <= self.len(), "advanced past the end of the outbox");
+        self.total_written += written as u64;
         if self.shared.is_empty() {
             self.written += written;
         } else {
@@ -211,7 +212,7 @@ impl SendBuffer {
 
     /// All bytes that were ever written.
     pub(crate) fn total_written(&self) -> u64 {
-        self.total - self.waiting()
+        self.total_written
     }
 
     /// Copies what is to be written first, for a write during which others may queue more: at most
@@ -231,7 +232,12 @@ impl SendBuffer {
 
     /// All bytes that were ever queued.
     pub(crate) fn total_queued(&self) -> u64 {
-        self.total
+        self.total_written + self.waiting()
+    }
+
+    /// Where the last message ends, in bytes ever queued.
+    fn messages_end(&self) -> u64 {
+        self.total_queued() - self.behind_messages
     }
 
     /// All pongs that were ever queued.
@@ -239,20 +245,25 @@ impl SendBuffer {
         self.pongs.total
     }
 
-    /// Queues a frame whose payload is copied, and masked if `header` says so.
-    #[inline(always)] // so that the head stays in registers
+    /// Queues a control frame.
     pub(crate) fn push(&mut self, header: &Header, payload: &[u8]) {
+        let before = self.waiting();
+        self.append(header, payload);
+        self.behind_messages += self.waiting() - before;
+    }
+
+    /// Copies a frame to the end, and masks its payload if `header` says so.
+    #[inline(always)] // so that the head stays in registers
+    fn append(&mut self, header: &Header, payload: &[u8]) {
         if self.written > 0 {
             self.compact();
         }
-        let before = self.copied.len();
         encode(&mut self.copied, header, payload);
-        self.total += (self.copied.len() - before) as u64;
     }
 
     /// Whether a message, or a part of one, waits to be written or flushed.
     pub(crate) fn has_messages(&self) -> bool {
-        self.is_cut() || self.flushed < self.messages_end
+        self.is_cut() || self.flushed < self.messages_end()
     }
 
     /// Whether one was dropped.
@@ -263,7 +274,8 @@ impl SendBuffer {
 
     /// A number that grows with every message that is queued and every part that is written.
     pub(crate) fn progress(&self) -> u64 {
-        self.messages_end + self.total_written().min(self.messages_end)
+        let end = self.messages_end();
+        end + self.total_written.min(end)
     }
 
     /// Queues a message as one frame. Its payload is copied if it is small or borrowed, or has to
@@ -274,14 +286,13 @@ impl SendBuffer {
         if large && header.mask.is_none() && message.is_shareable() {
             self.push_shared(header, message.into_message().into_bytes());
         } else {
-            self.push(header, message.as_message().as_bytes());
+            self.append(header, message.as_message().as_bytes());
         }
-        self.messages_end = self.total;
+        self.behind_messages = 0;
     }
 
     fn push_shared(&mut self, header: &Header, payload: Bytes) {
-        self.push(header, &[]);
-        self.total += payload.len() as u64;
+        self.append(header, &[]);
         self.shared_len += payload.len() as u64;
         self.shared.push_back((self.copied.len(), payload));
     }
@@ -290,7 +301,6 @@ impl SendBuffer {
     /// it is small.
     pub(crate) fn push_frame(&mut self, frame: &Bytes) {
         let share_from = if self.is_empty() { SHARE_ALONE_FROM } else { SHARE_FROM as usize };
-        self.total += frame.len() as u64;
         if frame.len() >= share_from {
             self.shared_len += frame.len() as u64;
             self.shared.push_back((self.copied.len(), frame.clone()));
@@ -298,7 +308,7 @@ impl SendBuffer {
             self.compact();
             self.copied.extend_from_slice(frame);
         }
-        self.messages_end = self.total;
+        self.behind_messages = 0;
     }
 
     /// Queues a message as one frame whose payload `write` appends, masked already. `header` has
@@ -330,8 +340,7 @@ impl SendBuffer {
             self.copied.copy_within(start + guess..start + guess + payload_len, start + length);
         }
         self.copied[start..start + length].copy_from_slice(&head[..length]);
-        self.total += (length + payload_len) as u64;
-        self.messages_end = self.total;
+        self.behind_messages = 0;
         true
     }
 
@@ -348,7 +357,7 @@ impl SendBuffer {
             self.push(&header, payload);
             self.pongs.queued += 1;
             self.pongs.total += 1;
-            self.pongs.end = self.total;
+            self.pongs.end = self.total_queued();
         } else {
             self.pongs.newest.clear();
             encode(&mut self.pongs.newest, &header, payload);
@@ -368,18 +377,18 @@ impl SendBuffer {
     pub(crate) fn push_waiting(&mut self, mut close: Vec<u8>) {
         if !close.is_empty() {
             self.release_newest_pong();
-            self.total += close.len() as u64;
+            self.behind_messages += close.len() as u64;
             self.copied.append(&mut close);
         }
     }
 
     fn release_newest_pong(&mut self) {
         if !self.pongs.newest.is_empty() {
-            self.total += self.pongs.newest.len() as u64;
+            self.behind_messages += self.pongs.newest.len() as u64;
             self.copied.append(&mut self.pongs.newest);
             self.pongs.queued = 1;
             self.pongs.total += 1;
-            self.pongs.end = self.total;
+            self.pongs.end = self.total_queued();
         }
     }
 
@@ -406,9 +415,10 @@ impl SendBuffer {
 
     /// Drops everything: the transport is gone.
     pub(crate) fn clear(&mut self) {
-        let (total, lost) = (self.total_written(), self.unsent());
+        let (total_written, lost) = (self.total_written, self.unsent());
         let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
-        *self = Self { total, flushed: total, pongs, lost, ..Self::default() };
+        let flushed = total_written;
+        *self = Self { total_written, flushed, pongs, lost, ..Self::default() };
     }
 
     /// Moves what is not done with to the front once what is done with is the larger part, so that

@@ -166,7 +166,7 @@ impl<T: Io> Driver<T> {
     /// A number that is another one once something was written that somebody may wait for.
     pub(crate) fn written(&mut self) -> (u64, u64) {
         let outbox = self.connection.send_buffer();
-        (outbox.total_written(), outbox.total_flushed())
+        outbox.totals()
     }
 
     /// Whether something waits to be written.

@@ -4,7 +4,7 @@
 //! ends with the message dropped. A crate that has no way in from memory gets a stream that lies
 //! in memory. Contenders take turns, round by round; what is printed is the median.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fullduplex::{Config, Connection, Event, Incoming, Input};
 use futures_util::{FutureExt, SinkExt, StreamExt, io as fio};
 use multiversion::multiversion;
