@@ -5,20 +5,25 @@ mod common;
 
 use bytes::{Buf, Bytes};
 use common::{
-    BOTH, Random, close_codes, connection, frame, head, other, receive, seconds, sent, take, watch,
+    BOTH, Random, close_codes, connection, drain, frame, head, other, receive, seconds, sent, take,
+    watch,
 };
+use core::{mem, time::Duration};
 use fullduplex::{
-    Closed, Config, Connection, Message, Role, SendErrorReason, Transport, frame::ControlPayload,
+    Closed, Config, Connection, Input, Keepalive, Message, Role, SendErrorReason, Transport,
+    frame::ControlPayload,
 };
+use std::sync::Arc;
 
 const KIB: usize = 1 << 10;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection in which `backlog` bytes wait: the end of a message.
 fn with_backlog(role: Role, config: Config, backlog: usize) -> Connection {
     let mut connection = connection(role, config);
     if backlog > 0 {
         connection.send(vec![0; backlog]).unwrap();
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         outbox.advance(outbox.remaining() - backlog);
     }
     connection
@@ -281,3 +286,85 @@ fn unsent_at_the_end() {
         assert_eq!(connection.unsent(), Default::default());
     }
 }
+
+/// D9: the outbox is a borrow, so whatever `std` does to the value that is handed out, each
+/// connection keeps its own bytes and all that it knows of them. What a handler of `run` is given,
+/// and `Outbox`, cannot be made from nothing, and an `Input` that is taken is the caller's own.
+#[test]
+fn handles_that_are_swapped_or_replaced_change_nothing() {
+    fn nothing(_: &mut Connection, _: &mut Connection) {}
+    fn swap(one: &mut Connection, other: &mut Connection) {
+        let (mut ones, mut others) = (one.outbox(), other.outbox());
+        mem::swap(&mut ones, &mut others);
+        assert_eq!(ones.has_no_storage(), others.has_no_storage());
+    }
+    fn replace(one: &mut Connection, other: &mut Connection) {
+        let mut outbox = one.outbox();
+        assert!(!mem::replace(&mut outbox, other.outbox()).has_no_storage());
+    }
+    fn take_input(one: &mut Connection, other: &mut Connection) {
+        for connection in [one, other] {
+            let mut none = [];
+            let mut input = Input::new(&mut none);
+            assert!(matches!(connection.receive(&mut mem::take(&mut input)), Ok(None)));
+            assert!(matches!(connection.receive(&mut input), Ok(None)));
+        }
+    }
+    type Tamper = fn(&mut Connection, &mut Connection);
+    let run = |tamper: Tamper| {
+        let config = Config::default().max_sent_frame(30_000).keepalive(Keepalive::every(SECOND));
+        let config = Arc::new(config);
+        let mut pair = BOTH.map(|role| connection(role, config.clone()));
+        let mut written = [const { Vec::new() }; 2];
+        let [one, other] = &mut pair;
+        one.send_fragment("in ", false).unwrap();
+        other.send(vec![7; 100_000]).unwrap(); // in fragments that are made when they are due
+        for step in 0..12 {
+            let _ = (one.outbox(), other.outbox()); // makes the fragments that are due
+            tamper(one, other);
+            for (connection, written) in [&mut *one, &mut *other].into_iter().zip(&mut written) {
+                connection.handle_timeout(seconds(f64::from(step))).unwrap();
+                for ping in 0..4 {
+                    let ping = frame(connection.role(), 0x89, &[step as u8, ping]);
+                    receive(connection, &ping, 100, watch).1.unwrap();
+                }
+                written.extend(take(connection, if step < 6 { 20 } else { 40_000 }));
+            }
+            tamper(other, one);
+            one.send_fragment("parts ", step == 11).unwrap();
+        }
+        for (connection, written) in pair.iter_mut().zip(&mut written) {
+            connection.close(None);
+            while !connection.outbox().is_empty() {
+                written.extend(drain(connection));
+            }
+            assert_eq!(connection.stats().bytes_sent, written.len() as u64);
+        }
+        let told = pair.map(|connection| (connection.stats(), connection.unsent()));
+        (written, told)
+    };
+    let expected = run(nothing);
+    for tamper in [swap as Tamper, replace, take_input] {
+        assert!(run(tamper) == expected);
+    }
+}
+
+/// Fails to compile if the type has one of the traits.
+macro_rules! lacks {
+    ($type:ty: $($trait:path),*) => {$(
+        const _: fn() = || {
+            struct Has;
+            trait Ask<Answer> {
+                fn ask() {}
+            }
+            impl<T: ?Sized> Ask<()> for T {}
+            impl<T: ?Sized + $trait> Ask<Has> for T {}
+            <$type as Ask<_>>::ask();
+        };
+    )*};
+}
+
+lacks!(fullduplex::Outbox<'static>: Default, Clone);
+lacks!(Connection: Default, Clone);
+#[cfg(feature = "std")]
+lacks!(fullduplex::Outgoing<'static>: Default, Clone);

@@ -43,7 +43,7 @@ fn warm(
     let mut round = || {
         buffer.copy_from_slice(wire);
         read(connection, &mut buffer, step, &mut on);
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         outbox.advance(outbox.remaining());
     };
     round();
@@ -206,7 +206,7 @@ fn heap_of_an_idle_connection() {
                 // Refused when too much waits: then it was enough for this purpose.
                 let _: Result<(), _> = server.send(message);
             });
-            let outbox = server.outbox();
+            let mut outbox = server.outbox();
             outbox.advance(outbox.remaining());
             server
         });

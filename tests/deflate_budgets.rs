@@ -169,7 +169,7 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
                 let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
                 let (wire, heap) = measure(|| {
                     sender.send(&text).unwrap();
-                    let outbox = sender.outbox();
+                    let mut outbox = sender.outbox();
                     let wire = outbox.copy_to_bytes(outbox.remaining());
                     let _storage = outbox.reclaim();
                     wire
@@ -394,7 +394,7 @@ fn a_closed_connection_holds_nothing() {
             let mut wire = frames(role, &[(0xc2, &zeros(40_000)), (0x88, b"")]);
             assert_eq!(read_until_it_fails(&mut connection, &mut wire), None);
             let ((), heap) = measure(|| {
-                let outbox = connection.outbox();
+                let mut outbox = connection.outbox();
                 outbox.advance(outbox.remaining());
                 connection.receive_eof();
             });

@@ -235,7 +235,7 @@ impl Simulation {
         }
         loop {
             let space = self.space() as usize;
-            let outbox = self.connection.outbox();
+            let mut outbox = self.connection.outbox();
             let step = outbox.chunk().len().min(space);
             if step == 0 {
                 return;

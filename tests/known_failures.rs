@@ -72,7 +72,7 @@ mod common;
 #[cfg(all(feature = "tokio", feature = "futures-io"))]
 mod support;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use common::{BOTH, KEY, Seen, connection, drain, frame, frame_with, head, receive, split, watch};
 use fullduplex::{Chunk, Config, Connection, Event, Input, Role, Text};
 use std::{collections::BTreeMap, fs, sync::Arc, time::Instant};
@@ -181,7 +181,7 @@ fn dependencies_start_behind_known_advisories() {
 
 /// Writes `most` bytes, or as many as there are in one piece.
 fn write(connection: &mut Connection, most: usize, written: &mut Vec<u8>) -> usize {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     let piece = &outbox.chunk()[..most.min(outbox.chunk().len())];
     let length = piece.len();
     written.extend_from_slice(piece);

@@ -492,7 +492,7 @@ fn unsent_bytes_have_a_limit() {
                 let mut connection = connection(role, Config::default().max_unsent(mark));
                 if backlog > 0 {
                     connection.send(vec![0; 4000]).unwrap();
-                    let outbox = connection.outbox();
+                    let mut outbox = connection.outbox();
                     outbox.advance(outbox.remaining() - backlog);
                 }
                 let accepts = backlog < mark.max(1);

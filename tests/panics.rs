@@ -350,7 +350,7 @@ fn deliver(client: &mut Connection, server: &mut Connection) -> Vec<Event<'stati
     loop {
         let mut wire = Vec::new();
         let _ = throws(|| {
-            let outbox = client.outbox();
+            let mut outbox = client.outbox();
             wire = outbox.chunk().to_vec();
             outbox.advance(wire.len());
         });
