@@ -1,9 +1,9 @@
 //! The protocol as tables: what follows from each input in each state.
 //!
 //! There is one page for each of the three automata: how frames become messages, how a connection
-//! ends, how it is opened. Each cell is a test: `tests/specification.rs` reads these very pages, brings
-//! a connection into each state, gives it each input, in both roles, in one piece and byte by byte,
-//! and compares all that can be seen from outside. A pair that is missing here fails too. So the
+//! ends, how it is opened. Each cell is a test: `tests/guide/specification` reads these very pages,
+//! brings a connection into each state, gives it each input, in both roles, in one piece and byte by
+//! byte, and compares all that can be seen from outside. A pair that is missing here fails too. So the
 //! tables cannot say anything but what the crate does.
 //!
 //! # How to read a cell
