@@ -22,7 +22,7 @@
 
 use super::{
     CloseCause, Outbox, ProtocolError, Time, TimeoutError,
-    time::{Due, LastCall},
+    time::{last_call::LastCall, point::Due},
 };
 use crate::frame::CloseFrame;
 use alloc::boxed::Box;
