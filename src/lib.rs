@@ -110,6 +110,10 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "deflate", feature = "futures-io", feature = "tokio", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the docs are about all features")
+)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
 extern crate alloc;
