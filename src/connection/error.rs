@@ -222,13 +222,15 @@ impl fmt::Display for SendErrorReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(cause) => cause.fmt(f),
-            Self::Full => f.write_str("too many bytes wait to be written: wait until the connection is ready"),
-            Self::Unfinished => f.write_str(
-                "a message in fragments is not finished: send its last fragment first",
-            ),
-            Self::InvalidUtf8 => f.write_str(
-                "the text message would not be UTF-8: send bytes as a binary message",
-            ),
+            Self::Full => {
+                f.write_str("too many bytes wait to be written: wait until the connection is ready")
+            }
+            Self::Unfinished => {
+                f.write_str("a message in fragments is not finished: send its last fragment first")
+            }
+            Self::InvalidUtf8 => {
+                f.write_str("the text message would not be UTF-8: send bytes as a binary message")
+            }
         }
     }
 }
