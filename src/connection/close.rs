@@ -21,14 +21,16 @@
 //! reset the connection and lose our Close.
 
 use super::{
-    CloseCause, Outbox, ProtocolError, Time, TimeoutError,
-    time::{Due, LastCall},
+    CloseCause, ProtocolError, Time, TimeoutError,
+    send::SendBuffer,
+    time::{last_call::LastCall, point::Due},
 };
 use crate::frame::CloseFrame;
+use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
 /// How much input is discarded, in bytes, before the peer is hung up on.
-const MAX_DISCARDED: u64 = 64 << 20;
+const MAX_DISCARDED: u32 = 64 << 20;
 
 /// What the caller is to do with the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +140,7 @@ pub(super) enum Phase {
         /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
         closes_first: bool,
         deadline: CloseDeadline,
-        discarded: u64,
+        discarded: u32,
     },
     Closed(Closed),
 }
@@ -152,14 +154,16 @@ pub(super) enum Step {
 }
 
 /// The deadline of the closing handshake: not known until the caller says what time it is.
-#[derive(Clone, Copy)]
-pub(super) struct CloseDeadline(Option<LastCall>);
+///
+/// In a box, as every connection has the room for it, and most of them are open.
+#[derive(Default)]
+pub(super) struct CloseDeadline(Option<Box<LastCall>>);
 
 impl CloseDeadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
-    fn due(self) -> Due {
-        self.0.map_or(Due::Now, |call| Due::At(call.deadline()))
+    fn due(&self) -> Due {
+        self.0.as_ref().map_or(Due::Now, |call| Due::At(call.deadline()))
     }
 }
 
@@ -199,13 +203,13 @@ impl Phase {
                 (Closed::Clean { initiator: Side::Remote, frame }, CloseDeadline::UNKNOWN)
             }
             Self::LocalClosing { deadline } => {
-                (Closed::Clean { initiator: Side::Local, frame }, *deadline)
+                (Closed::Clean { initiator: Side::Local, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: false } => {
-                (Closed::Clean { initiator: *initiator, frame }, *deadline)
+                (Closed::Clean { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: true } => {
-                (Closed::Unsent { initiator: *initiator, frame }, *deadline)
+                (Closed::Unsent { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Ending { .. } | Self::Closed(_) => return,
         };
@@ -221,7 +225,9 @@ impl Phase {
     /// The connection failed and our Close, if there is to be one, is queued.
     pub(super) fn fail(&mut self, outcome: Closed) {
         let deadline = match self {
-            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
+            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => {
+                mem::take(deadline)
+            }
             _ => CloseDeadline::UNKNOWN,
         };
         *self =
@@ -229,7 +235,7 @@ impl Phase {
     }
 
     /// What the caller is to do with this `outbox`.
-    pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
+    pub(super) fn transport(&mut self, outbox: &mut SendBuffer) -> Transport {
         let flushed = outbox.is_drained();
         match self {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
@@ -245,7 +251,7 @@ impl Phase {
         }
     }
 
-    pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+    pub(super) fn shutdown_complete(&mut self, outbox: &mut SendBuffer) {
         if !outbox.is_drained() {
             return; // it was not asked for
         }
@@ -260,7 +266,7 @@ impl Phase {
     }
 
     /// The peer has sent everything.
-    pub(super) fn eof(&mut self, outbox: &mut Outbox) {
+    pub(super) fn eof(&mut self, outbox: &mut SendBuffer) {
         match self {
             Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_drained() => {
                 *step = Step::FlushLast;
@@ -270,9 +276,9 @@ impl Phase {
     }
 
     /// Input came that nobody looks at.
-    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
+    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
-            *discarded += bytes as u64;
+            *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));
             if *discarded > MAX_DISCARDED {
                 self.end(outbox);
             }
@@ -280,7 +286,7 @@ impl Phase {
     }
 
     /// The transport is gone, and with it what is queued.
-    pub(super) fn end(&mut self, outbox: &mut Outbox) {
+    pub(super) fn end(&mut self, outbox: &mut SendBuffer) {
         let outcome = match mem::replace(self, Self::Open) {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Closed::Abnormal,
             Self::Ending { outcome: Closed::Clean { initiator, frame }, .. }
@@ -326,10 +332,10 @@ impl Phase {
         &mut self,
         now: Time,
         timeout: Duration,
-        outbox: &mut Outbox,
+        outbox: &mut SendBuffer,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
-        let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
+        let deadline = deadline.0.get_or_insert_with(|| Box::new(LastCall::brief(now, timeout)));
         if !deadline.has_passed(now) {
             return Ok(());
         }
@@ -346,7 +352,7 @@ impl Phase {
     }
 
     /// Writing failed for good.
-    pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+    pub(super) fn write_failed(&mut self, outbox: &mut SendBuffer) {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {
@@ -354,7 +360,8 @@ impl Phase {
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {
-                *self = Self::Unwritable { deadline: *deadline, initiator: Side::Local, lost };
+                let deadline = mem::take(deadline);
+                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
             Self::Unwritable { .. } | Self::Closed(_) => {}
