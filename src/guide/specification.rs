@@ -1,7 +1,7 @@
 //! The protocol as tables: the result of each input in each state.
 //!
 //! There is one page for each of the three automata: how frames become messages, how a connection
-//! ends, how it is opened. Each cell is a test. `tests/specification.rs` reads these pages, brings
+//! ends, how it is opened. Each cell is a test. `tests/guide/specification` reads these pages, brings
 //! a connection into each state, gives it each input, in both roles, in one piece and byte by byte,
 //! and compares all that can be seen from outside. A missing pair fails too. So the tables cannot differ
 //! from the code.
