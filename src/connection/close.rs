@@ -1,5 +1,4 @@
-//! The end of a connection: the closing handshake, failing, and who closes TCP first
-//! (RFC 6455 §7).
+//! The end of a connection: the closing handshake, failing, and the end of TCP (RFC 6455 §7).
 //!
 //! ```text
 //! Open ──close()──→ LocalClosing ──peer's Close──→ Closing
@@ -171,8 +170,7 @@ pub(super) enum Phase {
     LocalClosing {
         deadline: CloseDeadline,
     },
-    /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
-    /// still read.
+    /// The transport takes no more bytes. Earlier input, perhaps the peer's Close, is still read.
     Unwritable {
         deadline: CloseDeadline,
         /// The end that closed first, should the peer's Close come.
@@ -322,7 +320,7 @@ impl Phase {
         }
     }
 
-    /// Input came that nobody looks at.
+    /// Counts input that is discarded.
     pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
             *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));

@@ -35,9 +35,9 @@ impl Connection {
         Self::client_with_keys(config, ThreadKeys)
     }
 
-    /// A client's connection with your own source of mask keys. Each frame takes four bytes. It has to
-    /// be a cryptographic generator: if keys can be predicted, a script of the peer can write chosen
-    /// bytes onto the wire (RFC 6455 §10.3).
+    /// A client's connection with your own source of mask keys. Each frame takes four bytes. The source
+    /// has to be a cryptographic generator: if keys can be predicted, a script of the peer can write
+    /// chosen bytes onto the wire (RFC 6455 §10.3).
     pub fn client_with_keys(
         config: impl Into<Arc<Config>>,
         keys: impl rand::CryptoRng + Send + Sync + 'static,
@@ -82,7 +82,7 @@ impl Connection {
         }
     }
 
-    /// Limits and times.
+    /// The limits and times.
     #[cfg(feature = "std")]
     pub(crate) fn config(&self) -> &Config {
         &self.config

@@ -21,8 +21,8 @@ pub enum Transport {
 }
 
 impl Connection {
-    /// The bytes to write. Write them, and advance it by the number that was written. It keeps its
-    /// storage for the next message, up to 256 KiB; [`Outbox::reclaim`] takes that from an idle
+    /// The bytes to write. Write them, and advance the outbox by the number that was written. It keeps
+    /// its storage for the next message, up to 256 KiB; [`Outbox::reclaim`] takes that from an idle
     /// connection.
     ///
     /// Call this again after each write: it makes the next
@@ -67,14 +67,15 @@ impl Connection {
 
     /// Call this when a read found the end of the stream: the peer has sent everything.
     ///
-    /// After both Close frames this is a clean end, before that [`Closed::Abnormal`](crate::Closed::Abnormal).
+    /// After both Close frames this is a clean end, before that
+    /// [`Closed::Abnormal`](crate::Closed::Abnormal).
     pub fn receive_eof(&mut self) {
         self.state.eof(&mut self.outbox);
         self.settle();
     }
 
-    /// Call this when a write failed for good. What is queued is lost, and nothing more can be sent. Go
-    /// on reading: the peer's Close may have arrived, and makes this a clean end.
+    /// Call this when a write failed for good. The outbox is lost, and nothing more can be sent. Go on
+    /// reading: the peer's Close may have arrived, and makes this a clean end.
     pub fn write_failed(&mut self) {
         self.state.write_failed(&mut self.outbox);
         self.settle();
@@ -82,7 +83,8 @@ impl Connection {
 
     /// Call this when a read failed for good: the transport broke.
     ///
-    /// After both Close frames this is a clean end, before that [`Closed::Abnormal`](crate::Closed::Abnormal).
+    /// After both Close frames this is a clean end, before that
+    /// [`Closed::Abnormal`](crate::Closed::Abnormal).
     pub fn transport_failed(&mut self) {
         self.state.end(&mut self.outbox);
         self.settle();

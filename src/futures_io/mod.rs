@@ -1,5 +1,4 @@
-//! WebSocket on smol and every other runtime, over any [`AsyncRead`] + [`AsyncWrite`] of the crate
-//! `futures-io`.
+//! WebSocket on smol and every other runtime, over any `AsyncRead` + `AsyncWrite` of `futures-io`.
 //!
 //! Use [`client`] in a client and [`accept`] in a server. See
 //! [`WebSocket`](asynchronous::WebSocket) for everything that you can do with a connection.

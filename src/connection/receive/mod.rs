@@ -184,7 +184,7 @@ impl Connection {
     }
 
     /// Whether the next frame, of which some is in `input`, is a control frame. Those can be received
-    /// although nobody takes messages.
+    /// although you take no messages.
     #[cfg(feature = "std")]
     pub(crate) fn is_control_next(&self, input: &Input<'_>) -> bool {
         self.receiver.is_control_next(input.as_bytes())
@@ -302,7 +302,7 @@ mod tests {
         }
     }
 
-    /// What is held goes out as a chunk without further input.
+    /// The held part goes out as a chunk without further input.
     #[test]
     fn what_was_received_whole_is_handed_on() {
         let mut connection = Connection::client(Config::default());
