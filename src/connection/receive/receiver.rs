@@ -39,7 +39,7 @@ pub(crate) struct Receiver {
     /// `Some` if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
-    /// Where the current frame starts, in bytes since the handshake.
+    /// The start of the current frame, in bytes since the handshake.
     frame_start: u64,
     frame_end: u64,
     received: Received,
