@@ -80,12 +80,13 @@
 //! (`posix_memalign`, `malloc`, `calloc` and `free` have to be there when linking), because zlib-rs
 //! uses Rust's allocator only with `std`.
 
+mod settings; // first, so that the page of `Deflate` begins with its settings
+
 mod decoder;
 mod encoder;
 mod params;
 #[cfg(feature = "std")]
 mod pool;
-mod settings;
 mod window;
 
 pub(crate) use decoder::{Decoder, Fault};

@@ -12,11 +12,12 @@ const DEFAULT_BITS: u8 = 12;
 /// *send* settings are for this end's compressor, *receive* settings for the peer's.
 ///
 /// With the defaults a client makes the same offer as Chromium, byte for byte:
-/// `permessage-deflate; client_max_window_bits`. Servers that accept no other offer accept this one. It promises to keep
-/// to any window that the answer names. If that is 8 bits, which zlib cannot write, the client
-/// sends everything plain. The offer asks nothing of the server. So a server that names no window
-/// may use 32 KiB, and the client remembers as much of the received bytes for as long as the
-/// connection lasts. To hold less, set [`receive_window_bits`](Self::receive_window_bits) or
+/// `permessage-deflate; client_max_window_bits`. Servers that accept no other offer accept it. It
+/// promises to keep to any window that the answer names. If that is 8 bits, which zlib cannot
+/// write, the client sends everything plain. The offer asks nothing of the server. So a server that
+/// names no window may use 32 KiB, and the client remembers as much of the received bytes for as
+/// long as the connection lasts. To hold less, set
+/// [`receive_window_bits`](Self::receive_window_bits) or
 /// [`receive_takeover`](Self::receive_takeover). Each setting that asks for something, or gives a
 /// hint, adds to the offer.
 ///

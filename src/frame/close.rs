@@ -66,7 +66,7 @@ codes! {
 }
 
 impl CloseCode {
-    /// Checks that a Close frame may carry `code`.
+    /// Creates a code that a Close frame may carry.
     ///
     /// # Errors
     /// [`InvalidCloseCode`] for any other number.

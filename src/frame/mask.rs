@@ -3,7 +3,7 @@
 /// Masks or unmasks `payload` in place: byte `i` is XORed with `key[(offset + i) % 4]`
 /// (RFC 6455 §5.3).
 ///
-/// `offset` is the number of payload bytes of the same frame before these, so you can unmask a
+/// `offset` is the number of payload bytes of the same frame before `payload`, so you can unmask a
 /// frame in pieces of any size. Masking twice restores the payload.
 ///
 /// ```

@@ -45,7 +45,7 @@ impl Headers {
     /// around the value.
     ///
     /// # Errors
-    /// [`InvalidHeader`] when the name is not a token or the value holds a control byte.
+    /// [`InvalidHeader`] if the name is not a token or the value has a control byte.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let value = value.as_ref();
         if !grammar::is_token(name.as_bytes()) {

@@ -164,7 +164,7 @@ impl From<InvalidExtension> for Rejection {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $status:literal $why:literal;)*) => {
-        /// The mistake in a request.
+        /// Why a request is rejected, with the status of the response.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RejectionReason {

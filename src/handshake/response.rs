@@ -190,7 +190,7 @@ impl Response {
     /// connection ends after it (§7.2.2). All except 101, 204 and 304 have a `Content-Length`.
     ///
     /// # Errors
-    /// [`InvalidResponse`] when a part that was given cannot be sent.
+    /// [`InvalidResponse`] if the status, a header or the body cannot be sent.
     pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidResponse> {
         if let Some(error) = &self.error {
             return Err(error.clone());

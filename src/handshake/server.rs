@@ -112,12 +112,13 @@ impl ServerHandshake {
         }
     }
 
-    /// Tells the handshake that the connection ended. The rejection [`is_eof`](Rejection::is_eof).
+    /// Tells the handshake that the connection ended. Returns a rejection with
+    /// [`Rejection::is_eof`].
     pub fn receive_eof(&mut self) -> Rejection {
         self.end(RejectionReason::Eof)
     }
 
-    /// Tells the handshake that your deadline has passed. The rejection has status 408.
+    /// Tells the handshake that your deadline has passed. Returns a rejection with status 408.
     pub fn timed_out(&mut self) -> Rejection {
         self.end(RejectionReason::TimedOut)
     }
