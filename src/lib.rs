@@ -94,9 +94,11 @@ pub mod blocking;
 mod connection;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+mod extension;
 pub mod frame;
 #[cfg(feature = "futures-io")]
 pub mod futures_io;
+mod grammar;
 #[cfg(doc)]
 pub mod guide;
 pub mod handshake;

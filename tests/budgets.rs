@@ -169,7 +169,7 @@ fn size_of_a_connection() {
         size_of::<Message>(),
         size_of::<Config>(),
     );
-    assert!(size_of::<Connection>() <= 640);
+    assert!(size_of::<Connection>() <= 480);
     assert!(size_of::<Event<'_>>() <= 40);
     assert!(size_of::<Message>() <= 32);
 }

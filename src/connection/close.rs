@@ -20,12 +20,17 @@
 //! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
 //! reset the connection and lose our Close.
 
-use super::{CloseCause, ProtocolError, Time, TimeoutError, send::SendBuffer, time::LastCall};
+use super::{
+    CloseCause, ProtocolError, Time, TimeoutError,
+    send::SendBuffer,
+    time::{Due, LastCall},
+};
 use crate::frame::CloseFrame;
+use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
 /// How much input is discarded, in bytes, before the peer is hung up on.
-const MAX_DISCARDED: u64 = 64 << 20;
+const MAX_DISCARDED: u32 = 64 << 20;
 
 /// What the caller is to do with the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,16 +118,16 @@ impl Closed {
     }
 }
 
-pub(super) enum State {
+pub(super) enum Phase {
     Open,
     /// Our Close is queued or sent.
     LocalClosing {
-        deadline: Deadline,
+        deadline: CloseDeadline,
     },
     /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
     /// still read.
     Unwritable {
-        deadline: Deadline,
+        deadline: CloseDeadline,
         /// Whose Close was first, should the peer's come.
         initiator: Side,
         /// Whether messages were lost with it.
@@ -134,8 +139,8 @@ pub(super) enum State {
         step: Step,
         /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
         closes_first: bool,
-        deadline: Deadline,
-        discarded: u64,
+        deadline: CloseDeadline,
+        discarded: u32,
     },
     Closed(Closed),
 }
@@ -149,18 +154,20 @@ pub(super) enum Step {
 }
 
 /// The deadline of the closing handshake: not known until the caller says what time it is.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<LastCall>);
+///
+/// In a box, as every connection has the room for it, and most of them are open.
+#[derive(Default)]
+pub(super) struct CloseDeadline(Option<Box<LastCall>>);
 
-impl Deadline {
+impl CloseDeadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
-    fn time(self) -> Time {
-        self.0.map_or(Time::EPOCH, |call| call.deadline())
+    fn due(&self) -> Due {
+        self.0.as_ref().map_or(Due::Now, |call| Due::At(call.deadline()))
     }
 }
 
-impl State {
+impl Phase {
     /// Whether nothing of what comes matters any more.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
@@ -192,15 +199,17 @@ impl State {
     /// Both Closes are there.
     pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
         let (outcome, deadline) = match self {
-            Self::Open => (Closed::Clean { initiator: Side::Remote, frame }, Deadline::UNKNOWN),
+            Self::Open => {
+                (Closed::Clean { initiator: Side::Remote, frame }, CloseDeadline::UNKNOWN)
+            }
             Self::LocalClosing { deadline } => {
-                (Closed::Clean { initiator: Side::Local, frame }, *deadline)
+                (Closed::Clean { initiator: Side::Local, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: false } => {
-                (Closed::Clean { initiator: *initiator, frame }, *deadline)
+                (Closed::Clean { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: true } => {
-                (Closed::Unsent { initiator: *initiator, frame }, *deadline)
+                (Closed::Unsent { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Ending { .. } | Self::Closed(_) => return,
         };
@@ -216,8 +225,10 @@ impl State {
     /// The connection failed and our Close, if there is to be one, is queued.
     pub(super) fn fail(&mut self, outcome: Closed) {
         let deadline = match self {
-            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
-            _ => Deadline::UNKNOWN,
+            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => {
+                mem::take(deadline)
+            }
+            _ => CloseDeadline::UNKNOWN,
         };
         *self =
             Self::Ending { outcome, step: Step::Flush, closes_first: true, deadline, discarded: 0 };
@@ -267,7 +278,7 @@ impl State {
     /// Input came that nobody looks at.
     pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
-            *discarded += bytes as u64;
+            *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));
             if *discarded > MAX_DISCARDED {
                 self.end(outbox);
             }
@@ -289,17 +300,17 @@ impl State {
         *self = Self::Closed(outcome);
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Option<Due> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
             | Self::Unwritable { deadline, .. }
-            | Self::Ending { deadline, .. } => Some(deadline.time()),
+            | Self::Ending { deadline, .. } => Some(deadline.due()),
         }
     }
 
     /// The deadline that is running, or is about to.
-    fn running(&mut self) -> Option<&mut Deadline> {
+    fn running(&mut self) -> Option<&mut CloseDeadline> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
@@ -312,7 +323,7 @@ impl State {
     #[cfg(feature = "std")]
     pub(super) fn restart_clock(&mut self) {
         if let Some(deadline) = self.running() {
-            *deadline = Deadline::UNKNOWN;
+            *deadline = CloseDeadline::UNKNOWN;
         }
     }
 
@@ -324,7 +335,7 @@ impl State {
         outbox: &mut SendBuffer,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
-        let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
+        let deadline = deadline.0.get_or_insert_with(|| Box::new(LastCall::brief(now, timeout)));
         if !deadline.has_passed(now) {
             return Ok(());
         }
@@ -345,11 +356,12 @@ impl State {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {
-                let (deadline, initiator) = (Deadline::UNKNOWN, Side::Remote);
+                let (deadline, initiator) = (CloseDeadline::UNKNOWN, Side::Remote);
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {
-                *self = Self::Unwritable { deadline: *deadline, initiator: Side::Local, lost };
+                let deadline = mem::take(deadline);
+                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
             Self::Unwritable { .. } | Self::Closed(_) => {}

@@ -29,7 +29,7 @@ pub use time::Time;
 
 use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::{boxed::Box, sync::Arc};
-use close::{Deadline, State};
+use close::{CloseDeadline, Phase};
 use core::fmt;
 use keys::Keys;
 use receive::Receiver;
@@ -123,7 +123,7 @@ pub enum Role {
 pub struct Connection {
     keys: Keys,
     config: Arc<Config>,
-    state: State,
+    state: Phase,
     receiver: Receiver,
     outbox: SendBuffer,
     sent: Sent,
@@ -174,7 +174,7 @@ impl Connection {
     fn with_default(keys: Keys, config: Arc<Config>, keepalive: Option<Keepalive>) -> Self {
         Self {
             keys,
-            state: State::Open,
+            state: Phase::Open,
             receiver: Receiver::new(),
             outbox: SendBuffer::default(),
             sent: Sent::default(),
@@ -237,16 +237,16 @@ impl Connection {
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
     #[inline]
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
+        matches!(self.state, Phase::Open)
     }
 
     /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame, without a code if
     /// `frame` is `None`, behind all messages that were accepted. Messages that come before the
     /// peer's Close are still delivered. Does nothing if the connection is closing already.
     pub fn close(&mut self, frame: Option<CloseFrame>) {
-        if matches!(self.state, State::Open) {
+        if matches!(self.state, Phase::Open) {
             self.push_close(frame);
-            self.state = State::LocalClosing { deadline: Deadline::UNKNOWN };
+            self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };
         }
     }
 
@@ -308,7 +308,7 @@ impl Connection {
     /// How the connection ended; `None` while the transport is in use.
     pub fn closed(&self) -> Option<&Closed> {
         match &self.state {
-            State::Closed(closed) => Some(closed),
+            Phase::Closed(closed) => Some(closed),
             _ => None,
         }
     }
@@ -320,7 +320,7 @@ impl Connection {
     #[cfg(feature = "std")]
     pub(crate) fn outcome(&self) -> Option<&Closed> {
         match &self.state {
-            State::Ending { outcome, .. } | State::Closed(outcome) => Some(outcome),
+            Phase::Ending { outcome, .. } | Phase::Closed(outcome) => Some(outcome),
             _ => None,
         }
     }
@@ -328,7 +328,7 @@ impl Connection {
     /// Whether our Close is queued or sent, and the peer's has not come.
     #[cfg(feature = "tracing")]
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.state, State::LocalClosing { .. })
+        matches!(self.state, Phase::LocalClosing { .. })
     }
 }
 

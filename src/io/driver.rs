@@ -16,9 +16,7 @@ use super::{
     trace::Trace,
     wakers::{Caller, Wakers},
 };
-use crate::{
-    Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Time, Transport,
-};
+use crate::{Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Transport};
 use alloc::{boxed::Box, sync::Arc};
 use core::{
     mem,
@@ -292,7 +290,7 @@ impl<T: Io> Driver<T> {
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts,
             // which is up to a read that does not fill the buffer: the pong may be there.
-            let unnoted = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let unnoted = T::WAITS && self.connection.wants_time();
             let at_once = unnoted || self.connection.has_pong();
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {

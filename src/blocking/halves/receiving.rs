@@ -136,7 +136,7 @@ impl<S: Duplex> Shared<S> {
             let due = state.connection.poll_timeout();
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts.
-            if due == Some(Time::EPOCH) || state.drained {
+            if state.connection.wants_time() || state.drained {
                 state.drained = false;
                 self.timers(&mut state);
                 continue;

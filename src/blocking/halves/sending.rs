@@ -91,7 +91,7 @@ impl<S: Duplex> Shared<S> {
             let moves;
             (state, moves) = self.write(state, SLICE);
             self.end(&mut state);
-            if state.connection.poll_timeout() == Some(Time::EPOCH) {
+            if state.connection.wants_time() {
                 self.timers(&mut state); // what the stream has taken, or how far, is to be noted
             }
             if !moves && state.reader != ReaderIs::Receiving {
@@ -111,7 +111,7 @@ impl<S: Duplex> Shared<S> {
     /// What was to be written is written: does what nobody else may be there to do.
     fn finish<'s>(&'s self, mut state: Locked<'s, S>) {
         if state.may_look() {
-            if state.connection.poll_timeout() == Some(Time::EPOCH) {
+            if state.connection.wants_time() {
                 self.timers(&mut state);
             }
             state = self.look_at_times(state);

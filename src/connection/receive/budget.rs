@@ -32,10 +32,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// # Ok::<(), fullduplex::ProtocolError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ReceiveBudget(Arc<Shared>);
+pub struct ReceiveBudget(Arc<Usage>);
 
 #[derive(Debug)]
-struct Shared {
+struct Usage {
     limit: usize,
     used: AtomicUsize,
 }
@@ -43,7 +43,7 @@ struct Shared {
 impl ReceiveBudget {
     /// A budget of so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Shared { limit: bytes, used: AtomicUsize::new(0) }))
+        Self(Arc::new(Usage { limit: bytes, used: AtomicUsize::new(0) }))
     }
 
     /// All of it, in bytes.

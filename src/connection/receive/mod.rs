@@ -7,7 +7,7 @@ pub use budget::ReceiveBudget;
 pub use receiver::Event;
 pub(crate) use receiver::{CutOff, Receiver};
 
-use super::{Closed, Config, Connection, ProtocolError, close::State, keys::Keys};
+use super::{Closed, Config, Connection, ProtocolError, close::Phase, keys::Keys};
 use crate::{Input, frame::CloseFrame, message::Chunk};
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
@@ -220,7 +220,7 @@ impl Connection {
         match event {
             // §5.5.2: answered unless a Close has been received, so also after our own Close.
             Event::Ping(payload) => {
-                if !matches!(self.state, State::Unwritable { .. }) {
+                if !matches!(self.state, Phase::Unwritable { .. }) {
                     let mask = self.keys.next();
                     self.outbox.push_pong(mask, payload);
                 }
@@ -232,7 +232,7 @@ impl Connection {
             }
             Event::Close(frame) => {
                 // The state comes first, for a caller's mask keys may panic: what came, came.
-                let answers = matches!(self.state, State::Open);
+                let answers = matches!(self.state, Phase::Open);
                 self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
                 if answers {
                     // §5.5.1: the answer usually has the code that came; the reason stays theirs.
@@ -247,7 +247,7 @@ impl Connection {
     #[cold]
     pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         // The state comes first, as above.
-        let tells = matches!(self.state, State::Open);
+        let tells = matches!(self.state, Phase::Open);
         self.state.fail(Closed::Failed(error));
         if tells {
             let reason = alloc::format!("{}", error.kind);
@@ -267,8 +267,8 @@ impl Connection {
         self.state.discard(input.take_all().len(), &mut self.outbox);
         self.settle();
         match &self.state {
-            State::Ending { outcome: Closed::Failed(error), .. }
-            | State::Closed(Closed::Failed(error)) => Err(*error),
+            Phase::Ending { outcome: Closed::Failed(error), .. }
+            | Phase::Closed(Closed::Failed(error)) => Err(*error),
             _ => Ok(None),
         }
     }

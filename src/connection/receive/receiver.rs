@@ -84,8 +84,8 @@ impl Event<'_> {
 
 /// The receiving half of a connection: what it needs to know from one read to the next.
 pub(crate) struct Receiver {
-    state: State,
-    message: Option<Underway>,
+    state: FrameState,
+    message: Option<PartialMessage>,
     /// There if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
@@ -106,7 +106,7 @@ pub(crate) enum CutOff {
     InChunks,
 }
 
-enum State {
+enum FrameState {
     Head(PartialHead),
     Payload {
         fin: bool,
@@ -118,21 +118,21 @@ enum State {
     Control(Box<PartialControl>),
 }
 
-impl State {
+impl FrameState {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
 }
 
 /// A message of which more is to come.
-struct Underway {
+struct PartialMessage {
     /// Frames so far, empty ones too.
     fragments: u32,
     /// Whether what comes has to be inflated.
     compressed: bool,
-    payload: Payload,
+    payload: Destination,
     share: Share,
 }
 
-impl Underway {
+impl PartialMessage {
     /// Adds a piece to what is held; for the other arguments see [`Assembly::wants`].
     #[inline]
     fn push(
@@ -142,7 +142,7 @@ impl Underway {
         limit: usize,
         budget: Option<&ReceiveBudget>,
     ) -> Result<(), Kind> {
-        let Payload::Held(assembly) = &mut self.payload else {
+        let Destination::Held(assembly) = &mut self.payload else {
             return Err(Kind::NothingToContinue);
         };
         if let Some(size) = assembly.wants(piece.len(), announced, limit) {
@@ -178,7 +178,7 @@ impl Share {
     }
 }
 
-enum Payload {
+enum Destination {
     Held(Assembly),
     Passing(Passage),
     /// Nobody takes messages any more.
@@ -194,10 +194,10 @@ enum Skipped {
     Compressed,
 }
 
-impl Underway {
+impl PartialMessage {
     /// Whether its next frame has to be a continuation.
     fn goes_on(&self) -> bool {
-        !matches!(self.payload, Payload::Unwanted(Skipped::Between))
+        !matches!(self.payload, Destination::Unwanted(Skipped::Between))
     }
 }
 
@@ -264,7 +264,7 @@ pub(crate) struct Rules<'c> {
 impl Receiver {
     pub(crate) fn new() -> Self {
         Self {
-            state: State::START,
+            state: FrameState::START,
             message: None,
             #[cfg(feature = "deflate")]
             decoder: None,
@@ -278,8 +278,11 @@ impl Receiver {
     /// Drops what is under way: nothing more will be received.
     pub(crate) fn stop(&mut self) {
         match &self.message {
-            None | Some(Underway { payload: Payload::Unwanted(Skipped::Between), .. }) => {}
-            Some(Underway { payload: Payload::Passing(passage), .. }) if passage.has_begun() => {
+            None
+            | Some(PartialMessage { payload: Destination::Unwanted(Skipped::Between), .. }) => {}
+            Some(PartialMessage { payload: Destination::Passing(passage), .. })
+                if passage.has_begun() =>
+            {
                 self.cut_off = CutOff::InChunks;
             }
             // Of one that was discarded in the middle more may have been known then.
@@ -287,7 +290,7 @@ impl Receiver {
             Some(_) => {}
         }
         self.frame_end = self.bytes();
-        self.state = State::START;
+        self.state = FrameState::START;
         self.message = None;
         #[cfg(feature = "deflate")]
         if let Some(decoder) = &mut self.decoder {
@@ -312,9 +315,9 @@ impl Receiver {
     /// All bytes of frames that came so far.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.state {
-            State::Head(partial) => self.frame_end + u64::from(partial.len),
-            State::Payload { len, done, .. } => self.frame_end - (len - done),
-            State::Control(partial) => {
+            FrameState::Head(partial) => self.frame_end + u64::from(partial.len),
+            FrameState::Payload { len, done, .. } => self.frame_end - (len - done),
+            FrameState::Control(partial) => {
                 let missing = usize::from(partial.len) - partial.payload.as_bytes().len();
                 self.frame_end - missing as u64
             }
@@ -335,7 +338,8 @@ impl Receiver {
         input: &mut Input<'i>,
         rules: &Rules<'_>,
     ) -> Option<Result<Incoming<'i>, ProtocolError>> {
-        if !matches!(self.state, State::Head(PartialHead { len: 0, .. })) || self.message.is_some()
+        if !matches!(self.state, FrameState::Head(PartialHead { len: 0, .. }))
+            || self.message.is_some()
         {
             return None;
         }
@@ -375,7 +379,7 @@ impl Receiver {
     ) -> Result<Option<Event<'i>>, ProtocolError> {
         loop {
             match &mut self.state {
-                State::Head(partial) => {
+                FrameState::Head(partial) => {
                     if input.is_empty() {
                         return Ok(None);
                     }
@@ -409,10 +413,10 @@ impl Receiver {
                         return Ok(Some(event));
                     }
                 }
-                State::Payload { .. }
+                FrameState::Payload { .. }
                     if matches!(
                         self.message,
-                        Some(Underway { payload: Payload::Unwanted(_), .. })
+                        Some(PartialMessage { payload: Destination::Unwanted(_), .. })
                     ) =>
                 {
                     self.skip(input).map_err(|kind| self.error(kind))?;
@@ -420,7 +424,7 @@ impl Receiver {
                         return Ok(None);
                     }
                 }
-                State::Payload { .. } if rules.chunks => {
+                FrameState::Payload { .. } if rules.chunks => {
                     let chunk = self.pass(input).map_err(|kind| self.error(kind))?;
                     if let Some(chunk) = chunk {
                         return Ok(Some(Event::Chunk(chunk)));
@@ -429,7 +433,7 @@ impl Receiver {
                         return Ok(None);
                     }
                 }
-                State::Payload { fin, mask: key, len, done } => {
+                FrameState::Payload { fin, mask: key, len, done } => {
                     if input.is_empty() {
                         return Ok(None);
                     }
@@ -439,7 +443,7 @@ impl Receiver {
                     *done += piece.len() as u64;
                     let missing = to_usize(missing - piece.len() as u64);
                     if missing == 0 {
-                        self.state = State::START;
+                        self.state = FrameState::START;
                     }
                     if let Some(message) = self
                         .assemble(piece, missing, fin, rules)
@@ -448,7 +452,7 @@ impl Receiver {
                         return Ok(Some(Event::Message(message)));
                     }
                 }
-                State::Control(partial) => {
+                FrameState::Control(partial) => {
                     let PartialControl { opcode, mask: key, len, payload } = &mut **partial;
                     let done = payload.as_bytes().len();
                     let piece = input.take((usize::from(*len) - done).min(input.len()));
@@ -459,7 +463,7 @@ impl Receiver {
                     }
                     let event = control(*opcode, payload.as_bytes().to_vec().into());
                     let event = event.map_err(|kind| self.error(kind))?;
-                    self.state = State::START;
+                    self.state = FrameState::START;
                     self.count(&event);
                     return Ok(Some(event));
                 }
@@ -471,10 +475,10 @@ impl Receiver {
     #[cfg(feature = "std")]
     pub(crate) fn is_control_next(&self, input: &[u8]) -> bool {
         let first = match &self.state {
-            State::Head(PartialHead { len: 0, .. }) => input.first(),
-            State::Head(partial) => partial.bytes.first(),
-            State::Payload { .. } => None,
-            State::Control(_) => return true,
+            FrameState::Head(PartialHead { len: 0, .. }) => input.first(),
+            FrameState::Head(partial) => partial.bytes.first(),
+            FrameState::Payload { .. } => None,
+            FrameState::Control(_) => return true,
         };
         first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
     }
@@ -483,7 +487,7 @@ impl Receiver {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_in_payload(&self) -> bool {
-        matches!(self.state, State::Payload { .. })
+        matches!(self.state, FrameState::Payload { .. })
     }
 
     /// Lets `read` append to the message that is under way, if much of a binary frame is still to
@@ -495,13 +499,19 @@ impl Receiver {
         budget: Option<&ReceiveBudget>,
         read: impl FnOnce(&mut Vec<u8>, usize) -> T,
     ) -> Option<T> {
-        let State::Payload { mask: key, len, done, .. } = &mut self.state else { return None };
+        let FrameState::Payload { mask: key, len, done, .. } = &mut self.state else {
+            return None;
+        };
         let missing = to_usize(*len - *done);
         if missing < APPEND_FROM {
             return None;
         }
-        let Some(Underway { compressed: false, payload: Payload::Held(assembly), share, .. }) =
-            &mut self.message
+        let Some(PartialMessage {
+            compressed: false,
+            payload: Destination::Held(assembly),
+            share,
+            ..
+        }) = &mut self.message
         else {
             return None;
         };
@@ -556,7 +566,7 @@ impl Receiver {
         if header.opcode.is_control() {
             return Ok(());
         }
-        match (self.message.as_ref().is_some_and(Underway::goes_on), header.opcode) {
+        match (self.message.as_ref().is_some_and(PartialMessage::goes_on), header.opcode) {
             (false, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
             (false, _) | (true, OpCode::Continuation) => {}
             (true, opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
@@ -572,7 +582,7 @@ impl Receiver {
                 return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
             }
             compressed |= message.compressed;
-            if let Payload::Held(assembly) = &message.payload {
+            if let Destination::Held(assembly) = &message.payload {
                 size = size.saturating_add(assembly.len() as u64);
             }
         }
@@ -631,12 +641,12 @@ impl Receiver {
             OpCode::Text | OpCode::Binary => {
                 let text = header.opcode == OpCode::Text;
                 let payload = match rules.chunks {
-                    true => Payload::Passing(Passage::new(text)),
-                    false => Payload::Held(Assembly::new(text)),
+                    true => Destination::Passing(Passage::new(text)),
+                    false => Destination::Held(Assembly::new(text)),
                 };
                 let compressed = !header.rsv.is_none();
                 let share = Share::default();
-                self.message = Some(Underway { fragments: 1, compressed, payload, share });
+                self.message = Some(PartialMessage { fragments: 1, compressed, payload, share });
             }
             OpCode::Continuation => {
                 if let Some(message) = &mut self.message {
@@ -651,7 +661,7 @@ impl Receiver {
                 return Ok(Some(event));
             }
             opcode => {
-                self.state = State::Control(Box::new(PartialControl {
+                self.state = FrameState::Control(Box::new(PartialControl {
                     opcode,
                     mask: header.mask,
                     len: header.payload_len as u8,
@@ -664,7 +674,7 @@ impl Receiver {
             return Ok(self.assemble(&[], 0, header.fin, rules)?.map(Event::Message));
         }
         let Header { fin, mask, payload_len: len, .. } = header;
-        self.state = State::Payload { fin, mask, len, done: 0 };
+        self.state = FrameState::Payload { fin, mask, len, done: 0 };
         Ok(None)
     }
 
@@ -689,7 +699,7 @@ impl Receiver {
             message.push(piece, missing, rules.config.max_message_size, budget)?;
         }
         let message = match self.message.take_if(|_| last) {
-            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+            Some(PartialMessage { payload: Destination::Held(assembly), .. }) => {
                 Some(assembly.finish().map_err(|_| Kind::InvalidUtf8)?)
             }
             _ => None,

@@ -13,7 +13,7 @@
 //! trip, and says what the path holds no more. When the transport has it, and when its pong has come,
 //! is noted when the next look at the clock comes, for which both ask at once.
 
-use super::{LastCall, Time, path::Path};
+use super::{Due, LastCall, Time, path::Path};
 use crate::{Keepalive, connection::send::SendBuffer};
 use core::time::Duration;
 
@@ -24,51 +24,50 @@ struct Silence {
     seen: u64,
     /// Whether there was an event that did not show in the number.
     active: bool,
-    /// Nothing happened after this, as far as the last look could tell.
-    since: Time,
+    /// Nothing happened after this, as far as the last look could tell; `None` before the first.
+    since: Option<Time>,
     /// When to look next.
-    look: Time,
+    look: Due,
 }
 
 impl Silence {
     fn new() -> Self {
-        Self { seen: 0, active: true, since: Time::EPOCH, look: Time::EPOCH }
+        Self { seen: 0, active: true, since: None, look: Due::Now }
     }
 
     /// It begins at the next look.
     #[cfg(feature = "std")]
     fn restart(&mut self) {
-        (self.active, self.look) = (true, Time::EPOCH);
+        (self.active, self.look) = (true, Due::Now);
     }
 
     /// Whether something has happened since the last look.
     fn ends(&mut self, limit: Duration, now: Time, events: u64) -> bool {
         let ends = self.active || self.seen != events;
         if ends {
-            (self.active, self.seen, self.since) = (false, events, now);
+            (self.active, self.seen, self.since) = (false, events, Some(now));
         }
-        self.look = now + limit / 4;
-        if now < self.since + limit {
-            self.look = self.look.min(self.since + limit);
-        }
+        let next = now + limit / 4;
+        let end = self.since.map(|since| since + limit).filter(|end| now < *end);
+        self.look = Due::At(end.map_or(next, |end| next.min(end)));
         ends
     }
 
     fn has_lasted(&self, limit: Duration, now: Time) -> bool {
-        now >= self.since + limit
+        self.since.is_some_and(|since| now >= since + limit)
     }
 }
 
 /// How long no part of a message was sent or received.
 pub(crate) struct Idle {
     silence: Silence,
-    end: LastCall,
+    /// `None` before the first look.
+    end: Option<LastCall>,
 }
 
 impl Idle {
     pub(crate) fn new() -> Self {
-        let end = LastCall::new(Time::EPOCH, Duration::MAX, Duration::ZERO);
-        Self { silence: Silence::new(), end }
+        Self { silence: Silence::new(), end: None }
     }
 
     /// The clock is another one from now on.
@@ -83,29 +82,30 @@ impl Idle {
         self.silence.active = true;
     }
 
-    pub(crate) fn deadline(&self) -> Time {
-        self.silence.look.min(self.end.deadline())
+    pub(crate) fn deadline(&self) -> Due {
+        let end = self.end.map(|end| Due::At(end.deadline()));
+        end.map_or(self.silence.look, |end| end.min(self.silence.look))
     }
 
     /// Whether a look at `now` may be the last one.
     #[cfg(feature = "std")]
     pub(crate) fn is_due(&self, now: Time) -> bool {
-        now >= self.end.deadline()
+        self.end.is_some_and(|end| now >= end.deadline())
     }
 
     /// Whether that is `limit`, when `progress` is a number that grows with every such part.
     pub(crate) fn has_lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
         if self.silence.ends(limit, now, progress) {
-            self.end = LastCall::new(now, limit, Duration::ZERO);
+            self.end = Some(LastCall::new(now, limit, Duration::ZERO));
         }
-        self.end.has_passed(now)
+        self.end.as_mut().is_some_and(|end| end.has_passed(now))
     }
 }
 
 /// Keepalive.
 pub(crate) struct Pinger {
     silence: Silence,
-    state: State,
+    state: PongWait,
     ping: Ping,
     path: Path,
     /// How long the newest answer took of which that is known.
@@ -113,7 +113,7 @@ pub(crate) struct Pinger {
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum PongWait {
     Watching,
     /// It was silent for the interval; a ping waits in the outbox. The wait is measured from when
     /// the transport last took anything.
@@ -134,11 +134,11 @@ struct Ping {
     end: u64,
     /// When it was queued; before the first one, when the first look was.
     queued: Option<Time>,
-    place: Place,
+    place: PingState,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum PingState {
     /// There is none, or its pong has come.
     Nowhere,
     /// In the outbox.
@@ -150,7 +150,7 @@ enum Place {
 }
 
 /// What is to be done now.
-pub(crate) enum Due {
+pub(crate) enum Action {
     Nothing,
     /// A ping with this payload; call [`Pinger::queued`] once it is queued.
     Ping([u8; 8]),
@@ -179,8 +179,8 @@ impl Pinger {
     pub(crate) fn new() -> Self {
         Self {
             silence: Silence::new(),
-            state: State::Watching,
-            ping: Ping { id: 0, end: 0, queued: None, place: Place::Nowhere },
+            state: PongWait::Watching,
+            ping: Ping { id: 0, end: 0, queued: None, place: PingState::Nowhere },
             path: Path::new(),
             round_trip: None,
         }
@@ -191,8 +191,8 @@ impl Pinger {
     pub(crate) fn restart(&mut self) {
         self.silence.restart();
         self.path.restart();
-        self.state = State::Watching;
-        (self.ping.queued, self.ping.place) = (None, Place::Nowhere);
+        self.state = PongWait::Watching;
+        (self.ping.queued, self.ping.place) = (None, PingState::Nowhere);
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
@@ -203,7 +203,7 @@ impl Pinger {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_answered(&self) -> bool {
-        matches!(self.ping.place, Place::Answered(_))
+        matches!(self.ping.place, PingState::Answered(_))
     }
 
     /// Something came from the peer and waits to be received.
@@ -218,22 +218,26 @@ impl Pinger {
             return;
         }
         self.ping.place = match self.ping.place {
-            Place::Sent(since) => Place::Answered(Some(since)),
+            PingState::Sent(since) => PingState::Answered(Some(since)),
             // Nobody had the time to say when it went.
-            Place::Queued if outbox.total_written() >= self.ping.end => Place::Answered(None),
+            PingState::Queued if outbox.total_written() >= self.ping.end => {
+                PingState::Answered(None)
+            }
             other => other,
         };
     }
 
-    pub(crate) fn deadline(&self, outbox: &SendBuffer) -> Time {
+    pub(crate) fn deadline(&self, outbox: &SendBuffer) -> Due {
         let look = self.silence.look;
         match (self.ping.place, self.state) {
-            (Place::Answered(_), _) => Time::EPOCH,
-            (Place::Queued, _) if outbox.total_written() >= self.ping.end => Time::EPOCH,
-            (_, State::Watching) => look,
+            (PingState::Answered(_), _) => Due::Now,
+            (PingState::Queued, _) if outbox.total_written() >= self.ping.end => Due::Now,
+            (_, PongWait::Watching) => look,
             // The wait begins anew.
-            (_, State::Queued(_)) if outbox.total_written() != self.path.taken() => Time::EPOCH,
-            (_, State::Queued(wait) | State::Sent { wait, .. }) => look.min(wait.deadline()),
+            (_, PongWait::Queued(_)) if outbox.total_written() != self.path.taken() => Due::Now,
+            (_, PongWait::Queued(wait) | PongWait::Sent { wait, .. }) => {
+                look.min(Due::At(wait.deadline()))
+            }
         }
     }
 
@@ -241,12 +245,12 @@ impl Pinger {
     #[cfg(feature = "std")]
     pub(crate) fn is_due(&self, now: Time) -> bool {
         match self.state {
-            State::Watching => false,
-            State::Queued(wait) | State::Sent { wait, .. } => now >= wait.deadline(),
+            PongWait::Watching => false,
+            PongWait::Queued(wait) | PongWait::Sent { wait, .. } => now >= wait.deadline(),
         }
     }
 
-    pub(crate) fn due(&mut self, look: &Look<'_>) -> Due {
+    pub(crate) fn due(&mut self, look: &Look<'_>) -> Action {
         let Look { settings, now, outbox, .. } = *look;
         let Keepalive { interval, slowest_path, .. } = settings;
         let (taken, before) = (outbox.total_written(), self.path.taken());
@@ -255,76 +259,76 @@ impl Pinger {
         let queued = *self.ping.queued.get_or_insert(now);
         self.path.look(now, taken, !outbox.is_drained(), slowest_path);
         match self.ping.place {
-            Place::Answered(since) => {
+            PingState::Answered(since) => {
                 if let Some(since) = since {
                     self.round_trip = Some(now.saturating_since(since));
                 }
                 self.path.delivered(self.ping.end, queued, now);
-                self.ping.place = Place::Nowhere;
+                self.ping.place = PingState::Nowhere;
             }
-            Place::Queued if taken >= self.ping.end => {
-                self.ping.place = Place::Sent(now);
-                if let State::Queued(_) = self.state {
-                    self.state = State::Sent { wait: begin(settings, now, &self.path), taken };
+            PingState::Queued if taken >= self.ping.end => {
+                self.ping.place = PingState::Sent(now);
+                if let PongWait::Queued(_) = self.state {
+                    self.state = PongWait::Sent { wait: begin(settings, now, &self.path), taken };
                 }
             }
             _ => {}
         }
         if self.silence.ends(interval, now, look.came) {
-            self.state = State::Watching;
+            self.state = PongWait::Watching;
         }
         match &mut self.state {
-            State::Watching => return self.watch(look),
-            State::Queued(wait) if taken != before => *wait = begin(settings, now, &self.path),
-            State::Sent { wait, taken: at_first } if drained => {
+            PongWait::Watching => return self.watch(look),
+            PongWait::Queued(wait) if taken != before => *wait = begin(settings, now, &self.path),
+            PongWait::Sent { wait, taken: at_first } if drained => {
                 (*wait, *at_first) = (begin(settings, now, &self.path), taken);
             }
-            State::Queued(wait) => {
+            PongWait::Queued(wait) => {
                 if wait.has_passed(now) {
-                    return Due::Failed;
+                    return Action::Failed;
                 }
             }
-            State::Sent { wait, taken: at_first } => {
+            PongWait::Sent { wait, taken: at_first } => {
                 if wait.has_passed(now) {
                     // Behind what is not read the pong may lie: then the peer has to take nothing,
                     // too, of what waits for it.
                     let stuck = !outbox.is_drained() && taken == *at_first;
                     if !look.unread || stuck {
-                        return Due::Failed;
+                        return Action::Failed;
                     }
                     (*wait, *at_first) = (begin(settings, now, &self.path), taken);
                 }
             }
         }
-        Due::Nothing
+        Action::Nothing
     }
 
-    fn watch(&mut self, look: &Look<'_>) -> Due {
+    fn watch(&mut self, look: &Look<'_>) -> Action {
         let Look { settings, now, .. } = *look;
         let Keepalive { interval, pong_timeout, slowest_path } = settings;
         if self.silence.has_lasted(interval, now) {
-            if matches!(self.ping.place, Place::Queued) {
-                self.state = State::Queued(begin(settings, now, &self.path)); // one is enough
-                return Due::Nothing;
+            if matches!(self.ping.place, PingState::Queued) {
+                self.state = PongWait::Queued(begin(settings, now, &self.path)); // one is enough
+                return Action::Nothing;
             }
         } else {
             // Where much is sent, a ping now and then says how much of it the path has delivered.
-            let free = matches!(self.ping.place, Place::Nowhere);
+            let free = matches!(self.ping.place, PingState::Nowhere);
             let rested = self.ping.queued.is_none_or(|queued| now >= queued + interval);
             if !free || !rested || self.path.allowance(now, slowest_path) < pong_timeout {
-                return Due::Nothing;
+                return Action::Nothing;
             }
         }
         self.ping.id += 1;
-        Due::Ping(self.ping.id.to_be_bytes())
+        Action::Ping(self.ping.id.to_be_bytes())
     }
 
     /// The ping that was due is the last thing in the outbox.
     pub(crate) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &SendBuffer) {
         let ping = &mut self.ping;
-        (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), Place::Queued);
+        (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), PingState::Queued);
         if self.silence.has_lasted(settings.interval, now) {
-            self.state = State::Queued(begin(settings, now, &self.path));
+            self.state = PongWait::Queued(begin(settings, now, &self.path));
         }
     }
 }
@@ -333,12 +337,12 @@ impl Pinger {
 mod tests {
     use super::*;
 
-    fn look(pinger: &mut Pinger, outbox: &SendBuffer, second: u64) -> Due {
+    fn look(pinger: &mut Pinger, outbox: &SendBuffer, second: u64) -> Action {
         let settings = Keepalive::every(Duration::from_secs(100));
         let now = Time::since_epoch(Duration::from_secs(second));
         let look = Look { settings, now, outbox, came: 0, unread: false };
         let due = pinger.due(&look);
-        if let Due::Ping(_) = due {
+        if let Action::Ping(_) = due {
             pinger.queued(settings, now, outbox);
         }
         due
@@ -348,17 +352,17 @@ mod tests {
     #[test]
     fn an_answer_is_to_be_noted_once() {
         let (mut pinger, mut outbox) = (Pinger::new(), SendBuffer::default());
-        assert!(matches!(look(&mut pinger, &outbox, 0), Due::Nothing));
-        let Due::Ping(id) = look(&mut pinger, &outbox, 100) else { panic!() };
+        assert!(matches!(look(&mut pinger, &outbox, 0), Action::Nothing));
+        let Action::Ping(id) = look(&mut pinger, &outbox, 100) else { panic!() };
         outbox.push_pong(None, &id); // any frame will do
         pinger.ping.end = outbox.total_queued();
         outbox.advance(outbox.len());
-        assert!(matches!(look(&mut pinger, &outbox, 101), Due::Nothing));
+        assert!(matches!(look(&mut pinger, &outbox, 101), Action::Nothing));
         assert!(!pinger.is_answered());
         pinger.pong(&id, &outbox);
         assert!(pinger.is_answered());
-        assert_eq!(pinger.deadline(&outbox), Time::EPOCH);
-        assert!(matches!(look(&mut pinger, &outbox, 103), Due::Nothing));
+        assert!(pinger.deadline(&outbox) == Due::Now);
+        assert!(matches!(look(&mut pinger, &outbox, 103), Action::Nothing));
         assert!(!pinger.is_answered());
         assert_eq!(pinger.round_trip(), Some(Duration::from_secs(2)));
     }

@@ -9,18 +9,40 @@ pub(super) use keepalive::{Idle, Pinger};
 pub(super) use last_call::LastCall;
 pub use point::Time;
 
-use super::{Closed, Connection, TimeoutError, close::State};
+use super::{Closed, Connection, TimeoutError, close::Phase};
 use crate::frame::CloseFrame;
 use core::time::Duration;
-use keepalive::{Due, Look};
+use keepalive::{Action, Look};
+
+/// When the core is to be told the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// At once: something has begun or ended whose time is not known yet.
+    Now,
+    At(Time),
+}
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may
-    /// change with every other call. [`Time::EPOCH`] means at once: something has begun whose
-    /// time is to be noted.
+    /// change with every other call. While the core [wants to know the time](Self::wants_time) this
+    /// is a time that is past on every clock.
     pub fn poll_timeout(&self) -> Option<Time> {
+        self.due().map(|due| match due {
+            Due::Now => Time::EPOCH,
+            Due::At(time) => time,
+        })
+    }
+
+    /// Whether [`handle_timeout`](Self::handle_timeout) is to be called at once, whatever the time
+    /// is: something has begun or ended, and the core does not know when. Call it before you wait,
+    /// or what is measured from there on begins too late.
+    pub fn wants_time(&self) -> bool {
+        self.due() == Some(Due::Now)
+    }
+
+    fn due(&self) -> Option<Due> {
         match &self.state {
-            State::Open => {
+            Phase::Open => {
                 let ping = self.pinger.as_ref().map(|pinger| pinger.deadline(&self.outbox));
                 let idle = self.idle.as_ref().map(|idle| idle.deadline());
                 [ping, idle].into_iter().flatten().min()
@@ -47,7 +69,7 @@ impl Connection {
     /// As [`handle_timeout`](Self::handle_timeout); `unread` says that something has come which is not
     /// to be received for now, so that nothing behind it can be read.
     pub(crate) fn look(&mut self, now: Time, unread: bool) -> Result<(), TimeoutError> {
-        if !matches!(self.state, State::Open) {
+        if !matches!(self.state, Phase::Open) {
             let timeout = self.config.close_timeout;
             let result = self.state.handle_timeout(now, timeout, &mut self.outbox);
             self.settle();
@@ -65,14 +87,14 @@ impl Connection {
         if let Some(pinger) = &mut self.pinger {
             let look = Look { settings, now, outbox: &self.outbox, came, unread };
             match pinger.due(&look) {
-                Due::Nothing => {}
-                Due::Ping(payload) => {
+                Action::Nothing => {}
+                Action::Ping(payload) => {
                     self.push_ping(&payload);
                     if let Some(pinger) = &mut self.pinger {
                         pinger.queued(settings, now, &self.outbox);
                     }
                 }
-                Due::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
+                Action::Failed => return Err(self.time_out(TimeoutError::Pong, now)),
             }
         }
         Ok(())

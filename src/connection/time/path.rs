@@ -35,11 +35,11 @@ pub(crate) struct Path {
     refused: bool,
     /// What is measured next: bytes behind this one, of all that were ever taken, ...
     from: u64,
-    /// ... none of which was delivered before this.
-    since: Time,
+    /// ... none of which was delivered before this; `None` before the first look.
+    since: Option<Time>,
     /// What was measured last, in bytes per second, when, and how much had been taken then.
     measured: u64,
-    measured_at: Time,
+    measured_at: Option<Time>,
     measured_to: u64,
 }
 
@@ -51,9 +51,9 @@ impl Path {
             looked: None,
             refused: false,
             from: 0,
-            since: Time::EPOCH,
+            since: None,
             measured: 0,
-            measured_at: Time::EPOCH,
+            measured_at: None,
             measured_to: 0,
         }
     }
@@ -61,7 +61,7 @@ impl Path {
     /// The clock is another one from now on.
     #[cfg(feature = "std")]
     pub(crate) fn restart(&mut self) {
-        (self.looked, self.measured) = (None, 0);
+        (self.looked, self.measured_at) = (None, None);
     }
 
     /// How many bytes had ever been taken at the last look.
@@ -86,15 +86,15 @@ impl Path {
             if self.held == 0 {
                 // A time in which nothing was to be delivered says nothing about the speed.
                 (self.from, self.since) =
-                    if came == 0 { (taken, now) } else { (self.taken, looked) };
+                    if came == 0 { (taken, Some(now)) } else { (self.taken, Some(looked)) };
             }
             let sent = taken.saturating_sub(self.from);
             if sent >= 2 * CAPACITY {
                 self.measure(sent - CAPACITY, now, taken);
-                (self.from, self.since) = (taken, now);
+                (self.from, self.since) = (taken, Some(now));
             }
         } else {
-            (self.from, self.since) = (taken, now);
+            (self.from, self.since) = (taken, Some(now));
         }
         self.held = CAPACITY.min(self.held + came);
         (self.taken, self.looked, self.refused) = (taken, Some(now), refused);
@@ -107,10 +107,10 @@ impl Path {
             return;
         }
         // More may have been there by then, so this can be far too little.
-        let speed = per_second(end - self.from, now.saturating_since(self.since));
+        let speed = per_second(end - self.from, self.passed(now));
         if speed >= self.relied_on(now) {
             self.measure(end - self.from, now, self.taken);
-            (self.from, self.since) = (end, queued);
+            (self.from, self.since) = (end, Some(queued));
         }
     }
 
@@ -122,14 +122,20 @@ impl Path {
     }
 
     fn measure(&mut self, bytes: u64, now: Time, taken: u64) {
-        self.measured = per_second(bytes, now.saturating_since(self.since));
-        (self.measured_at, self.measured_to) = (now, taken);
+        self.measured = per_second(bytes, self.passed(now));
+        (self.measured_at, self.measured_to) = (Some(now), taken);
+    }
+
+    /// For how long that is measured which comes next.
+    fn passed(&self, now: Time) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_since(since))
     }
 
     /// What was measured, or less: more than this cannot have been delivered since then.
     fn relied_on(&self, now: Time) -> u64 {
+        let Some(at) = self.measured_at else { return 0 };
         let most = self.taken.saturating_sub(self.measured_to) + CAPACITY;
-        self.measured.min(per_second(most, now.saturating_since(self.measured_at)))
+        self.measured.min(per_second(most, now.saturating_since(at)))
     }
 
     /// How much is delivered at least, in bytes per second, while there is something to deliver.
@@ -232,7 +238,7 @@ mod tests {
         let held = path.held;
         path.restart();
         path.look(at(1_000_000), 1124 * KIB, false, SLOWEST);
-        assert_eq!((path.held, path.measured), (held, 0));
+        assert_eq!((path.held, path.relied_on(at(1_000_000))), (held, 0));
     }
 
     /// The times of a quiet connection do not become evidence that it is slow.

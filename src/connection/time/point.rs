@@ -20,7 +20,7 @@ use core::{ops::Add, time::Duration};
 pub struct Time(Duration);
 
 impl Time {
-    /// The epoch itself. As a deadline it means "at once".
+    /// The epoch itself, which no time is before.
     pub const EPOCH: Self = Self(Duration::ZERO);
 
     /// The time at `elapsed` after the epoch.

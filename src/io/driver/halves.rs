@@ -2,7 +2,7 @@
 
 use super::{Caller, Driver, Pace, Read};
 use crate::{
-    CloseFrame, Error, Event, Time,
+    CloseFrame, Error, Event,
     io::{Io, outcome},
 };
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -274,7 +274,7 @@ impl<T: Io> Driver<T> {
 
     /// Notes the time if something has begun, and nothing else.
     pub(crate) fn poll_stamp(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.connection.poll_timeout() == Some(Time::EPOCH) {
+        if self.connection.wants_time() {
             let _ = self.poll_timers(cx, false)?;
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! Messages that nobody takes any more.
 
-use super::{CutOff, Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
+use super::{
+    CutOff, Destination, FrameState, Kind, PartialMessage, Receiver, Skipped, to_usize, unmask,
+};
 use crate::{
     Input,
     connection::receive::budget::Share,
@@ -18,26 +20,26 @@ impl Receiver {
         }
         let skipped = match self.message.take() {
             None => Skipped::Between,
-            Some(Underway { compressed: true, payload, .. }) => {
-                if matches!(&payload, Payload::Passing(passage) if passage.has_begun()) {
+            Some(PartialMessage { compressed: true, payload, .. }) => {
+                if matches!(&payload, Destination::Passing(passage) if passage.has_begun()) {
                     self.cut_off = CutOff::InChunks;
                 }
                 Skipped::Compressed
             }
-            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+            Some(PartialMessage { payload: Destination::Held(assembly), .. }) => {
                 Skipped::Plain(assembly.into_passage().1)
             }
-            Some(Underway { payload: Payload::Passing(passage), .. }) => {
+            Some(PartialMessage { payload: Destination::Passing(passage), .. }) => {
                 if passage.has_begun() {
                     self.cut_off = CutOff::InChunks;
                 }
                 Skipped::Plain(passage)
             }
-            Some(Underway { payload: Payload::Unwanted(skipped), .. }) => skipped,
+            Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }) => skipped,
         };
-        let payload = Payload::Unwanted(skipped);
+        let payload = Destination::Unwanted(skipped);
         let share = Share::default(); // nothing is held
-        self.message = Some(Underway { fragments: 0, compressed: false, payload, share });
+        self.message = Some(PartialMessage { fragments: 0, compressed: false, payload, share });
         #[cfg(feature = "deflate")]
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
@@ -46,13 +48,13 @@ impl Receiver {
 
     /// Whether nobody takes messages any more.
     pub(crate) fn is_unwanted(&self) -> bool {
-        matches!(&self.message, Some(Underway { payload: Payload::Unwanted(_), .. }))
+        matches!(&self.message, Some(PartialMessage { payload: Destination::Unwanted(_), .. }))
     }
 
     /// Starts on the payload of a frame of a message, which may be empty.
     pub(crate) fn start_unwanted(&mut self, header: &Header) {
         let Header { fin, mask, payload_len: len, opcode, rsv } = *header;
-        self.state = State::Payload { fin, mask, len, done: 0 };
+        self.state = FrameState::Payload { fin, mask, len, done: 0 };
         if opcode != OpCode::Continuation {
             self.set_skipped(match rsv.is_none() {
                 true => Skipped::Plain(Passage::new(opcode == OpCode::Text)),
@@ -64,8 +66,8 @@ impl Receiver {
     /// Skips what came of the frame that is under way.
     pub(crate) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
         let Self {
-            state: State::Payload { fin, mask: key, len, done },
-            message: Some(Underway { payload: Payload::Unwanted(skipped), .. }),
+            state: FrameState::Payload { fin, mask: key, len, done },
+            message: Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }),
             received,
             ..
         } = self
@@ -86,7 +88,7 @@ impl Receiver {
             }
         }
         if ended {
-            self.state = State::START;
+            self.state = FrameState::START;
             self.received.ended(last);
         }
         if last {
@@ -96,7 +98,9 @@ impl Receiver {
     }
 
     fn set_skipped(&mut self, now: Skipped) {
-        if let Some(Underway { payload: Payload::Unwanted(skipped), .. }) = &mut self.message {
+        if let Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }) =
+            &mut self.message
+        {
             *skipped = now;
         }
     }

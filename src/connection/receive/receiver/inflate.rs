@@ -1,6 +1,6 @@
 //! Compressed messages (RFC 7692 §6.2).
 
-use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
+use super::{Destination, FrameState, Kind, PartialMessage, Receiver, to_usize, unmask};
 use crate::{
     Input, ReceiveBudget,
     deflate::{Decoder, Fault, Volume},
@@ -44,7 +44,7 @@ impl Receiver {
         };
         let limit = decoder.limit();
         decoder.pieces(piece, last, |inflated| message.push(inflated, 0, limit, budget))?;
-        if let (Payload::Held(assembly), true) = (&mut message.payload, last) {
+        if let (Destination::Held(assembly), true) = (&mut message.payload, last) {
             assembly.shrink();
         }
         Ok(())
@@ -58,8 +58,8 @@ impl Receiver {
     ) -> Result<Option<Chunk<'static>>, Kind> {
         let Self {
             decoder: Some(decoder),
-            state: State::Payload { fin, mask: key, len, done },
-            message: Some(Underway { payload: Payload::Passing(passage), .. }),
+            state: FrameState::Payload { fin, mask: key, len, done },
+            message: Some(PartialMessage { payload: Destination::Passing(passage), .. }),
             ..
         } = self
         else {

@@ -1,7 +1,7 @@
-//! The pieces of RFC 9110's grammar that several headers share.
+//! The pieces of RFC 9110's grammar that several header fields share.
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
-pub(super) const fn is_tchar(byte: u8) -> bool {
+pub(crate) const fn is_tchar(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9')
         || matches!(
             byte,
@@ -23,12 +23,12 @@ pub(super) const fn is_tchar(byte: u8) -> bool {
 }
 
 /// Whether `text` is a token: not empty, no separators, ASCII.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))
 }
 
 /// `value` without spaces and tabs around it (RFC 9110 §5.6.3).
-pub(super) fn trim(value: &[u8]) -> &[u8] {
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
@@ -37,35 +37,15 @@ pub(super) fn trim(value: &[u8]) -> &[u8] {
 
 /// The elements of a comma-separated list without quoted strings, the empty ones left out
 /// (RFC 9110 §5.6.1.2).
-pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
 /// The first byte, with its place, that no field value may hold: any control byte but a tab
 /// (RFC 9110 §5.5).
-pub(super) fn bad_value_byte(value: &[u8]) -> Option<(usize, u8)> {
+pub(crate) fn bad_value_byte(value: &[u8]) -> Option<(usize, u8)> {
     let bad = |byte: u8| byte == 0x7f || (byte < b' ' && byte != b'\t');
     value.iter().copied().enumerate().find(|&(_, byte)| bad(byte))
-}
-
-/// Fields that belong to the handshake or to HTTP's framing: never the caller's to set.
-pub(super) fn is_reserved(name: &str) -> bool {
-    const PREFIX: &[u8] = b"sec-websocket-";
-    const NAMES: [&str; 11] = [
-        "Host",
-        "Upgrade",
-        "Connection",
-        "Content-Length",
-        "Transfer-Encoding",
-        "TE",
-        "Trailer",
-        "Expect",
-        "Keep-Alive",
-        "Proxy-Connection",
-        "HTTP2-Settings",
-    ];
-    NAMES.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
-        || name.as_bytes().get(..PREFIX.len()).is_some_and(|p| p.eq_ignore_ascii_case(PREFIX))
 }
 
 #[cfg(test)]
@@ -91,15 +71,5 @@ mod tests {
         assert_eq!(all, [b"a", b"b"]);
         assert_eq!(elements(b"").count() + elements(b" , ,").count(), 0);
         assert_eq!(trim(b" \t "), b"");
-    }
-
-    #[test]
-    fn reserved_names_ignore_case() {
-        for name in ["host", "UPGRADE", "Sec-WebSocket-Key", "sec-websocket-anything", "te"] {
-            assert!(is_reserved(name), "{name}");
-        }
-        for name in ["Authorization", "Sec-WebSocke", "Sec-Fetch-Mode", "X-Host", "Date"] {
-            assert!(!is_reserved(name), "{name}");
-        }
     }
 }

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 /// The bytes of a head as they come. There is one way to look at them, which counts, so that reading
 /// them again for each piece that arrives would show (known failure 1, CVE-2023-43669).
-pub(super) struct Kept(Vec<u8>);
+pub(super) struct HeadBuffer(Vec<u8>);
 
-impl Kept {
+impl HeadBuffer {
     pub(super) const fn new() -> Self {
         Self(Vec::new())
     }

@@ -1,7 +1,7 @@
-//! Subprotocols and extensions: the lists of `Sec-WebSocket-Protocol` and
-//! `Sec-WebSocket-Extensions` (RFC 6455 §9.1, §11.3.2 and §11.3.4).
+//! Extensions as they are offered and accepted: the list of `Sec-WebSocket-Extensions` (RFC 6455 §9.1
+//! and §11.3.2).
 
-use super::grammar;
+use crate::grammar;
 use alloc::{
     format,
     string::{String, ToString},
@@ -16,10 +16,10 @@ use core::{
 /// (RFC 6455 §9.1).
 ///
 /// This is the hook for extensions: a client offers some in its
-/// [`Request`](super::Request::extension), most wanted first, and finds the accepted ones in
-/// [`Response::extensions`](super::Response::extensions); a server finds the offers in
-/// [`UpgradeRequest::extensions`](super::UpgradeRequest::extensions) and accepts some in its
-/// [`Acceptance`](super::Acceptance::extension). That names were offered is checked here; what the
+/// [`Request`](crate::handshake::Request::extension), most wanted first, and finds the accepted ones in
+/// [`Response::extensions`](crate::handshake::Response::extensions); a server finds the offers in
+/// [`UpgradeRequest::extensions`](crate::handshake::UpgradeRequest::extensions) and accepts some in its
+/// [`Acceptance`](crate::handshake::Acceptance::extension). That names were offered is checked here; what the
 /// parameters mean is the extension's to judge.
 ///
 /// Names and values are tokens, so an extension can always be written. They are compared exactly.
@@ -96,9 +96,6 @@ const MAX_EXTENSIONS: usize = 32;
 /// So many parameters of an extension are kept. An offer with more is not taken.
 const MAX_PARAMS: usize = 16;
 
-/// So many subprotocols are kept of a request; the rest are not taken.
-const MAX_SUBPROTOCOLS: usize = 64;
-
 fn check_token(text: &str) -> Result<(), InvalidExtension> {
     match grammar::is_token(text.as_bytes()) {
         true => Ok(()),
@@ -111,7 +108,7 @@ fn check_token(text: &str) -> Result<(), InvalidExtension> {
 ///
 /// A server may decline any offer (§9.1), so those beyond a bound, and those with too many
 /// parameters, are read and left out.
-pub(super) fn parse_offers<'a>(
+pub(crate) fn parse_offers<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension>, InvalidExtension> {
     parse_extensions(lines, |list, extension| {
@@ -123,7 +120,7 @@ pub(super) fn parse_offers<'a>(
 }
 
 /// As [`parse_offers`], in a response, whose extensions hold: there are no more than can be kept.
-pub(super) fn parse_accepted<'a>(
+pub(crate) fn parse_accepted<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension>, InvalidExtension> {
     parse_extensions(lines, |list, extension| {
@@ -157,66 +154,18 @@ fn parse_extensions<'a>(
     Ok(list)
 }
 
-/// Reads all lines of `Sec-WebSocket-Protocol` in a request; several are one joined list
-/// (§11.3.4). Names beyond a bound are looked at and left out: a server may choose none of them.
-pub(super) fn parse_subprotocols<'a>(
-    lines: impl Iterator<Item = &'a [u8]>,
-) -> Result<Vec<String>, InvalidSubprotocol> {
-    let mut list: Vec<String> = Vec::new();
-    let mut any_line = false;
-    // Empty elements cost no more than the bytes that they are, which the head's limit bounds
-    // (RFC 9110 §5.6.1.2).
-    for element in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(grammar::trim) {
-        any_line = true;
-        if element.is_empty() {
-            continue;
-        }
-        if list.len() == MAX_SUBPROTOCOLS {
-            check_subprotocol(element)?;
-        } else {
-            add_subprotocol(&mut list, element)?;
-        }
-    }
-    if any_line && list.is_empty() {
-        return Err(InvalidSubprotocol::Empty);
-    }
-    Ok(list)
-}
-
-/// Adds one subprotocol: a token that is not in the list yet (§4.1).
-pub(super) fn add_subprotocol(
-    list: &mut Vec<String>,
-    name: &[u8],
-) -> Result<(), InvalidSubprotocol> {
-    let name = check_subprotocol(name)?;
-    if list.len() == MAX_SUBPROTOCOLS {
-        return Err(InvalidSubprotocol::TooMany);
-    }
-    // The list is short, so this is bounded.
-    if list.iter().any(|other| other == name) {
-        return Err(InvalidSubprotocol::Repeated(name.to_string()));
-    }
-    list.push(name.to_string());
-    Ok(())
-}
-
-fn check_subprotocol(name: &[u8]) -> Result<&str, InvalidSubprotocol> {
-    let text = str::from_utf8(name).ok().filter(|_| grammar::is_token(name));
-    text.ok_or_else(|| InvalidSubprotocol::NotToken(String::from_utf8_lossy(name).into_owned()))
-}
-
 /// Whether permessage-deflate (RFC 7692) is among them.
 #[cfg(feature = "std")]
-pub(super) fn has_deflate(extensions: &[Extension]) -> bool {
+pub(crate) fn has_deflate(extensions: &[Extension]) -> bool {
     extensions.iter().any(|extension| extension.name() == "permessage-deflate")
 }
 
 /// What an error says of permessage-deflate where nobody would compress.
-pub(super) const DEFLATE_OFF: &str = "permessage-deflate is given by hand, but not turned on: \
+pub(crate) const DEFLATE_OFF: &str = "permessage-deflate is given by hand, but not turned on: \
     set Config::deflate (feature `deflate`), which negotiates it by itself";
 
 /// The extensions as one line.
-pub(super) fn join(extensions: &[Extension]) -> String {
+pub(crate) fn join(extensions: &[Extension]) -> String {
     let mut line = String::new();
     for extension in extensions {
         let comma = if line.is_empty() { "" } else { ", " };
@@ -418,35 +367,6 @@ impl fmt::Display for InvalidExtension {
 
 impl core::error::Error for InvalidExtension {}
 
-/// A subprotocol, or a list of them, that RFC 6455 §4.1 does not allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidSubprotocol {
-    /// A name that is not a token.
-    NotToken(String),
-    /// A name that is in the list twice.
-    Repeated(String),
-    /// A header without any subprotocol in it.
-    Empty,
-    /// More than 64 subprotocols, of your own.
-    TooMany,
-}
-
-impl fmt::Display for InvalidSubprotocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotToken(name) => write!(f, "subprotocol {name:?} is not a token"),
-            Self::Repeated(name) => write!(f, "subprotocol {name:?} is offered twice"),
-            Self::Empty => f.write_str("empty list of subprotocols"),
-            Self::TooMany => {
-                write!(f, "more than {MAX_SUBPROTOCOLS} subprotocols")
-            }
-        }
-    }
-}
-
-impl core::error::Error for InvalidSubprotocol {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,10 +374,6 @@ mod tests {
 
     fn extensions(line: &str) -> Result<Vec<Extension>, InvalidExtension> {
         parse_offers([line.as_bytes()].into_iter())
-    }
-
-    fn subprotocols(line: &str) -> Result<Vec<String>, InvalidSubprotocol> {
-        parse_subprotocols([line.as_bytes()].into_iter())
     }
 
     /// §9.1, checklist 92: what the grammar has.
@@ -543,8 +459,6 @@ mod tests {
         let split = parse_offers([b"".as_slice(), b"foo", b", "].into_iter());
         assert_eq!(split, extensions("foo"));
         assert_eq!(parse_offers(core::iter::empty()), Ok(vec![]));
-        let split = parse_subprotocols([b"a, b".as_slice(), b"c"].into_iter());
-        assert_eq!(split, subprotocols("a,b,c"));
     }
 
     #[test]
@@ -561,34 +475,11 @@ mod tests {
         assert_eq!(" a; b=\"1\" ".parse::<Extension>().unwrap().to_string(), "a; b=1");
     }
 
-    /// §4.1, checklist 13 and 38: non-empty tokens, all different, in order.
-    #[test]
-    fn section_4_1_subprotocols() {
-        let list = subprotocols("chat.v2,\tsuper!chat ,, Chat.v2").unwrap();
-        assert_eq!(list, ["chat.v2", "super!chat", "Chat.v2"]);
-        let not_token = |name: &str| Err(InvalidSubprotocol::NotToken(name.into()));
-        assert_eq!(subprotocols("a b"), not_token("a b"));
-        assert_eq!(subprotocols("a, \"b\""), not_token("\"b\""));
-        assert_eq!(subprotocols("a/1"), not_token("a/1"));
-        assert_eq!(subprotocols("\u{e9}"), not_token("\u{e9}"));
-        assert_eq!(subprotocols("a, b, a"), Err(InvalidSubprotocol::Repeated("a".into())));
-        for empty in ["", ",", " , "] {
-            assert_eq!(subprotocols(empty), Err(InvalidSubprotocol::Empty));
-        }
-        assert!(parse_subprotocols([b"\xff".as_slice()].into_iter()).is_err());
-    }
-
     #[test]
     fn lists_are_bounded_and_the_bounds_are_exact() {
         let names = |count: usize| (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>();
         let accepted = |line: &str| parse_accepted([line.as_bytes()].into_iter());
         // A8: what may be declined is declined, and no more; its grammar is still looked at.
-        for count in [64, 65, 1000] {
-            assert_eq!(subprotocols(&names(count).join(",")).unwrap(), names(count)[..64]);
-        }
-        let long = names(65).join(",");
-        assert_eq!(subprotocols(&(long.clone() + ", n0")).unwrap().len(), 64);
-        assert_eq!(subprotocols(&(long + ",a b")), Err(InvalidSubprotocol::NotToken("a b".into())));
         for count in [32, 33, 500] {
             let line = names(count).join(",");
             assert_eq!(join(&extensions(&line).unwrap()), names(32).join(", "));
@@ -603,15 +494,11 @@ mod tests {
             let empty = ",".repeat(count);
             assert_eq!(join(&extensions(&format!("{empty}a")).unwrap()), "a");
             assert_eq!(extensions(&empty), Err(InvalidExtension::Empty));
-            assert_eq!(subprotocols(&format!("{empty}a")).unwrap(), ["a"]);
-            assert_eq!(subprotocols(&empty), Err(InvalidSubprotocol::Empty));
         }
         // What a server has chosen holds, so it cannot be passed over.
         assert_eq!(accepted(&names(32).join(",")).unwrap().len(), 32);
         assert_eq!(accepted(&names(33).join(",")), Err(InvalidExtension::TooMany));
         assert_eq!(accepted(&long), Err(InvalidExtension::TooManyParams));
-        let mut own = names(64);
-        assert_eq!(add_subprotocol(&mut own, b"other"), Err(InvalidSubprotocol::TooMany));
         let full = (0..16).try_fold(Extension::new("a").unwrap(), |e, _| e.param("b", None));
         assert_eq!(full.unwrap().param("b", None), Err(InvalidExtension::TooManyParams));
     }
@@ -651,7 +538,6 @@ mod tests {
                         "{steps} steps: {start}{piece}…{end}"
                     );
                     assert!(extensions(&line).map_or(0, |list| list.len()) <= MAX_EXTENSIONS);
-                    let _ = subprotocols(&line);
                 }
             }
         }
