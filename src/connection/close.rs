@@ -23,7 +23,7 @@
 use super::{
     CloseCause, ProtocolError, Time, TimeoutError,
     send::SendBuffer,
-    time::{Due, LastCall},
+    time::{last_call::LastCall, point::Due},
 };
 use crate::frame::CloseFrame;
 use alloc::boxed::Box;

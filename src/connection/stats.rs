@@ -1,6 +1,6 @@
 //! What a connection has done so far, in numbers.
 
-use super::{Connection, receive::CutOff};
+use super::Connection;
 use core::time::Duration;
 
 /// What a connection has done so far: [`Connection::stats`].
@@ -68,6 +68,16 @@ pub struct Stats {
     pub pongs_sent: u64,
     /// As [`Connection::round_trip`].
     pub round_trip: Option<Duration>,
+}
+
+/// Whether the end came in the middle of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CutOff {
+    No,
+    /// Nothing of the message was handed on.
+    Held,
+    /// Parts of it were.
+    InChunks,
 }
 
 /// What came.

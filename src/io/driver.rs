@@ -1,9 +1,6 @@
 //! The one loop that moves bytes between a stream and the core.
 
-#[cfg_attr(
-    not(any(feature = "futures-io", feature = "tokio")),
-    allow(dead_code, reason = "for halves of async streams")
-)]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod halves;
 mod sending;
 

@@ -266,6 +266,11 @@ impl Session {
         self.end.is_broken() || self.connection.has_lost()
     }
 
+    /// Numbers that are other ones once something was written or flushed that somebody may wait for.
+    pub(crate) fn written(&mut self) -> (u64, u64) {
+        self.connection.send_buffer().totals()
+    }
+
     /// Why what was queued cannot be written any more, for a call that sends; nothing if there is
     /// no reason. If a half receives, that one is told as well what broke the stream.
     pub(crate) fn failure(&mut self, in_halves: bool) -> Option<Error> {

@@ -5,7 +5,7 @@ mod receiver;
 
 pub use budget::ReceiveBudget;
 pub use receiver::Event;
-pub(crate) use receiver::{CutOff, Receiver};
+pub(crate) use receiver::Receiver;
 
 use super::{Closed, Config, Connection, ProtocolError, close::Phase, keys::Keys};
 use crate::{Input, frame::CloseFrame, message::Chunk};
@@ -163,7 +163,7 @@ impl Connection {
     /// Whether the connection has ended in the middle of a message that was given in chunks.
     #[cfg(feature = "std")]
     pub(crate) fn has_cut_off_chunks(&self) -> bool {
-        self.receiver.cut_off() == CutOff::InChunks
+        self.receiver.cut_off() == super::stats::CutOff::InChunks
     }
 
     /// Whether [`receive_chunk`](Self::receive_chunk) may give something without input.

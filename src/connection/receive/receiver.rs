@@ -16,7 +16,10 @@ mod discard;
 mod inflate;
 
 use super::budget::{ReceiveBudget, Share};
-use crate::connection::{Config, ProtocolError, ProtocolErrorKind as Kind, stats::Received};
+use crate::connection::{
+    Config, ProtocolError, ProtocolErrorKind as Kind,
+    stats::{CutOff, Received},
+};
 #[cfg(feature = "std")]
 use crate::message::AHEAD_AT_FIRST;
 use crate::{
@@ -94,16 +97,6 @@ pub(crate) struct Receiver {
     frame_end: u64,
     received: Received,
     cut_off: CutOff,
-}
-
-/// Whether the end came in the middle of a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CutOff {
-    No,
-    /// Nothing of the message was handed on.
-    Held,
-    /// Parts of it were.
-    InChunks,
 }
 
 enum FrameState {

@@ -13,7 +13,11 @@
 //! trip, and says what the path holds no more. When the transport has it, and when its pong has come,
 //! is noted when the next look at the clock comes, for which both ask at once.
 
-use super::{Due, LastCall, Time, path::Path};
+use super::{
+    last_call::LastCall,
+    path::Path,
+    point::{Due, Time},
+};
 use crate::{Keepalive, connection::send::SendBuffer};
 use core::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Deadlines that end something: what has arrived is read once more before they do.
 
-use super::Time;
+use super::point::Time;
 use core::time::Duration;
 
 /// A look that comes so much after it was asked for says that nobody was running: a process that was

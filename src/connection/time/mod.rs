@@ -1,26 +1,18 @@
 //! Deadlines.
 
 mod keepalive;
-mod last_call;
+pub(super) mod last_call;
 mod path;
-mod point;
+pub(super) mod point;
 
 pub(super) use keepalive::{Idle, Pinger};
-pub(super) use last_call::LastCall;
 pub use point::Time;
 
 use super::{Closed, Connection, TimeoutError, close::Phase};
 use crate::frame::CloseFrame;
 use core::time::Duration;
 use keepalive::{Action, Look};
-
-/// When the core is to be told the time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Due {
-    /// At once: something has begun or ended whose time is not known yet.
-    Now,
-    At(Time),
-}
+use point::Due;
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may

@@ -12,7 +12,7 @@
 //! paths slow down; and of evidence that is older no more than what can have been delivered since, which
 //! is what was taken since and the capacity.
 
-use super::Time;
+use super::point::Time;
 use core::time::Duration;
 
 /// The most that a path is taken to hold, in bytes: what Linux lets a socket hold (`tcp_wmem`).

@@ -53,6 +53,14 @@ impl Add<Duration> for Time {
     }
 }
 
+/// When the core is to be told the time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// At once: something has begun or ended whose time is not known yet.
+    Now,
+    At(Time),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! What one half of a connection does while the other one does nothing.
 
-use super::{Caller, Driver, Pace, Read};
+use super::{Caller, Driver, Pace, Read, sending::MAX_READS};
 use crate::{
     Error, Event,
     io::{Io, session::PendingEvents},
@@ -10,9 +10,6 @@ use core::{
     ops::ControlFlow,
     task::{Context, Poll},
 };
-
-/// How often a call that sends reads at most.
-pub(super) const MAX_READS: usize = 16;
 
 /// What becomes of messages that still come while a half that sends drives the connection to its
 /// end.
@@ -49,12 +46,6 @@ impl<T: Io> Driver<T> {
     /// One task polls this again, or two that know nothing of each other.
     pub(crate) fn unshare(&mut self) {
         (self.wakers.elsewhere, self.received_elsewhere) = (false, false);
-    }
-
-    /// A number that is another one once something was written that somebody may wait for.
-    pub(crate) fn written(&mut self) -> (u64, u64) {
-        let outbox = self.connection.send_buffer();
-        outbox.totals()
     }
 
     /// Whether something waits to be written.

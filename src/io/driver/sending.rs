@@ -1,11 +1,14 @@
 //! What sends: queueing, waiting for room, writing what is queued.
 
-use super::{Caller, Driver, Turn, halves::MAX_READS};
+use super::{Caller, Driver, Turn};
 use crate::{
     Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason, Time, Transport,
     io::{Control, Io, Session, lend},
 };
 use core::task::{Context, Poll, ready};
+
+/// How often a call that sends reads at most.
+pub(super) const MAX_READS: usize = 16;
 
 impl<T: Io> Driver<T> {
     /// Ready when all that is queued was written and the stream is flushed.

@@ -1,8 +1,6 @@
 //! Events that wait for the half that receives.
 
-#[cfg(any(feature = "futures-io", feature = "tokio"))]
-use crate::Connection;
-use crate::Event;
+use crate::{Connection, Event};
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::iter;
 
@@ -16,7 +14,7 @@ const BYTES_PER_EVENT: usize = 128;
 /// How many messages and parts are kept however few bytes may be.
 const MIN_EVENTS: usize = 16;
 
-/// Events for the half that receives.
+/// Events for the half that receives, which a call has come across that does not.
 #[derive(Default)]
 pub(crate) struct PendingEvents {
     /// Messages and parts of them, each with its place among all events.
@@ -65,7 +63,10 @@ impl PendingEvents {
 
     /// As [`push`](Self::push), of what a call receives in the place of the half that does: what
     /// comes behind an event that is not kept is discarded.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio")),
+        allow(dead_code, reason = "for halves of async streams")
+    )]
     pub(crate) fn keep(&mut self, event: Event<'_>, most: usize, connection: &mut Connection) {
         let (was_full, part) = (self.full, is_chunk(&event));
         self.push(event, most);
@@ -78,7 +79,10 @@ impl PendingEvents {
     }
 
     /// Whether nothing more should be received where `most` bytes may be kept.
-    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio")),
+        allow(dead_code, reason = "for halves of async streams")
+    )]
     pub(crate) fn is_full(&self, most: usize) -> bool {
         self.bytes >= most || self.are_many(most)
     }
