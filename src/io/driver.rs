@@ -1,4 +1,4 @@
-//! The one loop that moves bytes between a stream and the core.
+//! The loop that moves bytes between a stream and its session, in poll style.
 
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod halves;

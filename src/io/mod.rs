@@ -1,4 +1,5 @@
-//! What the adapters share: the poll loop, the read buffer, the opening handshake, the error.
+//! What the adapters share: the session, the poll loop, the read buffer, the opening handshake, the
+//! error.
 //!
 //! An adapter is an [`Io`]: its stream and its clock in poll style. A blocking stream never
 //! returns `Pending` before a deadline that it was given, so [`block_on`] drives the same code
