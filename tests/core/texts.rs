@@ -123,23 +123,24 @@ fn errors_of_the_caller_and_of_time() {
     let text = "the peer closed the connection with 1000 bye";
     says(SendErrorReason::Closed(CloseCause::Remote(Some(frame))), text);
     says(CloseCause::Abnormal, "the connection ended without a Close frame");
-    let pong = "the peer did not answer a ping in time";
+    let pong = "nothing came from the peer in time after a keepalive ping";
     says_why(CloseCause::TimedOut(TimeoutError::Pong), pong, pong);
-    let full = "too many bytes wait to be written: wait for room first";
+    let full = "too many bytes wait to be written: wait until the connection is ready";
     says(SendErrorReason::Full, full);
-    let unfinished =
-        "a message that is sent in fragments is not finished: send its last fragment first";
+    let unfinished = "a message in fragments is not finished: send its last fragment first";
     says(SendErrorReason::Unfinished, unfinished);
-    let text = "the text message would not be UTF-8 with it: send bytes as a binary message";
+    let text = "the text message would not be UTF-8: send bytes as a binary message";
     says(SendErrorReason::InvalidUtf8, text);
     let mut connection = Connection::server(Config::default());
     connection.close(None);
     says(connection.send("x").unwrap_err(), closed);
 
-    says(TimeoutError::Pong, "the peer did not answer a ping in time");
-    says(TimeoutError::Idle, "no message for too long");
-    says(TimeoutError::Close, "the peer did not answer our Close in time");
-    says(TimeoutError::Handshake, "the opening handshake took too long");
+    says(TimeoutError::Pong, pong);
+    let idle = "no message was sent or received within the idle timeout";
+    says(TimeoutError::Idle, idle);
+    says(TimeoutError::Close, "the peer did not answer the Close within the close timeout");
+    let handshake = "the opening handshake took longer than the handshake timeout";
+    says(TimeoutError::Handshake, handshake);
     says(NotText, "a chunk that is not text, or that does not follow the one before it");
 }
 

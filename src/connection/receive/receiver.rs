@@ -5,7 +5,7 @@
 //! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
-//!          any ──nobody takes messages any more──→ Some(unwanted), for good
+//!          any ──messages are discarded──→ Some(unwanted), for good
 //! ```
 //!
 //! Frame by frame: `guide::specification::receiving`.
@@ -32,30 +32,31 @@ use alloc::vec::Vec;
 use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
 
-/// How much of a frame must be missing, in bytes, for its payload to be read straight into the
-/// message: about what a read into a buffer may bring, and with it what follows the frame.
+/// Payload is read straight into the message if at least this many bytes of the frame are missing:
+/// about as many as one read into a buffer brings. With fewer a buffer also gets the next frames.
 #[cfg(feature = "std")]
 const APPEND_FROM: usize = 64 * 1024;
 
-/// How much is read at once straight into the message, in bytes: unmasking finds it in the cache.
+/// The most that is read straight into the message at once, in bytes, so that unmasking finds it in the
+/// cache.
 #[cfg(feature = "std")]
 const APPEND: usize = 256 * 1024;
 
-/// What came from the peer. It borrows the input, never the connection.
+/// Something that came from the peer. It borrows the input, never the connection.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'i> {
     /// A whole message.
     Message(Incoming<'i>),
-    /// A part of a message; only from
-    /// [`receive_chunk`](crate::Connection::receive_chunk), which gives no whole ones.
+    /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk), which gives this
+    /// instead of [`Message`](Self::Message).
     Chunk(Chunk<'i>),
     /// A ping (RFC 6455 §5.5.2). Its pong is queued already.
     Ping(Cow<'i, [u8]>),
     /// A pong (§5.5.3), asked for or not.
     Pong(Cow<'i, [u8]>),
-    /// The peer's Close (§5.5.1), `None` if it came without a code. Ours is queued already if it
-    /// was not sent before. This is the last event.
+    /// The peer's Close (§5.5.1), `None` if it has no code. The answer is queued already, unless you
+    /// closed first. This is the last event.
     Close(Option<CloseFrame>),
 }
 
@@ -73,7 +74,7 @@ impl fmt::Debug for Event<'_> {
 }
 
 impl Event<'_> {
-    /// The same event, its payload copied if it is borrowed.
+    /// The same event with an owned payload, copied if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Self::Message(message) => Event::Message(message.into_static()),
@@ -85,11 +86,11 @@ impl Event<'_> {
     }
 }
 
-/// The receiving half of a connection: what it needs to know from one read to the next.
+/// The receiving half of a connection: its state from one read to the next.
 pub(crate) struct Receiver {
     state: FrameState,
     message: Option<PartialMessage>,
-    /// There if the peer may compress.
+    /// `Some` if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
     /// Where the current frame starts, in bytes since the handshake.
@@ -107,7 +108,7 @@ enum FrameState {
         len: u64,
         done: u64,
     },
-    /// In a box, because it is rare: every connection would have the room and few would use it.
+    /// In a box, because it is rare and would make every connection larger.
     Control(Box<PartialControl>),
 }
 
@@ -115,11 +116,11 @@ impl FrameState {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
 }
 
-/// A message of which more is to come.
+/// A message that is not complete.
 struct PartialMessage {
     /// Frames so far, empty ones too.
     fragments: u32,
-    /// Whether what comes has to be inflated.
+    /// Whether its payload has to be inflated.
     compressed: bool,
     payload: Destination,
     share: Share,
@@ -146,8 +147,7 @@ impl PartialMessage {
 }
 
 impl Share {
-    /// Makes `assembly` as large as `size`, if budget and memory are there for that, or at least as
-    /// it `needs`.
+    /// Makes `assembly` as large as `size` if budget and memory allow, or else as large as it `needs`.
     #[cold]
     fn grow(
         &mut self,
@@ -174,15 +174,15 @@ impl Share {
 enum Destination {
     Held(Assembly),
     Passing(Passage),
-    /// Nobody takes messages any more.
+    /// Messages are discarded.
     Unwanted(Skipped),
 }
 
-/// Where we are in messages that nobody takes.
+/// The position in messages that are discarded.
 enum Skipped {
     /// Between two of them.
     Between,
-    /// In one that was not compressed: its text is checked.
+    /// Inside one that is not compressed: its text is checked.
     Plain(Passage),
     Compressed,
 }
@@ -194,7 +194,7 @@ impl PartialMessage {
     }
 }
 
-/// A control frame that the input ended in.
+/// A control frame whose end has not come.
 struct PartialControl {
     opcode: OpCode,
     mask: Option<[u8; 4]>,
@@ -202,14 +202,14 @@ struct PartialControl {
     payload: ControlPayload,
 }
 
-/// The first bytes of a head that the input ended in.
+/// The first bytes of a head whose end has not come.
 struct PartialHead {
     bytes: [u8; Header::MAX_LEN - 1],
     len: u8,
 }
 
 impl PartialHead {
-    /// What is kept and as much of the input as a head can have, and how many bytes that is.
+    /// The kept bytes, followed by as much input as a head can have; and their number.
     fn followed_by(&self, input: &Input<'_>) -> ([u8; Header::MAX_LEN], usize) {
         let kept = usize::from(self.len);
         let more = input.len().min(Header::MAX_LEN - kept);
@@ -219,8 +219,8 @@ impl PartialHead {
         (bytes, kept + more)
     }
 
-    /// Takes a head off the input, or all of the input if it ends inside one: the head and how
-    /// long it was in bytes.
+    /// Takes a head off the input, or all of the input if it ends inside one. Gives the head and its
+    /// length in bytes.
     #[inline]
     fn decode(&mut self, input: &mut Input<'_>) -> Result<Option<(Header, usize)>, HeaderError> {
         let kept = usize::from(self.len);
@@ -245,12 +245,12 @@ impl PartialHead {
     }
 }
 
-/// What of the connection the rules of receiving depend on.
+/// The properties of the connection that the rules of receiving depend on.
 pub(crate) struct Rules<'c> {
     /// Whether the peer is a client and so has to mask (§5.1).
     pub(crate) masked: bool,
     pub(crate) config: &'c Config,
-    /// Whether messages are handed on as they come. Nothing is held then, so no limit holds.
+    /// Whether messages are handed out as they come. Nothing is held then, so no limit applies.
     pub(crate) chunks: bool,
 }
 
@@ -268,7 +268,7 @@ impl Receiver {
         }
     }
 
-    /// Drops what is under way: nothing more will be received.
+    /// Drops the message under way: nothing more will be received.
     pub(crate) fn stop(&mut self) {
         match &self.message {
             None
@@ -278,7 +278,7 @@ impl Receiver {
             {
                 self.cut_off = CutOff::InChunks;
             }
-            // Of one that was discarded in the middle more may have been known then.
+            // `discard` may have noted already that parts were handed out.
             Some(_) if self.cut_off == CutOff::No => self.cut_off = CutOff::Held,
             Some(_) => {}
         }
@@ -300,12 +300,11 @@ impl Receiver {
         self.cut_off
     }
 
-    /// What came so far.
     pub(crate) fn received(&self) -> &Received {
         &self.received
     }
 
-    /// All bytes of frames that came so far.
+    /// The bytes of all frames that came so far.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.state {
             FrameState::Head(partial) => self.frame_end + u64::from(partial.len),
@@ -322,9 +321,8 @@ impl Receiver {
         self.received.messages + self.received.pieces
     }
 
-    /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
-    /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
-    /// changed.
+    /// The next message, if it is one whole frame in the input with a legal head, as most are. `None`
+    /// for anything else: nothing has changed, and [`next`](Self::next) handles it.
     #[inline(always)] // into the caller's loop, so that a message is not moved
     pub(crate) fn whole<'i>(
         &mut self,
@@ -476,7 +474,7 @@ impl Receiver {
         first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
     }
 
-    /// Whether [`append`](Self::append) is worth a try.
+    /// Whether [`append`](Self::append) may succeed.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_in_payload(&self) -> bool {
@@ -484,8 +482,8 @@ impl Receiver {
     }
 
     /// Lets `read` append to the message that is under way, if much of a binary frame is still to
-    /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
-    /// the last one, which is for [`next`](Self::next).
+    /// come, so that the bytes skip the buffer. `read` is told how many bytes it may append. The last
+    /// one is never among them: it is for [`next`](Self::next).
     #[cfg(feature = "std")]
     pub(crate) fn append<T>(
         &mut self,
@@ -511,7 +509,7 @@ impl Receiver {
         let piece = missing.min(AHEAD_AT_FIRST);
         assembly.as_binary()?;
         if let Some(size) = assembly.wants(piece, missing - piece, usize::MAX) {
-            // What cannot be had fails the connection when the bytes come.
+            // Without memory the connection fails later, when the bytes come.
             share.grow(assembly, size, assembly.len() + piece, budget).ok()?;
         }
         let bytes = assembly.as_binary()?;
@@ -544,7 +542,7 @@ impl Receiver {
         }
     }
 
-    /// Judges a head by what depends on the connection, before any of its payload is awaited or
+    /// Checks a head by the rules that depend on the connection, before any payload is awaited or
     /// reserved.
     #[inline]
     fn check(&self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
@@ -565,7 +563,7 @@ impl Receiver {
             (true, opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
         if rules.chunks || self.is_unwanted() {
-            return Ok(()); // nothing is held, so no limit holds
+            return Ok(()); // nothing is held, so no limit applies
         }
         // §10.4. Limits are compared as u64, before any conversion.
         let mut size = header.payload_len;
@@ -586,15 +584,15 @@ impl Receiver {
             _ => {}
         }
         let message_limit = rules.config.max_message_size as u64;
-        // What a compressed message comes to shows when it is inflated.
+        // The size of a compressed message is known only once it is inflated.
         if size > message_limit && !compressed {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
         Ok(())
     }
 
-    /// What is wrong with a head of which these bytes came, if anything is for certain: nothing
-    /// that decides is waited beyond (§7.1.7).
+    /// The certain mistake in the first bytes of a head, if there is one. A mistake is reported by the
+    /// byte that decides it (§7.1.7).
     #[cold]
     #[inline(never)]
     fn first_fault(&self, bytes: &[u8], rules: &Rules<'_>) -> Option<Kind> {
@@ -605,7 +603,7 @@ impl Receiver {
         })
     }
 
-    /// The error of a bad head. However much of it came at once, it is the first one to be seen.
+    /// The error of a bad head: the same, however many of its bytes came at once.
     #[cold]
     fn head_error(&self, bytes: &[u8], rules: &Rules<'_>, kind: Kind) -> ProtocolError {
         self.error(self.first_fault(bytes, rules).unwrap_or(kind))
@@ -618,8 +616,8 @@ impl Receiver {
         false
     }
 
-    /// Starts on the payload: an event at once if nothing of it is to come, or if it is a control
-    /// frame that is at hand; otherwise a state that takes the pieces.
+    /// Starts on the payload. Gives an event at once for an empty payload or a whole control frame;
+    /// otherwise changes to a state that takes the pieces.
     fn start<'i>(
         &mut self,
         header: Header,
