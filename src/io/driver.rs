@@ -25,7 +25,7 @@ pub(crate) struct Driver<T> {
     pub(crate) io: T,
     pub(crate) session: Session,
     wakers: Wakers,
-    turn: Turn,
+    budget: CoopBudget,
     /// Whether somebody else receives who is told by the stream when there is something.
     pub(super) received_elsewhere: bool,
 }
@@ -68,7 +68,7 @@ fn may_repeat(cx: &Context<'_>, end: io::Result<()>) -> Result<Poll<io::Result<(
 /// ready would keep all others of the thread from their turn: some runtimes count what their own
 /// streams do, others do not, and no runtime knows of a stream that somebody brings along.
 #[derive(Default)]
-struct Turn {
+struct CoopBudget {
     /// Reads, and receives that found the connection over.
     reads: u8,
     /// Messages and pieces of them that there was room for.
@@ -77,17 +77,17 @@ struct Turn {
     writes: bool,
 }
 
-impl Turn {
+impl CoopBudget {
     /// How many of either, and how many writes, before others have their turn.
     const STEPS: u8 = 64;
 
     #[inline(always)]
-    fn is_over(done: &mut u8, cx: &Context<'_>) -> bool {
-        if *done < Self::STEPS {
-            *done += 1;
+    fn is_spent(used: &mut u8, cx: &Context<'_>) -> bool {
+        if *used < Self::STEPS {
+            *used += 1;
             return false;
         }
-        *done = 0;
+        *used = 0;
         again(cx);
         true
     }
@@ -110,8 +110,8 @@ impl<T: Io> Driver<T> {
 
     /// Goes on with a session on its stream.
     pub(crate) fn resume(io: T, session: Session) -> Self {
-        let (wakers, turn, received_elsewhere) = Default::default();
-        Self { io, session, wakers, turn, received_elsewhere }
+        let (wakers, budget, received_elsewhere) = Default::default();
+        Self { io, session, wakers, budget, received_elsewhere }
     }
 
     pub(crate) fn into_session(self) -> (T, Session) {
@@ -192,7 +192,7 @@ impl<T: Io> Driver<T> {
         on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
         match ready!(self.poll_to_end(cx, (caller, pace), on_event))? {
-            None if self.turn_of_reads_is_over(cx) => Poll::Pending,
+            None if self.reads_are_spent(cx) => Poll::Pending,
             None => Poll::Ready(self.report_end().map(|()| None)),
             output => Poll::Ready(Ok(output)),
         }
@@ -232,7 +232,7 @@ impl<T: Io> Driver<T> {
             if self.connection.has_output() {
                 written = self.poll_write_for_senders(cx);
                 // It is only for others to go on: what comes next, the end perhaps, comes behind it.
-                if mem::take(&mut self.turn.writes) {
+                if mem::take(&mut self.budget.writes) {
                     self.wakers.keep(caller, caller_cx);
                     return Poll::Pending;
                 }
@@ -316,7 +316,7 @@ impl<T: Io> Driver<T> {
     /// Reads once, into the empty buffer or straight into a large message.
     #[inline(always)] // called once
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Read, Error> {
-        if self.turn_of_reads_is_over(cx) {
+        if self.reads_are_spent(cx) {
             return Ok(Read::Pending);
         }
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
@@ -344,14 +344,14 @@ impl<T: Io> Driver<T> {
     /// Nothing has arrived: others have their turn.
     #[inline(always)]
     fn unread(&mut self) -> Result<Read, Error> {
-        self.turn.reads = 0;
+        self.budget.reads = 0;
         Ok(Read::Pending)
     }
 
     /// Whether it is for others to go on before this reads.
     #[inline(always)]
-    fn turn_of_reads_is_over(&mut self, cx: &Context<'_>) -> bool {
-        !T::WAITS && Turn::is_over(&mut self.turn.reads, cx)
+    fn reads_are_spent(&mut self, cx: &Context<'_>) -> bool {
+        !T::WAITS && CoopBudget::is_spent(&mut self.budget.reads, cx)
     }
 
     /// Nothing more can be read, or not now.
@@ -369,7 +369,7 @@ impl<T: Io> Driver<T> {
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        self.poll_writes(cx, if T::WAITS { u32::MAX } else { Turn::STEPS.into() })
+        self.poll_writes(cx, if T::WAITS { u32::MAX } else { CoopBudget::STEPS.into() })
     }
 
     /// As `poll_write`, whoever has to wait for it meanwhile: nobody may be there to go on.
@@ -388,12 +388,12 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn try_write(&mut self, cx: &mut Context<'_>, most: u32) -> Poll<io::Result<()>> {
-        let Self { session: Session { connection, .. }, io, turn, .. } = self;
+        let Self { session: Session { connection, .. }, io, budget, .. } = self;
         let mut left = most;
-        turn.writes = false;
+        budget.writes = false;
         while !connection.send_buffer().is_empty() {
             if left == 0 {
-                turn.writes = true;
+                budget.writes = true;
                 again(cx);
                 return Poll::Pending;
             }

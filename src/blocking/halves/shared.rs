@@ -12,7 +12,7 @@ use crate::{
     Time,
     blocking::{
         Duplex,
-        duplex::{halves, whole},
+        duplex::{join_stream, split_stream},
         stream::BlockingIo,
     },
     io::{Driver, Ending},
@@ -48,7 +48,7 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn new(driver: Driver<BlockingIo<S>>) -> Self {
         let (io, session) = driver.into_session();
         let epoch = io.epoch();
-        let (stream, reading, writing) = halves(io);
+        let (stream, reading, writing) = split_stream(io);
         let state = State {
             reading: Some(reading),
             writing: Some(writing),
@@ -73,7 +73,7 @@ impl<S: Duplex> Shared<S> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let State { session, reading, writing, .. } = state;
-        Some(Driver::resume(whole(stream, epoch, reading, writing)?, session))
+        Some(Driver::resume(join_stream(stream, epoch, reading, writing)?, session))
     }
 
     pub(super) fn lock(&self) -> Locked<'_, S> {

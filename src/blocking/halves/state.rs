@@ -3,7 +3,7 @@
 use super::turns::{Sending, Turns};
 use crate::{
     Connection, IntoMessage, Prepared, SendError, SendErrorReason, Time,
-    blocking::{duplex::Half, stream::BlockingIo},
+    blocking::{duplex::SharedStream, stream::BlockingIo},
     io::{ReadBuffer, Session, give_write, lend},
 };
 use core::{
@@ -16,14 +16,14 @@ use std::io;
 const KEEP: usize = 4 * 1024;
 
 /// One direction of the stream.
-pub(super) type Side<S> = BlockingIo<Half<S>>;
+pub(super) type Direction<S> = BlockingIo<SharedStream<S>>;
 
 /// What is behind the lock.
 pub(super) struct State<S> {
     pub(super) session: Session,
     /// There unless a thread is in a call on it.
-    pub(super) reading: Option<Side<S>>,
-    pub(super) writing: Option<Side<S>>,
+    pub(super) reading: Option<Direction<S>>,
+    pub(super) writing: Option<Direction<S>>,
     /// Up to where whoever writes is to go on, in bytes ever queued: somebody left it to them.
     pub(super) owed: u64,
     /// When the reader is to write again to a stream that takes nothing.

@@ -1,6 +1,6 @@
 //! What sends: queueing, waiting for room, writing what is queued.
 
-use super::{Caller, Driver, Turn};
+use super::{Caller, CoopBudget, Driver};
 use crate::{
     Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason, Time, Transport,
     io::{Control, Io, Session, lend},
@@ -31,7 +31,7 @@ impl<T: Io> Driver<T> {
     /// Whether it is for others to go on before this sends.
     #[inline(always)]
     pub(crate) fn turn_of_sends_is_over(&mut self, cx: &Context<'_>) -> bool {
-        !T::WAITS && Turn::is_over(&mut self.turn.sends, cx)
+        !T::WAITS && CoopBudget::is_spent(&mut self.budget.sends, cx)
     }
 
     /// Whether one more message may be sent before others have their turn: otherwise `poll_ready`
@@ -39,8 +39,8 @@ impl<T: Io> Driver<T> {
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     #[inline(always)]
     pub(crate) fn has_turn(&mut self) -> bool {
-        let has_turn = self.turn.sends < Turn::STEPS;
-        self.turn.sends += u8::from(has_turn);
+        let has_turn = self.budget.sends < CoopBudget::STEPS;
+        self.budget.sends += u8::from(has_turn);
         has_turn
     }
 
@@ -71,7 +71,7 @@ impl<T: Io> Driver<T> {
             self.wakers.sent();
             return result;
         }
-        self.turn.sends = 0;
+        self.budget.sends = 0;
         self.wakers.keep(Caller::Sending, cx);
         match self.wakers.joint(Caller::Sending, cx) {
             Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &mut enough),
