@@ -16,7 +16,7 @@ const CLIENT_NO_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
 
-/// The window of DEFLATE itself, which holds where nothing smaller is agreed on: 32 KiB.
+/// The window of DEFLATE itself, unless a smaller one is agreed on: 32 KiB.
 pub(super) const MAX_BITS: u8 = 15;
 
 /// The parameters of permessage-deflate that both ends agreed on (RFC 7692 §7.1).

@@ -138,7 +138,7 @@ accessors!(HttpRequest);
 pub(super) use accessors;
 
 impl HttpRequest {
-    /// Checks what every request needs, the most basic first: the HTTP version, Host, an allowed
+    /// Makes the checks of every request, the most basic first: the HTTP version, Host, an allowed
     /// method, the target, no body. `plain` allows HEAD.
     pub(super) fn check(head: RequestHead, plain: bool) -> Result<Self, Rejection> {
         use RejectionReason as Reason;

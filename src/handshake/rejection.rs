@@ -32,7 +32,7 @@ pub struct Rejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Detail {
     None,
-    /// Another method, where plain HTTP is served too.
+    /// Another method than GET and HEAD, on a port that serves plain HTTP too.
     PlainToo,
     Head(HeadError),
     Header(InvalidHeader),

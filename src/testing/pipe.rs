@@ -72,7 +72,7 @@ struct PipeState {
 const READER: usize = 0;
 const WRITER: usize = 1;
 
-/// What belongs to one of the two ends.
+/// The state of one of the two ends.
 struct PipeSide {
     waker: Option<Waker>,
     /// How long a thread may wait.
