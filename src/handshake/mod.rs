@@ -38,7 +38,8 @@
 //! ```
 
 mod accept;
-mod acceptor;
+mod accept_policy;
+mod acceptance;
 mod authority;
 mod body;
 mod client;
@@ -58,7 +59,8 @@ mod url;
 
 pub use crate::extension::{Extension, InvalidExtension};
 pub use accept::accept_key;
-pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
+pub use accept_policy::Acceptor;
+pub use acceptance::{Acceptance, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
 #[cfg(fuzzing)]

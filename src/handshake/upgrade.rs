@@ -2,7 +2,7 @@
 
 use super::{
     accept,
-    acceptor::{Acceptance, InvalidAcceptance},
+    acceptance::{Acceptance, InvalidAcceptance},
     head::RequestHead,
     headers::{Headers, Once},
     http::{HttpRequest, accessors},
