@@ -2,7 +2,7 @@
 //! (RFC 6455 §7).
 //!
 //! ```text
-//! Open ──close()──→ LocalClosing ──peer's Close──→ Closing
+//! Open ──start_close()──→ LocalClosing ──peer's Close──→ Closing
 //! Open ──peer's Close (ours queued)──────────────→ Closing
 //! Open ──error (Close queued)────────────────────→ Failing
 //!

@@ -23,11 +23,13 @@ pub use error::{
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
 pub use receive::{Event, ReceiveBudget};
-pub use send::{Outbox, Prepared, Unsent};
+#[cfg(feature = "std")]
+pub(crate) use send::unfinished;
+pub use send::{IntoFragment, IntoMessage, Outbox, Prepared, TextFragment, Unsent};
 pub use stats::Stats;
 pub use time::Time;
 
-use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
+use crate::frame::{CloseFrame, ControlPayload, Header, IntoCloseFrame, OpCode, ReasonTooLong};
 use alloc::{boxed::Box, sync::Arc};
 use close::{CloseDeadline, Phase};
 use core::fmt;
@@ -239,10 +241,28 @@ impl Connection {
         matches!(self.state, Phase::Open)
     }
 
-    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame, without a code if
-    /// `frame` is `None`, behind all messages that were accepted. Messages that come before the
-    /// peer's Close are still delivered. Does nothing if the connection is closing already.
-    pub fn close(&mut self, frame: Option<CloseFrame>) {
+    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame behind all messages
+    /// that were accepted. Messages that come before the peer's Close are still delivered. Does
+    /// nothing if the connection is closing already.
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Config, Connection};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.start_close((CloseCode::GOING_AWAY, "bye"))?;
+    /// assert_eq!(connection.outbox().chunk(), b"\x88\x05\x03\xe9bye");
+    /// # Ok::<(), fullduplex::frame::ReasonTooLong>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReasonTooLong`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), ReasonTooLong> {
+        self.queue_close(frame.into_close_frame()?);
+        Ok(())
+    }
+
+    /// As [`start_close`](Self::start_close), with a frame that fits.
+    pub(crate) fn queue_close(&mut self, frame: Option<CloseFrame>) {
         if matches!(self.state, Phase::Open) {
             self.push_close(frame);
             self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };

@@ -11,8 +11,8 @@
 //!
 //! The ends agree on it in the opening handshake; with a peer that does not compress everything
 //! goes out plain. What was agreed on, `deflate` of the adapters' `WebSocket` tells. Each message
-//! may choose to be compressed or not, with `send_with` and `feed_with`: see [`Compression`], which
-//! also says when compression leaks secrets.
+//! may choose to be compressed or not: `send(Compression::Never.of(message))`. See [`Compression`],
+//! which also says when compression leaks secrets.
 //!
 //! Who drives a [`Connection`](crate::Connection) by hand makes [offers](Deflate::offers) and
 //! [checks](Deflate::agreed) what a server made of them, or [accepts](Deflate::accept) those of a
@@ -95,7 +95,7 @@ pub(crate) use encoder::{Kind, alone};
 pub use params::{DeflateParams, DeflateRefused, InvalidDeflate};
 #[cfg(feature = "std")]
 pub(crate) use params::{agreed, ours};
-pub use settings::{Compression, Deflate};
+pub use settings::{Compression, Deflate, WithCompression};
 
 /// Payload of compressed messages, in bytes, in one direction.
 #[derive(Clone, Copy, Default)]

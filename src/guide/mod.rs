@@ -1,7 +1,7 @@
-//! What holds across the layers, in tables: [back-pressure], what each call does on a peer that
-//! takes nothing; [closing], what each side sees of what the other does; and [faults], what comes of a
-//! stream that fails. What the core does, state by state, is the [specification]. There is no code
-//! here.
+//! What holds across the layers. [`sending`] has all ways to send in one table and one program. The
+//! others are tables: [back-pressure], what each call does on a peer that takes nothing; [closing],
+//! what each side sees of what the other does; and [faults], what comes of a stream that fails. What
+//! the core does, state by state, is the [specification].
 //!
 //! [back-pressure]: backpressure
 //! [closing]: closing
@@ -14,4 +14,6 @@
 pub mod backpressure;
 pub mod closing;
 pub mod faults;
+#[doc = include_str!("sending.md")]
+pub mod sending {}
 pub mod specification;

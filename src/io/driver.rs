@@ -614,10 +614,10 @@ impl<T: Io> Driver<T> {
     pub(crate) fn poll_close(
         &mut self,
         cx: &mut Context<'_>,
-        frame: &CloseFrame,
+        frame: &Option<CloseFrame>,
     ) -> Poll<Result<(), Error>> {
         if self.connection.is_open() {
-            self.connection.close(Some(frame.clone()));
+            self.connection.queue_close(frame.clone());
         }
         self.poll_discard(cx, Caller::Sending)
     }

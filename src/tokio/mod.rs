@@ -7,7 +7,7 @@
 //! if let Some(message) = ws.recv().await? {
 //!     println!("{:?}", message.as_text());
 //! }
-//! ws.close(fullduplex::CloseCode::NORMAL, "").await?;
+//! ws.close(fullduplex::CloseCode::NORMAL).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -35,7 +35,7 @@
 //!     Ok::<(), fullduplex::Error>(())
 //! });
 //! writer.send("hello").await?;
-//! writer.close(CloseCode::NORMAL, "").await?; // `printing` ends when the server has answered
+//! writer.close(CloseCode::NORMAL).await?; // `printing` ends when the server has answered
 //! # Ok(()) }
 //! ```
 //!
@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
     /// If it is dropped, all that the reader has given is queued, and calling this again with the
     /// same reader goes on.
     pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
-        send_all(&mut self.pieces(), reader).await
+        send_all(&mut self.fragments(), reader).await
     }
 }
 

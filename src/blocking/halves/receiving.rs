@@ -66,10 +66,10 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Starts the closing handshake, and writes what the stream takes at once.
-    pub(super) fn start_close(&self, frame: CloseFrame) {
+    pub(super) fn start_close(&self, frame: Option<CloseFrame>) {
         let mut state = self.lock();
         if state.connection.is_open() {
-            state.connection.close(Some(frame));
+            state.connection.queue_close(frame);
             self.timers(&mut state); // the deadline runs from now
             self.wake(&state);
             drop(self.delivered(state));
@@ -77,10 +77,10 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Starts the closing handshake and sees it to its end.
-    pub(super) fn close(&self, frame: CloseFrame) -> Result<(), Error> {
+    pub(super) fn close(&self, frame: Option<CloseFrame>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.connection.is_open() {
-            state.connection.close(Some(frame));
+            state.connection.queue_close(frame);
             self.timers(&mut state); // the deadline runs from now
             self.wake(&state);
         }

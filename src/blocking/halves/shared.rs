@@ -15,7 +15,7 @@ use crate::{
         duplex::{halves, whole},
         stream::BlockingIo,
     },
-    io::Pieces,
+    io::{Opened, Pieces},
 };
 use alloc::sync::Arc;
 use core::{mem, time::Duration};
@@ -36,6 +36,7 @@ pub(super) type Locked<'s, S> = MutexGuard<'s, State<S>>;
 /// What the halves share.
 pub(super) struct Shared<S> {
     pub(super) stream: Arc<S>,
+    pub(super) opened: Opened,
     epoch: Instant,
     state: Mutex<State<S>>,
     /// For who waits to read, and who closes.
@@ -45,7 +46,7 @@ pub(super) struct Shared<S> {
 }
 
 impl<S: Duplex> Shared<S> {
-    pub(super) fn new(pieces: Pieces<BlockingIo<S>>) -> Self {
+    pub(super) fn new(pieces: Pieces<BlockingIo<S>>, opened: Opened) -> Self {
         let Pieces { io, mut connection, input, flushed, end, kept, trace } = pieces;
         let epoch = io.epoch();
         let (stream, reading, writing) = halves(io);
@@ -74,12 +75,12 @@ impl<S: Duplex> Shared<S> {
             connection,
         };
         let (received, written) = (Condvar::new(), Condvar::new());
-        Self { stream, epoch, state: Mutex::new(state), received, written }
+        Self { stream, opened, epoch, state: Mutex::new(state), received, written }
     }
 
     /// The way back, once nobody else has the stream.
     pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
-        let Self { stream, epoch, state, .. } = self;
+        let Self { stream, opened, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let State { mut connection, input, found, reading, writing, unflushed, .. } = state;
         let flushed = if unflushed { state.flushed } else { connection.outbox().total_written() };

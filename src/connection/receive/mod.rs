@@ -75,7 +75,7 @@ impl Connection {
     /// no way back: further messages could refer to those that were not inflated.
     ///
     /// Use it when nobody will take messages any more, but the connection goes on sending, or its
-    /// closing handshake is on the way. Messages still come after [`close`](Self::close), and a peer
+    /// closing handshake is on the way. Messages still come after [`start_close`](Self::start_close), and a peer
     /// could have gigabytes inflated for nobody. The adapters do this in `close`, and once a reader is
     /// dropped. Discarded messages count in [`stats`](Self::stats); their payload does not.
     ///
@@ -83,7 +83,7 @@ impl Connection {
     /// use fullduplex::{Config, Connection, Event, Input};
     ///
     /// let mut connection = Connection::client(Config::default());
-    /// connection.close(None);
+    /// connection.start_close(None)?;
     /// connection.discard_messages();
     /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
     /// let mut input = Input::new(&mut wire);

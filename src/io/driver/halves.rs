@@ -281,9 +281,9 @@ impl<T: Io> Driver<T> {
     }
 
     /// Starts the closing handshake, unless the connection is ending already.
-    pub(crate) fn start_close(&mut self, frame: &CloseFrame) {
+    pub(crate) fn start_close(&mut self, frame: &Option<CloseFrame>) {
         if self.connection.is_open() {
-            self.connection.close(Some(frame.clone()));
+            self.connection.queue_close(frame.clone());
         }
     }
 
