@@ -21,7 +21,8 @@
 //! reset the connection and lose our Close.
 
 use super::{
-    CloseCause, Outbox, ProtocolError, Time, TimeoutError,
+    CloseCause, ProtocolError, Time, TimeoutError,
+    send::SendBuffer,
     time::{last_call::LastCall, point::Due},
 };
 use crate::frame::CloseFrame;
@@ -234,7 +235,7 @@ impl Phase {
     }
 
     /// What the caller is to do with this `outbox`.
-    pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
+    pub(super) fn transport(&mut self, outbox: &mut SendBuffer) -> Transport {
         let flushed = outbox.is_drained();
         match self {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
@@ -250,7 +251,7 @@ impl Phase {
         }
     }
 
-    pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+    pub(super) fn shutdown_complete(&mut self, outbox: &mut SendBuffer) {
         if !outbox.is_drained() {
             return; // it was not asked for
         }
@@ -265,7 +266,7 @@ impl Phase {
     }
 
     /// The peer has sent everything.
-    pub(super) fn eof(&mut self, outbox: &mut Outbox) {
+    pub(super) fn eof(&mut self, outbox: &mut SendBuffer) {
         match self {
             Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_drained() => {
                 *step = Step::FlushLast;
@@ -275,7 +276,7 @@ impl Phase {
     }
 
     /// Input came that nobody looks at.
-    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
+    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
             *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));
             if *discarded > MAX_DISCARDED {
@@ -285,7 +286,7 @@ impl Phase {
     }
 
     /// The transport is gone, and with it what is queued.
-    pub(super) fn end(&mut self, outbox: &mut Outbox) {
+    pub(super) fn end(&mut self, outbox: &mut SendBuffer) {
         let outcome = match mem::replace(self, Self::Open) {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Closed::Abnormal,
             Self::Ending { outcome: Closed::Clean { initiator, frame }, .. }
@@ -331,7 +332,7 @@ impl Phase {
         &mut self,
         now: Time,
         timeout: Duration,
-        outbox: &mut Outbox,
+        outbox: &mut SendBuffer,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
         let deadline = deadline.0.get_or_insert_with(|| Box::new(LastCall::brief(now, timeout)));
@@ -351,7 +352,7 @@ impl Phase {
     }
 
     /// Writing failed for good.
-    pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+    pub(super) fn write_failed(&mut self, outbox: &mut SendBuffer) {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {

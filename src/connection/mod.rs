@@ -35,6 +35,7 @@ use close::{CloseDeadline, Phase};
 use core::fmt;
 use keys::Keys;
 use receive::Receiver;
+use send::SendBuffer;
 use stats::Sent;
 use time::{Idle, Pinger};
 
@@ -88,7 +89,7 @@ pub enum Role {
 ///     // An error is sticky and its Close is queued: go on flushing and discarding.
 ///     while let Ok(Some(event)) = connection.receive(&mut input) {
 ///         match event {
-///             Event::Message(message) => connection.send(message)?,
+///             Event::Message(message) => connection.feed(message)?,
 ///             Event::Close(frame) => println!("closed: {frame:?}"),
 ///             _ => {}
 ///         }
@@ -126,7 +127,7 @@ pub struct Connection {
     config: Arc<Config>,
     state: Phase,
     receiver: Receiver,
-    outbox: Outbox,
+    outbox: SendBuffer,
     sent: Sent,
     /// This and the next are in boxes: both together would make every connection larger.
     pinger: Option<Box<Pinger>>,
@@ -177,7 +178,7 @@ impl Connection {
             keys,
             state: Phase::Open,
             receiver: Receiver::new(),
-            outbox: Outbox::default(),
+            outbox: SendBuffer::default(),
             sent: Sent::default(),
             pinger: config.keepalive_or(keepalive).map(|_| Box::new(Pinger::new())),
             idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
@@ -287,11 +288,24 @@ impl Connection {
     /// Ask again after each write: of a message that goes out in
     /// [fragments](Config::max_sent_frame) this call makes the next ones.
     #[inline]
-    pub fn outbox(&mut self) -> &mut Outbox {
+    pub fn outbox(&mut self) -> Outbox<'_> {
+        Outbox::new(self.send_buffer())
+    }
+
+    /// As [`outbox`](Self::outbox), for an adapter, which says what its stream has flushed.
+    #[inline]
+    pub(crate) fn send_buffer(&mut self) -> &mut SendBuffer {
         if self.outbox.is_cut() {
             self.top_up();
         }
         &mut self.outbox
+    }
+
+    /// Whether something is left to be written or flushed, now or later.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outbox.is_drained()
     }
 
     /// Whether a message that was accepted was dropped because the transport is gone.

@@ -23,7 +23,7 @@ const MAX_STEPS: u32 = 100_000;
 /// let mut echoed = Vec::new();
 /// link.client.send("hello")?;
 /// link.settle(|event, connection| match (event, connection.role()) {
-///     (Event::Message(message), Role::Server) => connection.send(message).unwrap(),
+///     (Event::Message(message), Role::Server) => connection.feed(message).unwrap(),
 ///     (Event::Message(message), Role::Client) => echoed.push(message.into_owned()),
 ///     _ => {}
 /// });

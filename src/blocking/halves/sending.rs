@@ -68,16 +68,17 @@ impl<S: Duplex> Shared<S> {
         loop {
             // Not known while frames of the last message are still to be made.
             if target.is_none() && !state.connection.is_cut() {
-                target = Some(state.connection.outbox().total_queued());
+                target = Some(state.connection.send_buffer().total_queued());
             }
-            let flushed = target.is_some_and(|target| state.flushed >= target);
+            let outbox = state.connection.send_buffer();
+            let flushed = target.is_some_and(|target| outbox.is_flushed_to(target));
             if state.connection.is_open() {
                 if flushed {
                     break;
                 }
             } else if let Some(error) = state.failure() {
                 return Err(error);
-            } else if flushed || !state.has_output() {
+            } else if flushed || !state.connection.has_output() {
                 break;
             }
             state = self.step(state);
@@ -89,7 +90,7 @@ impl<S: Duplex> Shared<S> {
     /// Writes something if there is anything and nobody else does, or waits for something to
     /// change.
     fn step<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
-        if state.writing.is_some() && state.has_output() {
+        if state.writing.is_some() && state.connection.has_output() {
             let moves;
             (state, moves) = self.write(state, SLICE);
             self.end(&mut state);
@@ -119,8 +120,8 @@ impl<S: Duplex> Shared<S> {
             state = self.look_at_times(state);
         }
         while state.waiting_to_send == 0
-            && state.owed > state.connection.outbox().total_written()
-            && state.has_output()
+            && state.owed > state.connection.send_buffer().total_written()
+            && state.connection.has_output()
         {
             let moves;
             (state, moves) = self.write(state, PATIENCE);

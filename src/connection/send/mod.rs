@@ -10,6 +10,7 @@ mod split;
 
 #[cfg(feature = "deflate")]
 pub(super) use compress::Deflating;
+pub(super) use outbox::SendBuffer;
 pub use outbox::{Outbox, Unsent};
 pub use prepared::Prepared;
 pub(crate) use sendable::SendOptions;

@@ -18,7 +18,7 @@ use super::{
     path::Path,
     point::{Due, Time},
 };
-use crate::{Keepalive, Outbox};
+use crate::{Keepalive, connection::send::SendBuffer};
 use core::time::Duration;
 
 /// How long nothing has happened, known to a quarter of the limit without a clock read per event:
@@ -166,7 +166,7 @@ pub(crate) enum Action {
 pub(crate) struct Look<'c> {
     pub(crate) settings: Keepalive,
     pub(crate) now: Time,
-    pub(crate) outbox: &'c Outbox,
+    pub(crate) outbox: &'c SendBuffer,
     /// All bytes that ever came.
     pub(crate) came: u64,
     /// Whether something has come that is not to be received for now, so that nothing behind it is
@@ -217,7 +217,7 @@ impl Pinger {
     }
 
     /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3), and no sooner than that has gone.
-    pub(crate) fn pong(&mut self, payload: &[u8], outbox: &Outbox) {
+    pub(crate) fn pong(&mut self, payload: &[u8], outbox: &SendBuffer) {
         if payload != self.ping.id.to_be_bytes() {
             return;
         }
@@ -231,7 +231,7 @@ impl Pinger {
         };
     }
 
-    pub(crate) fn deadline(&self, outbox: &Outbox) -> Due {
+    pub(crate) fn deadline(&self, outbox: &SendBuffer) -> Due {
         let look = self.silence.look;
         match (self.ping.place, self.state) {
             (PingState::Answered(_), _) => Due::Now,
@@ -328,7 +328,7 @@ impl Pinger {
     }
 
     /// The ping that was due is the last thing in the outbox.
-    pub(crate) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &Outbox) {
+    pub(crate) fn queued(&mut self, settings: Keepalive, now: Time, outbox: &SendBuffer) {
         let ping = &mut self.ping;
         (ping.end, ping.queued, ping.place) = (outbox.total_queued(), Some(now), PingState::Queued);
         if self.silence.has_lasted(settings.interval, now) {
@@ -341,7 +341,7 @@ impl Pinger {
 mod tests {
     use super::*;
 
-    fn look(pinger: &mut Pinger, outbox: &Outbox, second: u64) -> Action {
+    fn look(pinger: &mut Pinger, outbox: &SendBuffer, second: u64) -> Action {
         let settings = Keepalive::every(Duration::from_secs(100));
         let now = Time::since_epoch(Duration::from_secs(second));
         let look = Look { settings, now, outbox, came: 0, unread: false };
@@ -355,7 +355,7 @@ mod tests {
     /// An adapter looks at the clock at once if a pong came, and not for each read.
     #[test]
     fn an_answer_is_to_be_noted_once() {
-        let (mut pinger, mut outbox) = (Pinger::new(), Outbox::default());
+        let (mut pinger, mut outbox) = (Pinger::new(), SendBuffer::default());
         assert!(matches!(look(&mut pinger, &outbox, 0), Action::Nothing));
         let Action::Ping(id) = look(&mut pinger, &outbox, 100) else { panic!() };
         outbox.push_pong(None, &id); // any frame will do
