@@ -104,7 +104,7 @@ macro_rules! sends {
             }
 
             async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-                <$type>::send_prepared(self, message)$(.$wait)?
+                <$type>::send(self, message)$(.$wait)?
             }
 
             async fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error> {
@@ -128,7 +128,7 @@ macro_rules! sends {
             }
 
             async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-                <$type>::close(self, code, reason)$(.$wait)?
+                <$type>::close(self, (code, reason))$(.$wait)?
             }
         }
     };

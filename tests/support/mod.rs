@@ -13,7 +13,7 @@ pub(crate) use script::{Script, Step};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
-    SendError, Stats, blocking, message::TextFragment,
+    SendError, Stats, blocking, TextFragment,
 };
 use std::{
     io::{self, Read, Write},
@@ -199,11 +199,11 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
     }
 
     fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.start_close(code, reason)
+        self.start_close((code, reason))
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.close(code, reason)
+        self.close((code, reason))
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -368,11 +368,11 @@ mod on_tokio {
         }
 
         fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-            self.ws.start_close(code, reason)
+            self.ws.start_close((code, reason))
         }
 
         fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-            self.block(async |ws| ws.close(code, reason).await)
+            self.block(async |ws| ws.close((code, reason)).await)
         }
 
         fn closed(&self) -> Option<&Closed> {
