@@ -9,7 +9,7 @@ mod held;
 pub(crate) use held::{Offered, Over};
 
 use super::{Driver, Error, Io, driver::Rest};
-use crate::{CloseFrame, IntoFragment, MessageRef, SendError, SendErrorReason};
+use crate::{CloseFrame, IntoFragment, MessageRef, SendError, connection::unfinished};
 use alloc::{boxed::Box, collections::VecDeque, sync::Arc, task::Wake, vec::Vec};
 use core::{
     mem,
@@ -264,7 +264,7 @@ impl<T: Io> State<T> {
     }
 
     /// Starts the closing handshake, behind what is held.
-    fn start_close(&mut self, frame: &CloseFrame) {
+    fn start_close(&mut self, frame: &Option<CloseFrame>) {
         if self.held.is_some() && self.driver.connection.is_open() {
             self.queue_last();
         }
@@ -469,9 +469,7 @@ impl<T: Io> Shared<T> {
     ) -> Result<(), SendError> {
         let mut state = self.state();
         if state.orphaned || state.fragmenting.is_some_and(|owner| owner != handle) {
-            let (reason, (_, payload)) = (SendErrorReason::Unfinished, fragment.into_payload());
-            let message = crate::IntoMessage::into_message(payload);
-            return Err(SendError { reason, message });
+            return Err(unfinished(fragment));
         }
         state.driver.feed_fragment(fragment, fin)?;
         state.fragmenting = (!fin).then_some(handle);
@@ -506,7 +504,7 @@ impl<T: Io> Shared<T> {
         &self,
         cx: &Context<'_>,
         call: &mut Call,
-        frame: &CloseFrame,
+        frame: &Option<CloseFrame>,
     ) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, _| {
             state.start_close(frame);
@@ -535,7 +533,7 @@ impl<T: Io> Shared<T> {
     }
 
     /// Starts the closing handshake.
-    pub(crate) fn start_close(&self, frame: &CloseFrame) {
+    pub(crate) fn start_close(&self, frame: &Option<CloseFrame>) {
         let mut state = self.state();
         let before = state.mark();
         state.start_close(frame);

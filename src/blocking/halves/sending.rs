@@ -5,27 +5,31 @@ use super::{
     state::{ReaderIs, State},
     turns::Sending,
 };
-use crate::{
-    FlushPolicy, IntoFragment, IntoMessage, SendError, SendErrorReason, blocking::Duplex, io::Error,
-};
+use crate::{blocking::Duplex, io::Error};
 
 impl<S: Duplex> Shared<S> {
+    /// Waits for room and queues with `feed`.
+    pub(super) fn queue(
+        &self,
+        sending: Sending,
+        feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
+    ) -> Result<Locked<'_, S>, Error> {
+        let mut state = self.turn(self.lock(), sending)?;
+        let fed = feed(&mut state);
+        if !state.turns.is_empty() {
+            self.wake(&state);
+        }
+        fed.map(|()| state)
+    }
+
     /// Waits for room and queues with `feed`; and writes unless that is left to the reader.
     pub(super) fn send(
         &self,
         sending: Sending,
         feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut state = self.turn(self.lock(), sending)?;
-        let fed = feed(&mut state);
-        if !state.turns.is_empty() {
-            self.wake(&state);
-        }
-        fed?;
-        let strict = state.connection.config().flush_policy == FlushPolicy::Strict;
-        // A reader that waits for the peer already does not write before it comes back.
-        let waits = state.reading.is_none() || state.reader == ReaderIs::Gone;
-        if strict || waits || sending == Sending::Control {
+        let state = self.queue(sending, feed)?;
+        if sending == Sending::Control || state.sends_strictly() {
             return self.flush(state);
         }
         Ok(())
@@ -131,10 +135,4 @@ impl<S: Duplex> Shared<S> {
         }
         self.look(state)
     }
-}
-
-/// A fragment from a writer that cannot go on with the message that is under way.
-pub(super) fn barred(fragment: impl IntoFragment) -> Error {
-    let reason = SendErrorReason::Unfinished;
-    SendError { reason, message: fragment.into_payload().1.into_message() }.into()
 }

@@ -15,7 +15,7 @@ use crate::{
         duplex::{join_stream, split_stream},
         stream::BlockingIo,
     },
-    io::{Driver, Ending},
+    io::{Driver, Ending, Opened},
 };
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -36,6 +36,7 @@ pub(super) type Locked<'s, S> = MutexGuard<'s, State<S>>;
 /// What the halves share.
 pub(super) struct Shared<S> {
     pub(super) stream: Arc<S>,
+    pub(super) opened: Opened,
     epoch: Instant,
     state: Mutex<State<S>>,
     /// For who waits to read, and who closes.
@@ -45,7 +46,7 @@ pub(super) struct Shared<S> {
 }
 
 impl<S: Duplex> Shared<S> {
-    pub(super) fn new(driver: Driver<BlockingIo<S>>) -> Self {
+    pub(super) fn new(driver: Driver<BlockingIo<S>>, opened: Opened) -> Self {
         let (io, session) = driver.into_session();
         let epoch = io.epoch();
         let (stream, reading, writing) = split_stream(io);
@@ -65,7 +66,7 @@ impl<S: Duplex> Shared<S> {
             session,
         };
         let (received, written) = (Condvar::new(), Condvar::new());
-        Self { stream, epoch, state: Mutex::new(state), received, written }
+        Self { stream, opened, epoch, state: Mutex::new(state), received, written }
     }
 
     /// The way back, once nobody else has the stream.

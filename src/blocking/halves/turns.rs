@@ -52,6 +52,11 @@ impl Turns {
         }
     }
 
+    /// Whether the message that is under way is of this writer.
+    pub(super) fn is_by(&self, writer: u64) -> bool {
+        matches!(self.underway, Underway::By(other) if other == writer)
+    }
+
     /// Whether this can be sent without waiting for others.
     pub(super) fn is_free(&self, sending: Sending) -> bool {
         self.admits(sending) && self.first().is_none()

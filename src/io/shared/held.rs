@@ -176,7 +176,7 @@ impl<T: Io> State<T> {
         let mut queued = false;
         while self.fragmenting.is_none() && self.driver.connection.is_ready() {
             let Some(message) = held.pop() else { break };
-            queued |= self.driver.feed_prepared(&message).is_ok();
+            queued |= self.driver.feed(&message).is_ok();
         }
         // Behind a message that nobody can end, or a Close, nothing comes any more.
         if self.orphaned || !self.driver.connection.is_open() {
@@ -194,7 +194,7 @@ impl<T: Io> State<T> {
         let Some(mut held) = self.held.take() else { return };
         let mut goes = self.fragmenting.is_none();
         while let Some(message) = held.pop() {
-            goes = goes && self.driver.feed_prepared(&message).is_ok();
+            goes = goes && self.driver.feed(&message).is_ok();
         }
     }
 
@@ -216,7 +216,7 @@ impl<T: Io> Shared<T> {
             return self.offer_behind(member, message, over, false);
         }
         let written = driver.written();
-        if driver.feed_prepared(message).is_err() {
+        if driver.feed(message).is_err() {
             return Offered::Gone;
         }
         self.write_at_once(driver);
@@ -272,7 +272,7 @@ impl<T: Io> Shared<T> {
         } else if state.fragmenting.is_some() || state.held.is_some() {
             state.hold().push(self.new_id(), member, message.clone(), Claim::Accepted);
             Offered::Accepted
-        } else if state.driver.feed_prepared(message).is_ok() {
+        } else if state.driver.feed(message).is_ok() {
             Offered::Accepted
         } else {
             Offered::Gone
