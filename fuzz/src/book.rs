@@ -1,6 +1,6 @@
 //! permessage-deflate straight from RFC 7692 and RFC 1951: slow, and all of a message at once.
 
-use crate::by_the_book::{ENDS_TOO_EARLY, GOES_ON, NO_CODES, TAIL, blocks};
+use crate::support::deflate::{ENDS_TOO_EARLY, GOES_ON, NO_CODES, TAIL, blocks};
 
 /// "Code" of a message of which the texts do not say what becomes of it.
 pub(crate) const UNKNOWN: u16 = u16::MAX;

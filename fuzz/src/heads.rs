@@ -1,6 +1,6 @@
 //! What the heads of both roles have in common: whole against dripped, in linear work.
 
-use crate::heap;
+use crate::support::heap;
 use core::{error::Error, fmt::Debug};
 use fullduplex::{Input, handshake::HeadError};
 

@@ -3,8 +3,7 @@
 use crate::{
     Counting, Plan,
     book::{Book, UNKNOWN},
-    by_the_book::TAIL,
-    heap,
+    support::{deflate::TAIL, heap},
 };
 use fullduplex::{
     Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,

@@ -5,23 +5,17 @@
 
 pub mod adapter_ops;
 mod book;
-#[path = "../../tests/common/deflate.rs"]
-mod by_the_book;
-#[path = "../../tests/common/mod.rs"]
-mod common;
 pub mod differential;
 pub mod extensions;
 pub mod frame_header;
 mod grammar;
 mod heads;
-#[path = "../../tests/common/heap.rs"]
-mod heap;
 pub mod inflate;
 pub mod receive_chunked;
 pub mod request_head;
 pub mod response_head;
 pub mod roundtrip;
-#[path = "../../tests/support/mod.rs"]
+#[path = "../../tests/support/all.rs"]
 mod support;
 
 use core::convert::Infallible;

@@ -3,7 +3,7 @@
 use crate::{
     Counting, Plan,
     book::{Book, UNKNOWN},
-    common::{
+    support::{
         Seen,
         reference::{End, Limits, answers, decode_with},
         split,

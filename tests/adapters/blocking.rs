@@ -2,9 +2,7 @@
 //! cannot have any, and streams that the caller made non-blocking.
 #![cfg(feature = "std")]
 
-use crate::{common, support};
-
-use common::{BOTH, frame, split};
+use crate::support::{BOTH, frame, quiet, read_all, split, tcp_pair, watchdog};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Error, Keepalive, Message, Role, TimeoutError,
@@ -16,7 +14,6 @@ use std::{
     thread,
     time::Instant,
 };
-use support::{quiet, read_all, tcp_pair, watchdog};
 
 fn quick() -> Config {
     // Nothing is allowed for what the sockets hold: that is for `laws/keepalive_path.rs`.

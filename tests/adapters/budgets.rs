@@ -4,19 +4,15 @@
 #![cfg(feature = "tokio")]
 
 #[cfg(feature = "deflate")]
-use crate::deflate;
-use crate::{common, heap, support};
-
-use common::{BOTH, frame};
+use crate::support::deflate;
+use crate::support::{self, BOTH, frame, heap::measure, paused, poll_times, quiet, run};
 use fullduplex::{Config, Error, FlushPolicy, Message, Role, blocking};
-use heap::measure;
 use std::{
     cell::Cell,
     io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll},
 };
-use support::{paused, poll_times, quiet, run};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that gives the same bytes at each read, some times, and swallows what is written. It

@@ -4,9 +4,10 @@
 //! halves.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, close_body, close_codes, frame, frames, split};
+use crate::support::{
+    self, BOTH, Script, Step, close_body, close_codes, frame, frames, on_all, on_all_over_tcp,
+    paused, quiet, run, split, tcp_pair, watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseCause, CloseCode, Closed, Config, Connection, Error, Event, Input, Message, Role,
@@ -19,7 +20,6 @@ use std::{
     net::Shutdown,
     thread,
 };
-use support::{Script, Step, on_all, on_all_over_tcp, paused, quiet, run, tcp_pair, watchdog};
 
 /// Runs `test` over the async and the blocking halves. Each call is a method of both.
 macro_rules! on_halves {
@@ -114,7 +114,7 @@ fn who_sends_is_told_the_code_and_the_reason() {
 #[test]
 fn control_characters_of_a_reason_are_escaped() {
     for role in BOTH {
-        let mut connection = common::connection(role, Config::default());
+        let mut connection = support::connection(role, Config::default());
         let mut bytes = close(role, 4000, "a\n\u{1b}[2Jé");
         connection.receive(&mut Input::new(&mut bytes)).unwrap();
         let text = connection.feed("late").unwrap_err().to_string();
@@ -479,7 +479,7 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
 #[test]
 fn a_pong_is_refused_where_a_ping_is() {
     for role in BOTH {
-        let mut connection = common::connection(role, Config::default().max_unsent(5));
+        let mut connection = support::connection(role, Config::default().max_unsent(5));
         connection.feed_fragment("abc", false).unwrap();
         let payload = ControlPayload::new(b"x").unwrap();
         assert_eq!(connection.ping(payload), connection.pong(payload));
@@ -498,7 +498,7 @@ fn section_5_6_text_may_be_cut_anywhere() {
                 while let Some(part) = parts.next() {
                     ws.send_text_fragment(part, parts.peek().is_none()).unwrap();
                 }
-                let mut peer = common::connection(common::other(role), Config::default());
+                let mut peer = support::connection(support::other(role), Config::default());
                 let mut wire = script.written();
                 let event = peer.receive(&mut Input::new(&mut wire)).unwrap();
                 assert!(
@@ -525,7 +525,7 @@ fn section_8_1_text_that_does_not_complete_is_refused() {
     };
     let invalid = Err(SendErrorReason::InvalidUtf8);
     for role in BOTH {
-        let mut connection = common::connection(role, Config::default());
+        let mut connection = support::connection(role, Config::default());
         for wrong in [&b"\xff"[..], b"a\x80", b"\xc0\x80", b"\xed\xa0", b"\xf4\x90"] {
             assert_eq!(part(&mut connection, wrong, false), invalid, "{wrong:x?}");
             assert!(!connection.is_in_fragments());
@@ -559,15 +559,15 @@ fn section_8_1_text_that_does_not_complete_is_refused() {
 fn chunks_are_sent_on_as_they_come() {
     let text = "é€𝄞".repeat(1_000);
     for role in BOTH {
-        let wire = frame(common::other(role), 0x81, text.as_bytes());
-        let mut from = common::connection(role, Config::default());
+        let wire = frame(support::other(role), 0x81, text.as_bytes());
+        let mut from = support::connection(role, Config::default());
         let mut from_peer = frame(role, 0x81, text.as_bytes());
         assert_eq!(
             from_peer.len(),
             wire.len() + usize::from(role == Role::Server) * 4
                 - usize::from(role == Role::Client) * 4
         );
-        let mut to = common::connection(role, Config::default());
+        let mut to = support::connection(role, Config::default());
         for part in from_peer.chunks_mut(1_001) {
             let mut input = Input::new(part);
             while let Some(Event::Chunk(chunk)) = from.receive_chunk(&mut input).unwrap() {
@@ -575,8 +575,8 @@ fn chunks_are_sent_on_as_they_come() {
                 to.feed_fragment(chunk, last).unwrap();
             }
         }
-        let mut sent = common::drain(&mut to);
-        let mut peer = common::connection(common::other(role), Config::default());
+        let mut sent = support::drain(&mut to);
+        let mut peer = support::connection(support::other(role), Config::default());
         let event = peer.receive(&mut Input::new(&mut sent)).unwrap();
         assert!(matches!(event, Some(Event::Message(message)) if message.as_text() == Some(&text)));
     }

@@ -2,9 +2,10 @@
 //! common with the others is in `adapters*.rs`.
 #![cfg(all(feature = "futures-io", feature = "testing", feature = "tokio"))]
 
-use crate::{common, support};
-
-use common::{BOTH, close_codes, frame, other, split};
+use crate::support::{
+    BOTH, REQUEST, Script, Step, Woken, close_codes, frame, other, poll_times, quiet, run, split,
+    tcp_pair, watchdog,
+};
 use core::{
     cell::RefCell,
     future::poll_fn,
@@ -28,7 +29,6 @@ use smol::{
     net::{TcpListener, TcpStream},
 };
 use std::{io, sync::Arc, thread};
-use support::{REQUEST, Script, Step, Woken, poll_times, quiet, run, tcp_pair, watchdog};
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

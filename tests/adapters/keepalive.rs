@@ -2,9 +2,7 @@
 //! is given up, times at their ends, and what becomes of times when a connection is taken apart.
 #![cfg(all(feature = "tokio", feature = "futures-io"))]
 
-use crate::{common, support};
-
-use common::{BOTH, close_body, frame, seconds, split};
+use crate::support::{BOTH, Script, close_body, frame, quiet, seconds, split, tcp_pair, watchdog};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Connection, Error, Event, Keepalive, Role, TimeoutError,
@@ -18,7 +16,6 @@ use std::{
     io::{self, Read, Write},
     thread,
 };
-use support::{Script, quiet, tcp_pair, watchdog};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, advance, sleep, timeout},

@@ -1,14 +1,6 @@
 //! Connections in one piece over streams: what every adapter does, and what each alone.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "deflate")]
-#[path = "../common/deflate.rs"]
-mod deflate;
-#[path = "../common/heap.rs"]
-mod heap;
-#[cfg(feature = "std")]
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 mod blocking;

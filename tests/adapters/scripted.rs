@@ -3,10 +3,11 @@
 //! that takes. The laws are in `laws/adapters.rs`.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
+use crate::support::{
+    self, BOTH, Script, Seen, Step, Woken, close_body, close_codes, frame, frame_with, frames,
+    head, on_all, paused, poll_times, quiet, run, split, tokio_over, watchdog,
+};
 use bytes::Bytes;
-use common::{BOTH, Seen, close_body, close_codes, frame, frame_with, frames, head, split};
 use fullduplex::{
     CloseCode, Closed, Config, Error, Event, FlushPolicy, Message, ProtocolErrorKind, Role,
     SendErrorReason, Side, blocking,
@@ -18,7 +19,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use support::{Script, Step, Woken, on_all, paused, poll_times, quiet, run, tokio_over, watchdog};
 
 fn clean(closed: Option<&Closed>) -> bool {
     closed.is_some_and(Closed::is_clean)
@@ -268,7 +268,7 @@ fn section_5_3_every_frame_of_a_client_has_its_own_key() {
 #[test]
 fn section_7_1_7_nothing_comes_behind_a_violation() {
     for role in BOTH {
-        let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(common::KEY));
+        let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(support::KEY));
         let wire = [frame(role, 0x81, b"good"), wrong, frame(role, 0x81, b"late")].concat();
         for step in [1, 3, wire.len()] {
             let script = || {
@@ -495,7 +495,7 @@ fn a_shutdown_that_waits_behind_a_violation() {
     let runtime = paused();
     let _time = runtime.enter();
     for role in BOTH {
-        let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(common::KEY));
+        let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(support::KEY));
         let reads = [wrong, frame(role, 0x81, b"late")].concat();
         let waits = vec![Step::Pending; 20];
         let reads = [Step::Bytes(reads)].into_iter().chain(waits).chain([Step::Eof]);
@@ -792,7 +792,7 @@ fn parts_hold_everything() {
         let mut input = fullduplex::Input::new(&mut rest);
         let event = parts.connection.receive(&mut input).unwrap().map(Seen::from);
         assert_eq!(event, Some(Seen::Binary(vec![9; 200])));
-        assert_eq!(common::sent(&mut parts.connection), [(0x81, b"unwritten".to_vec())]);
+        assert_eq!(support::sent(&mut parts.connection), [(0x81, b"unwritten".to_vec())]);
         assert_eq!(script.written(), []);
     }
 }

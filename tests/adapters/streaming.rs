@@ -3,10 +3,11 @@
 #![cfg(feature = "tokio")]
 
 #[cfg(feature = "deflate")]
-use crate::deflate;
-use crate::{common, heap, support};
-
-use common::{BOTH, frame, other, split};
+use crate::support::deflate;
+use crate::support::{
+    self, BOTH, Script, Step, Woken, frame, heap, heap::measure, other, paused, poll_times, quiet,
+    run, runtime, split, watchdog,
+};
 use core::{
     cell::RefCell,
     convert::Infallible,
@@ -18,9 +19,7 @@ use fullduplex::{
     CloseCode, Config, Error, FlushPolicy, Message, Role, SendError, SendErrorReason, blocking,
 };
 use futures_util::stream;
-use heap::measure;
 use std::io::{self, ErrorKind, Read};
-use support::{Script, Step, Woken, paused, poll_times, quiet, run, runtime, watchdog};
 use tokio::{io::AsyncReadExt, sync::mpsc};
 
 type Tokio = fullduplex::tokio::WebSocket<Script>;

@@ -2,9 +2,10 @@
 //! that a peer must be able to read before the connection is gone.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, KEY, close_body, close_codes, frame, frame_with, split};
+use crate::support::{
+    BOTH, KEY, REQUEST, close_body, close_codes, frame, frame_with, header, on_all_over_tcp, quiet,
+    read_all, runtime, split, tcp_pair, watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Error, Keepalive, Message, Role, Side, TimeoutError, blocking,
@@ -15,7 +16,6 @@ use std::{
     net::{Shutdown, TcpStream},
     thread,
 };
-use support::{REQUEST, header, on_all_over_tcp, quiet, read_all, runtime, tcp_pair, watchdog};
 
 fn clean(closed: Option<&Closed>) -> bool {
     closed.is_some_and(Closed::is_clean)

@@ -2,9 +2,7 @@
 //! two cores, the clock.
 #![cfg(all(feature = "deflate", feature = "futures-io", feature = "testing", feature = "tokio"))]
 
-use crate::{common, support};
-
-use common::frame;
+use crate::support::{self, Woken, frame, poll_times, quiet, watchdog};
 use core::{
     pin::Pin,
     task::{Context, Poll},
@@ -23,7 +21,6 @@ use std::{
     io::{ErrorKind, IoSlice, Read, Write},
     thread,
 };
-use support::{Woken, poll_times, quiet, watchdog};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,14 +1,13 @@
 //! Deadlines of the tokio adapter on a clock that stands still: no test here waits for real time.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{KEY, close_body, frame, frame_with, split};
+use crate::support::{
+    self, KEY, REQUEST, Script, close_body, frame, frame_with, poll_times, quiet, split, watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Error, Event, Role, TimeoutError, handshake::RejectionReason,
 };
-use support::{REQUEST, Script, poll_times, quiet, watchdog};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, advance, sleep, timeout},
@@ -144,7 +143,7 @@ async fn a_response_that_is_not_taken_ends_in_time() {
 #[tokio::test(start_paused = true)]
 async fn section_5_5_2_a_silent_peer_is_pinged_and_given_up() {
     let _watchdog = watchdog();
-    for role in common::BOTH {
+    for role in support::BOTH {
         let (mut ws, mut theirs) = pair(role, Config::default());
         let start = Instant::now();
         let receive = tokio::spawn(async move {
@@ -425,7 +424,7 @@ async fn an_idle_timeout_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn section_7_1_1_close_ends_in_time() {
     let _watchdog = watchdog();
-    for role in common::BOTH {
+    for role in support::BOTH {
         // The peer says nothing.
         let (mut ws, theirs) = pair(role, Config::default());
         let start = Instant::now();

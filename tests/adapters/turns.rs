@@ -3,9 +3,9 @@
 //! receives costs little, whatever it is made of.
 #![cfg(feature = "tokio")]
 
-use crate::{common, heap, support};
-
-use common::{BOTH, close_body, frame, head};
+use crate::support::{
+    self, BOTH, Woken, close_body, frame, head, heap, paused, poll_times, quiet, run, watchdog,
+};
 use core::{
     convert::Infallible,
     pin::{Pin, pin},
@@ -20,7 +20,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use support::{Woken, paused, poll_times, quiet, run, watchdog};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much of anything one turn has, at most.
@@ -301,7 +300,7 @@ fn what_is_sent_in_turns_is_whole() {
     let script = support::Script::new();
     let mut ws = support::tokio_over(&script, Role::Server, quiet());
     run(ws.send_iter((0..1_000).map(|i| format!("{i} ")))).unwrap();
-    let frames = common::split(Role::Server, &script.written());
+    let frames = support::split(Role::Server, &script.written());
     let text: Vec<u8> = frames.iter().flat_map(|(_, payload)| payload.clone()).collect();
     let expected: String = (0..1_000).map(|i| format!("{i} ")).collect();
     assert_eq!(text, expected.into_bytes());

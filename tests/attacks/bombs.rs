@@ -1,10 +1,7 @@
 //! Small messages that inflate to large ones.
 
 use super::server::{Server, frames_to_the_end, on_each};
-use crate::{
-    common::{close_codes, frame},
-    support::REQUEST,
-};
+use crate::support::{REQUEST, close_codes, frame};
 use core::time::Duration;
 use fullduplex::Role::Server as TO;
 use std::{
@@ -57,7 +54,7 @@ pub(super) fn zeros(times: usize) -> Vec<u8> {
 
 #[test]
 fn the_bomb_is_one() {
-    let inflated = crate::deflate::inflate(b"", &zeros(1_000)).unwrap();
+    let inflated = crate::support::deflate::inflate(b"", &zeros(1_000)).unwrap();
     assert!(inflated.bytes == [0; 1 + 258 * 1_000]);
 }
 

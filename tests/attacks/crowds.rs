@@ -1,10 +1,9 @@
 //! Many clients at once, none of which goes on: half-open handshakes, announced messages that do
 //! not come, answers that nobody reads, and connections that are dropped anywhere.
 
-use super::server::{MEASURED, SERVERS, Server, on_each, sockets};
-use crate::{
-    common::{Random, close_body, frame, frame_with, head, reference},
-    support::{REQUEST, read_head},
+use super::server::{MEASURED, Server, on_each, sockets};
+use crate::support::{
+    REQUEST, Random, close_body, frame, frame_with, head, programs::SERVERS, read_head, reference,
 };
 use core::time::Duration;
 use fullduplex::Role::Server as TO;

@@ -2,9 +2,8 @@
 //! servers' own; nothing here measures them.
 
 use super::server::on_all;
-use crate::{
-    common::{close_body, close_codes, frame, frame_with, split},
-    support::{REQUEST, read_all, read_head},
+use crate::support::{
+    REQUEST, close_body, close_codes, frame, frame_with, read_all, read_head, split,
 };
 use fullduplex::Role::{self, Server as TO};
 use std::{

@@ -2,9 +2,9 @@
 //! nothing, frames and heads in bytes. What each unit costs must not grow, and nothing be kept.
 
 use super::server::{Server, frames_to_the_end, on_each};
-use crate::{
-    common::{close_body, close_codes, frame, frame_with, head, reference, split},
-    support::{REQUEST, read_all, read_head},
+use crate::support::{
+    REQUEST, close_body, close_codes, frame, frame_with, head, read_all, read_head, reference,
+    split,
 };
 use fullduplex::Role::{self, Server as TO};
 use std::{

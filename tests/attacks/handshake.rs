@@ -2,10 +2,7 @@
 //! that whatever is behind it is never taken for HTTP.
 
 use super::server::{Server, frames_to_the_end, on_each};
-use crate::{
-    common::{close_codes, frame},
-    support::{REQUEST, header, read_all, read_head, response_to},
-};
+use crate::support::{REQUEST, close_codes, frame, header, read_all, read_head, response_to};
 use fullduplex::Role::Server as TO;
 use std::{
     io::{Read, Write},

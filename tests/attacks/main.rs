@@ -6,12 +6,7 @@
 //! `cargo test --all-features --test attacks -- --nocapture` prints what was measured.
 #![cfg(feature = "tokio")]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "deflate")]
-#[path = "../common/deflate.rs"]
-mod deflate;
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 #[cfg(feature = "deflate")]

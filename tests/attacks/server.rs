@@ -1,26 +1,20 @@
 //! An echo server as a process: started on a free port, measured, and always ended.
 
-use crate::{
-    common::split,
-    support::{REQUEST, read_all, read_head},
+use crate::support::{
+    REQUEST,
+    programs::{Program, SERVERS, listens_on, program},
+    read_all, read_head, split,
 };
 use core::time::Duration;
 use fullduplex::{CloseCode, Config, Message, Role, blocking};
 use std::{
-    env, fs,
+    fs,
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     thread,
 };
-
-/// All of them.
-#[cfg(feature = "futures-io")]
-pub(crate) const SERVERS: [&str; 3] = ["echo_server", "echo_server_blocking", "echo_server_smol"];
-#[cfg(not(feature = "futures-io"))]
-pub(crate) const SERVERS: [&str; 2] = ["echo_server", "echo_server_blocking"];
 
 /// Whether memory, processor time and descriptors of a process can be read here. Elsewhere they
 /// count as nothing, which is said.
@@ -33,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HANGS: Duration = Duration::from_secs(180);
 
 /// Every server that was started: a test process that is aborted drops nothing.
-static STARTED: Mutex<Vec<Weak<Mutex<Process>>>> = Mutex::new(Vec::new());
+static STARTED: Mutex<Vec<Weak<Mutex<Program>>>> = Mutex::new(Vec::new());
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
-    process: Arc<Mutex<Process>>,
+    process: Arc<Mutex<Program>>,
     /// The first panic that it complained of.
     panic: Arc<Mutex<Option<String>>>,
     /// What it takes when it has served one client; the descriptors are those before that.
@@ -56,38 +50,6 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// Open descriptors.
     pub(crate) descriptors: usize,
-}
-
-struct Process {
-    server: Child,
-    /// Ends the server when this process is gone, even if it was killed: then its input ends.
-    guard: Option<Child>,
-}
-
-impl Process {
-    fn new(server: Child) -> Self {
-        let guard = cfg!(unix).then(|| {
-            let mut command = Command::new("sh");
-            command.args(["-c", "read -r _; kill -9 \"$0\""]).arg(server.id().to_string());
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.spawn().unwrap()
-        });
-        Self { server, guard }
-    }
-
-    /// The guard goes first: it must not end whoever gets the number of the server next.
-    fn end(&mut self) {
-        for child in self.guard.iter_mut().chain([&mut self.server]) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-    }
 }
 
 /// Runs `test` on each of the servers, started with `arguments`, one after the other, under a
@@ -190,7 +152,7 @@ impl Server {
             .spawn()
             .unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let process = Arc::new(Mutex::new(Process::new(child)));
+        let process = Arc::new(Mutex::new(Program::new(child)));
         STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&process));
         let panic = Arc::new(Mutex::new(None));
         let first_panic = panic.clone();
@@ -209,9 +171,8 @@ impl Server {
             panic,
             at_rest: Usage::default(),
         };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ws://").expect("where it listens");
+        let url = listens_on(stdout);
+        let address = url.strip_prefix("ws://").expect("a URL");
         server.address = address.parse().unwrap();
         let descriptors = server.usage().descriptors;
         server.serves();
@@ -260,7 +221,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn is_well(&self) {
         self.serves();
-        let status = self.process.lock().unwrap().server.try_wait().unwrap();
+        let status = self.process.lock().unwrap().child.try_wait().unwrap();
         assert_eq!(status, None, "{} has ended", self.name);
         assert_eq!(*self.panic.lock().unwrap(), None, "{}", self.name);
     }
@@ -285,7 +246,7 @@ impl Server {
         if !MEASURED {
             return Usage::default();
         }
-        let process = format!("/proc/{}", self.process.lock().unwrap().server.id());
+        let process = format!("/proc/{}", self.process.lock().unwrap().child.id());
         let status = fs::read_to_string(format!("{process}/status")).unwrap();
         let kib = |name: &str| -> usize {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -346,20 +307,6 @@ impl Server {
         println!("{what}, {}: {cpu:?} for {n}, {each:.0} ns for each", self.name);
         cpu
     }
-}
-
-/// One of the examples.
-fn program(name: &str) -> PathBuf {
-    let mut path = env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.extend(["examples", name]);
-    path.set_extension(env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "{name} is not built: run `cargo test` whole, or `cargo build --examples`"
-    );
-    path
 }
 
 /// What a server sends until the end, as first byte and payload of each frame. The end has to be

@@ -1,10 +1,7 @@
 //! Every way in which a client can break the rules for frames, and the Close code that each gets.
 
 use super::server::{Server, frames_to_the_end, on_each};
-use crate::{
-    common::{KEY, close_body, frame, frame_with, head, head_with},
-    support::{REQUEST, read_head},
-};
+use crate::support::{KEY, REQUEST, close_body, frame, frame_with, head, head_with, read_head};
 use fullduplex::Role::Server as TO;
 use std::{io::Write, net::TcpStream};
 
@@ -207,7 +204,7 @@ fn reserved_bits(legal: Option<u8>) -> Table {
 /// What only a client that compresses can do wrong.
 #[cfg(feature = "deflate")]
 fn badly_compressed() -> Table {
-    use crate::deflate::Blocks;
+    use crate::support::deflate::Blocks;
 
     let mut table = Table::default();
     let good = Blocks::new().fixed(false, b"good", None).message();

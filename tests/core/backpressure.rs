@@ -1,13 +1,11 @@
 //! What waits to be written: from where on one ought to wait, what is refused, what never is, and
 //! what is said of it once the connection is over.
 
-use crate::common;
-
-use bytes::{Buf, Bytes};
-use common::{
-    BOTH, Random, close_codes, connection, drain, frame, head, other, receive, seconds, sent, take,
-    watch,
+use crate::support::{
+    self, BOTH, Random, close_codes, connection, drain, frame, head, other, receive, seconds, sent,
+    take, watch,
 };
+use bytes::{Buf, Bytes};
 use core::{mem, time::Duration};
 use fullduplex::{
     Closed, Config, Connection, Input, Keepalive, Message, Role, SendErrorReason, Transport,
@@ -150,7 +148,7 @@ fn control_frames_are_never_starved() {
             while !connection.outbox().is_empty() {
                 written.extend(take(&mut connection, usize::MAX));
             }
-            let frames = common::split(role, &written);
+            let frames = support::split(role, &written);
             assert_eq!(frames.last(), Some(&(0x88, vec![])));
             let pongs: Vec<_> = frames.iter().filter(|(first, _)| *first == 0x8a).collect();
             assert_eq!(pongs.last().map(|(_, payload)| payload), Some(&newest));

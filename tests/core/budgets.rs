@@ -1,13 +1,14 @@
 //! Budgets: allocations per message, bytes per connection. Each is printed (`--nocapture`) and
 //! bounded.
 
-use crate::{common, heap};
-
+use crate::support::{
+    BOTH, Random, connection, frame, head,
+    heap::{Heap, measure},
+    seconds,
+};
 use bytes::{Buf, Bytes};
-use common::{BOTH, Random, connection, frame, head, seconds};
 use core::time::Duration;
 use fullduplex::{Config, Connection, Event, Incoming, Input, Keepalive, Message, Role};
-use heap::{Heap, measure};
 use std::sync::Arc;
 
 const KINDS: [(&str, u8); 2] = [("text", 0x81), ("binary", 0x82)];

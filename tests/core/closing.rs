@@ -3,13 +3,11 @@
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 
-use crate::common;
-
-use bytes::Buf;
-use common::{
+use crate::support::{
     BOTH, Random, Seen, close_body, close_codes, close_frame, connection, drain, frame, frames,
     other, pair::Pair, receive, reference, sent, split, watch,
 };
+use bytes::Buf;
 use core::time::Duration;
 use fullduplex::{
     CloseCause, CloseCode, CloseFrame, Closed, Config, Connection, ProtocolErrorKind, Role,

@@ -4,20 +4,17 @@
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 
 #[cfg(feature = "deflate")]
-use crate::deflate;
-use crate::{common, heap};
-
-use bytes::{Buf, Bytes};
-use common::{
-    BOTH, connection, drain, frame, head_with, receive, reference, seconds, sent, split, take,
-    watch,
+use crate::support::deflate;
+use crate::support::{
+    BOTH, connection, drain, frame, head_with, heap::measure, receive, reference, seconds, sent,
+    split, take, watch,
 };
+use bytes::{Buf, Bytes};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Connection, Keepalive, Message, Role, SendErrorReason, Transport,
     frame::ControlPayload,
 };
-use heap::measure;
 use std::collections::HashSet;
 
 const KIB: usize = 1 << 10;
@@ -321,7 +318,7 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
             let params = || deflate::params("");
             let config = Config::default().max_sent_frame(5_000);
             let mut connection = deflate::deflating(role, config, params());
-            let mut random = common::Random::new(3);
+            let mut random = crate::support::Random::new(3);
             let noise: Vec<u8> = (0..100_000).map(|_| random.next() as u8).collect();
             connection.feed(&noise).unwrap();
             let end = if fails { vec![0x83] } else { frame(role, 0x88, b"") };
@@ -330,10 +327,11 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
             while !connection.outbox().is_empty() {
                 written.extend(take(&mut connection, 9_999));
             }
-            let mut peer = deflate::deflating(common::other(role), Config::default(), params());
+            let mut peer =
+                deflate::deflating(crate::support::other(role), Config::default(), params());
             let (events, result) = receive(&mut peer, &written, 1_000, watch);
             assert_eq!((events.len(), result), (2, Ok(())));
-            assert!(events[0] == common::Seen::Binary(noise));
+            assert!(events[0] == crate::support::Seen::Binary(noise));
         }
     }
 }
@@ -423,7 +421,7 @@ fn a_large_message_is_not_copied_as_a_whole() {
 #[test]
 fn what_cannot_be_compressed_grows_within_bounds() {
     use fullduplex::deflate::{Compression, Deflate};
-    let mut random = common::Random::new(7);
+    let mut random = crate::support::Random::new(7);
     for high in [0, 0x90] {
         let noise: Vec<u8> = (0..200_000).map(|_| random.next() as u8 | high).collect();
         for level in [0, 1, 6] {

@@ -3,19 +3,17 @@
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 
-use crate::{common, heap};
-
-use bytes::{Buf, Bytes};
-use common::{
-    BOTH, KEY, Random, Seen, close_codes, connection, drain, frame, frames, head, other, receive,
-    sent, watch,
+use crate::support::{
+    self, BOTH, KEY, Random, Seen, close_codes, connection, drain, frame, frames, head,
+    heap::{measure, without_more_than},
+    other, receive, sent, watch,
 };
+use bytes::{Buf, Bytes};
 use core::mem;
 use fullduplex::{
     Config, Connection, Event, Input, Message, MessageRef, ProtocolError, ProtocolErrorKind,
     ReceiveBudget, Role, SendErrorReason, frame::ControlPayload,
 };
-use heap::{measure, without_more_than};
 use std::sync::Arc;
 
 const KIB: usize = 1 << 10;
@@ -29,7 +27,7 @@ fn judged(role: Role, config: &Config, wire: &[u8]) -> Result<Vec<usize>, u16> {
         let (events, result) = receive(&mut connection, wire, step, watch);
         let codes = close_codes(&sent(&mut connection));
         match result {
-            Ok(()) => Ok(events.iter().filter_map(common::message).map(|m| m.len()).collect()),
+            Ok(()) => Ok(events.iter().filter_map(support::message).map(|m| m.len()).collect()),
             Err(error) => {
                 assert_eq!(codes, [u16::from(error.close_code())]);
                 Err(codes[0])
@@ -559,19 +557,19 @@ fn an_unfinished_message_is_dropped_at_the_end() {
         ("broken", Connection::transport_failed),
         ("close deadline", |c| {
             c.start_close(None).unwrap();
-            c.handle_timeout(common::seconds(1.0)).unwrap();
-            c.handle_timeout(common::seconds(5.0)).unwrap();
-            c.handle_timeout(common::seconds(6.0)).unwrap_err();
+            c.handle_timeout(support::seconds(1.0)).unwrap();
+            c.handle_timeout(support::seconds(5.0)).unwrap();
+            c.handle_timeout(support::seconds(6.0)).unwrap_err();
         }),
         ("deadline of a write that failed", |c| {
             c.write_failed();
-            c.handle_timeout(common::seconds(1.0)).unwrap();
-            c.handle_timeout(common::seconds(5.0)).unwrap();
-            c.handle_timeout(common::seconds(6.0)).unwrap();
+            c.handle_timeout(support::seconds(1.0)).unwrap();
+            c.handle_timeout(support::seconds(5.0)).unwrap();
+            c.handle_timeout(support::seconds(6.0)).unwrap();
         }),
         ("idle", |c| {
             let idle =
-                (1..100).find(|at| c.handle_timeout(common::seconds(f64::from(*at))).is_err());
+                (1..100).find(|at| c.handle_timeout(support::seconds(f64::from(*at))).is_err());
             assert!(idle.is_some());
         }),
     ];

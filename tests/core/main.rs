@@ -1,14 +1,6 @@
 //! The core by itself: bytes in, bytes out, in virtual time.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "deflate")]
-#[path = "../common/deflate.rs"]
-mod deflate;
-#[path = "../common/heap.rs"]
-mod heap;
-#[cfg(feature = "std")]
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 mod backpressure;

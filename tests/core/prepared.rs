@@ -1,16 +1,15 @@
 //! Messages that are prepared for many connections, not compressed: what is written, what is
 //! shared, what it costs. `deflate/prepared.rs` has the compressed ones.
 
-use crate::{common, heap};
-
+use crate::support::{
+    self, BOTH, KEY, connection, drain, frame, heap::measure, other, receive, seconds, sent, watch,
+};
 use bytes::Buf;
-use common::{BOTH, KEY, connection, drain, frame, other, receive, seconds, sent, watch};
 use core::time::Duration;
 use fullduplex::{
     CloseCause, Config, Connection, Message, MessageRef, Prepared, Role, SendErrorReason, Text,
     TimeoutError,
 };
-use heap::measure;
 
 /// Around each length form, and around what is copied and what is shared.
 const SIZES: [usize; 17] = [
@@ -188,7 +187,7 @@ fn what_is_refused_changes_nothing() {
                 drain(&mut connection);
                 let sent = connection.feed(&prepared);
                 assert_eq!(sent.is_ok(), !matches!(reason, SendErrorReason::Closed(_)));
-                let mut peer = common::connection(other(role), Config::default());
+                let mut peer = support::connection(other(role), Config::default());
                 let wire = drain(&mut connection);
                 let (events, result) = receive(&mut peer, &wire, usize::MAX, watch);
                 assert_eq!((events.len(), result), (usize::from(sent.is_ok()), Ok(())));

@@ -6,13 +6,11 @@
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 
-use crate::common;
-
-use bytes::Buf;
-use common::{
-    BOTH, KEY, Seen, close_body, close_frame, connection, echo, frame, frame_with, frames, head,
-    head_with, receive, reference, sent, watch,
+use crate::support::{
+    self, BOTH, KEY, Seen, close_body, close_frame, connection, echo, frame, frame_with, frames,
+    head, head_with, receive, reference, sent, watch,
 };
+use bytes::Buf;
 use fullduplex::{
     CloseCause, Config, Connection, Event, Incoming, Input, ProtocolErrorKind, Role,
     SendErrorReason, frame::ControlPayload,
@@ -135,7 +133,7 @@ fn section_5_2_refused_on_the_head() {
         ("fragmented ping", |_| vec![0x09]),
         ("long ping", |_| vec![0x89, 0x7e]),
         ("reserved bit", |to| head(to, 0xc1, 100)),
-        ("wrong mask", |to| head(common::other(to), 0x81, 100)),
+        ("wrong mask", |to| head(support::other(to), 0x81, 100)),
         ("continuation of nothing", |to| head(to, 0x80, 100)),
         ("text in a message", |to| [frame(to, 0x02, b"a"), head(to, 0x81, 100)].concat()),
         ("too big", |to| head(to, 0x81, 1 << 40)),
@@ -219,7 +217,7 @@ fn section_5_7_examples() {
     server.feed("Hello").unwrap();
     server.ping(ControlPayload::new(b"Hello").unwrap()).unwrap();
     server.feed(&[7; 256]).unwrap();
-    let wire = common::drain(&mut server);
+    let wire = support::drain(&mut server);
     assert_eq!(wire[..18], *b"\x81\x05Hello\x89\x05Hello\x82\x7e\x01\0");
 }
 
@@ -595,7 +593,7 @@ fn section_8_1_fails_on_the_first_impossible_byte() {
         let (_, bad) = receive(&mut connection, &wire[impossible..][..1], 1, watch);
         assert_eq!(bad.unwrap_err().kind(), ProtocolErrorKind::InvalidUtf8);
         // Also where it is the last of a larger piece.
-        let mut connection = common::connection(role, Config::default());
+        let mut connection = support::connection(role, Config::default());
         let (_, bad) = receive(&mut connection, &wire[..=impossible], usize::MAX, watch);
         assert_eq!(bad.unwrap_err().kind(), ProtocolErrorKind::InvalidUtf8);
     }

@@ -1,12 +1,8 @@
 //! The counters of a connection: one exchange counted by hand, and what holds for any.
 
-use crate::common;
 #[cfg(feature = "deflate")]
-use crate::deflate;
-#[cfg(feature = "tokio")]
-use crate::support;
-
-use common::{
+use crate::support::deflate;
+use crate::support::{
     BOTH, Random, close_body, connection, drain, frame, frames, head, other, pair::Pair, receive,
     watch,
 };
@@ -409,7 +405,7 @@ fn both_ends_count_alike_with_compression() {
 #[cfg(feature = "tokio")]
 #[test]
 fn the_adapters_count_what_they_read_and_write() {
-    use support::{Script, Step, on_all, quiet};
+    use crate::support::{Script, Step, on_all, quiet};
     let size = 1 << 20;
     let wire =
         [frame(Role::Server, 0x82, &vec![7; size]), frame(Role::Server, 0x89, b"?")].concat();

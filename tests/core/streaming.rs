@@ -1,17 +1,17 @@
 //! Messages that are sent in fragments and received in chunks (RFC 6455 §5.4), compressed ones too.
 
 #[cfg(feature = "deflate")]
-use crate::deflate;
-use crate::{common, heap};
-
-use common::{BOTH, Random, Seen, connection, drain, frame, frames, other, receive, sent, watch};
+use crate::support::deflate;
+use crate::support::{
+    self, BOTH, Random, Seen, connection, drain, frame, frames, heap::measure, other, receive,
+    sent, watch,
+};
 use fullduplex::{
     Chunk, CloseCause, Config, Connection, Event, Input, Message, ProtocolError,
     ProtocolErrorKind as Kind, Role, SendErrorReason,
     frame::{CloseCode, ControlPayload},
     message::{NotText, TextPieces},
 };
-use heap::measure;
 use proptest::{collection::vec, prelude::*};
 use std::str;
 
@@ -51,7 +51,7 @@ impl Joined {
     }
 }
 
-/// As `common::receive`, in chunks, which are joined. `whole` says before each piece of input
+/// As `support::receive`, in chunks, which are joined. `whole` says before each piece of input
 /// whether it is received in whole messages if that can be.
 fn receive_chunks(
     connection: &mut Connection,
@@ -455,7 +455,7 @@ fn a_message_of_any_size_passes_in_chunks() {
         let config = Config::default().max_message_size(10).max_frame_size(10).max_fragments(2);
         let mut connection = connection(role, config);
         let total = 64 << 20;
-        let mut head = common::head(role, 0x82, total);
+        let mut head = support::head(role, 0x82, total);
         let mut block = vec![0; 64 * 1024];
         let (mut bytes, mut last) = (0, false);
         let ((), heap) = measure(|| {
@@ -544,7 +544,7 @@ mod compressed {
                 sender.feed_fragment(*part, i == 3).unwrap();
                 wires.push(drain(&mut sender));
             }
-            let split = common::split(role, wires.concat().as_slice());
+            let split = support::split(role, wires.concat().as_slice());
             let firsts: Vec<u8> = split.iter().map(|(first, _)| *first).collect();
             assert_eq!(firsts, [0x41, 0x00, 0x00, 0x80]);
             let message =

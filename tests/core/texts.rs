@@ -1,9 +1,7 @@
 //! What is printed: every error says what happened and where, hands its cause on, and shows nothing
 //! of what a peer or the caller chose where that may be a secret; `Debug` never shows a payload.
 
-use crate::common;
-
-use common::{Random, connection};
+use crate::support::{Random, connection};
 use fullduplex::{
     CloseCause, CloseCode, CloseFrame, Config, Connection, Input, Message, MessageRef,
     ProtocolError, ProtocolErrorKind, Role, SendErrorReason, Text, TimeoutError,

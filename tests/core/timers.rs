@@ -1,9 +1,7 @@
 //! Time: keepalive, idle timeout, close deadline (RFC 6455 §5.5.2, §5.5.3 and §7). All of it is
 //! virtual: a clock is a number.
 
-use crate::common;
-
-use common::{
+use crate::support::{
     BOTH, Random, Seen, close_codes, connection, drain, frame, frames, head, pair::Pair, receive,
     seconds, sent, watch,
 };

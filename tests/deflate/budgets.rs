@@ -3,16 +3,15 @@
 //! figures that are in the documentation.
 #![cfg(all(feature = "deflate", feature = "std"))]
 
-use crate::{common, deflate, heap};
-
+use crate::support::{
+    self, BOTH, close_codes, deflate, frame, frames, head, heap::measure, other, sent,
+};
 use bytes::Buf;
-use common::{BOTH, close_codes, frame, frames, head, other, sent};
 use deflate::{Blocks, deflating, largest, params, with_bits};
 use fullduplex::{
     Config, Connection, Event, Input, ProtocolErrorKind as Kind, Role,
     deflate::{Compression, Deflate, DeflateParams},
 };
-use heap::measure;
 use std::{sync::Arc, thread};
 
 /// How much is inflated at a time, in bytes.
@@ -251,16 +250,17 @@ fn held_by_default(answer: &'static str) -> [isize; 2] {
             let other = Arc::new(Config::default().deflate(largest()));
             let ours = agreed.is_some_and(|agreed| agreed.server_max_window_bits() < 15);
             let of_server = if ours { config.clone() } else { other };
-            let mut client = common::connection(Role::Client, config).with_deflate(agreed).unwrap();
+            let mut client =
+                support::connection(Role::Client, config).with_deflate(agreed).unwrap();
             let mut server =
-                common::connection(Role::Server, of_server).with_deflate(agreed).unwrap();
+                support::connection(Role::Server, of_server).with_deflate(agreed).unwrap();
             let mut kept = [0, 0];
             for round in 0..40 {
                 let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
                 let turn = |from: &mut Connection, to: &mut Connection| {
                     let (mut wire, sending) = measure(|| {
                         from.feed(&text).unwrap();
-                        let wire = common::drain(from);
+                        let wire = support::drain(from);
                         let _storage = from.outbox().reclaim();
                         wire
                     });
@@ -307,7 +307,7 @@ fn bytes_of_the_default_settings() {
 fn a_new_connection_holds_next_to_nothing() {
     for role in BOTH {
         let config = Arc::new(Config::default().deflate(Deflate::default()));
-        let (plain, without) = measure(|| common::connection(role, config.clone()));
+        let (plain, without) = measure(|| support::connection(role, config.clone()));
         let (connection, with) = measure(|| deflating_shared(role, config.clone(), params("")));
         println!("{role:?}: {} bytes for what was agreed on", with.kept - without.kept);
         assert!(with.kept - without.kept <= 264, "{with:?} {without:?}");
@@ -322,7 +322,7 @@ fn a_new_connection_holds_next_to_nothing() {
 }
 
 fn deflating_shared(role: Role, config: Arc<Config>, agreed: DeflateParams) -> Connection {
-    common::connection(role, config).with_deflate(agreed).unwrap()
+    support::connection(role, config).with_deflate(agreed).unwrap()
 }
 
 /// In the long run a compressed message costs its own allocation, and sending none.
@@ -336,7 +336,7 @@ fn allocations_per_message() {
             let mut round = |i: usize| {
                 let text = json(i);
                 let ((), sending) = measure(|| sender.feed(&text).unwrap());
-                let mut wire = common::drain(&mut sender);
+                let mut wire = support::drain(&mut sender);
                 let ((), receiving) = measure(|| {
                     let mut input = Input::new(&mut wire);
                     let Ok(Some(Event::Message(message))) = receiver.receive(&mut input) else {

@@ -2,11 +2,7 @@
 //! reader is dropped. Control frames are answered and heads judged all the same.
 #![cfg(feature = "deflate")]
 
-#[cfg(feature = "tokio")]
-use crate::support;
-use crate::{common, deflate};
-
-use common::{BOTH, Seen, close_codes, frame, frames, receive, sent, watch};
+use crate::support::{BOTH, Seen, close_codes, deflate, frame, frames, receive, sent, watch};
 use deflate::{deflating, largest, params, with_bits};
 use fullduplex::{
     Config, Event, Input, ProtocolErrorKind as Kind, Role,
@@ -144,7 +140,7 @@ fn a_connection_that_discards_judges_heads() {
         }
         let mut connection = deflating(role, Config::default(), params(""));
         connection.discard_messages();
-        let other = common::other(role);
+        let other = crate::support::other(role);
         let result = receive(&mut connection, &frame(other, 0x81, b"x"), 1, watch).1;
         let masked = |kind| matches!(kind, Kind::Masked(_) | Kind::Unmasked(_));
         assert!(result.is_err_and(|error| masked(error.kind())));
@@ -172,12 +168,12 @@ fn a_connection_that_discards_holds_no_window() {
 #[cfg(feature = "tokio")]
 mod adapters {
     use super::*;
-    use fullduplex::{CloseCode, blocking};
-    use support::{
+    use crate::support::{
         Script, Step,
         life::{Knows as _, Receives as _, Sends as _, Whole},
         paused, quiet, run, watchdog,
     };
+    use fullduplex::{CloseCode, blocking};
 
     const BOMBS: usize = 200;
 
@@ -301,7 +297,7 @@ mod adapters {
                 $($whole::<fullduplex::tokio::WebSocket<Script>>();)*
                 #[cfg(feature = "futures-io")]
                 {
-                    type OnAny = fullduplex::futures_io::WebSocket<Script, support::life::Clock>;
+                    type OnAny = fullduplex::futures_io::WebSocket<Script, crate::support::life::Clock>;
                     $($whole::<OnAny>();)*
                 }
             }
@@ -331,7 +327,7 @@ mod adapters {
         for role in BOTH {
             let script = Script::new();
             let mut ws: fullduplex::tokio::WebSocket<Script> = open(&script, role, quiet());
-            assert!(support::poll_times(ws.close(CloseCode::NORMAL), 1).is_none());
+            assert!(crate::support::poll_times(ws.close(CloseCode::NORMAL), 1).is_none());
             let reads = std::mem::take(&mut peer(role, &[], 0, &bomb).state().reads);
             script.go_on(|state| state.reads = reads);
             assert!(run(ws.recv()).unwrap().is_none());

@@ -2,9 +2,11 @@
 //! a second implementation reads and writes the same.
 #![cfg(feature = "deflate")]
 
-use crate::{common, deflate, miniz};
+use crate::miniz;
+use crate::support::{
+    BOTH, Random, Seen, deflate, drain, echo, frame, other, receive, split, watch,
+};
 
-use common::{BOTH, Random, Seen, drain, echo, frame, other, receive, split, watch};
 use deflate::{TAIL, deflating, inflate, largest, params, with_bits};
 use fullduplex::{
     Config, Connection, Message, Role,

@@ -2,9 +2,9 @@
 //! refused.
 #![cfg(feature = "deflate")]
 
-use crate::{common, deflate};
-
-use common::{BOTH, Random, Seen, close_codes, frame, frames, other, receive, sent, watch};
+use crate::support::{
+    self, BOTH, Random, Seen, close_codes, deflate, frame, frames, other, receive, sent, watch,
+};
 use deflate::{Blocks, TAIL, deflating, inflate, largest, params, with_bits};
 use fullduplex::{
     Closed, Config, Connection, Event, Input, ProtocolError, ProtocolErrorKind as Kind, Role,
@@ -320,7 +320,7 @@ fn deflate_begins_once_and_first() {
     let refused = |connection: Connection| connection.with_deflate(params("")).err();
     type Do<'d> = &'d dyn Fn(&mut Connection);
     for role in BOTH {
-        let new = || common::connection(role, Config::default().max_sent_frame(100));
+        let new = || support::connection(role, Config::default().max_sent_frame(100));
         assert_eq!(refused(new().with_deflate(None).unwrap()), None);
         assert_eq!(refused(new().with_deflate(params("")).unwrap()), Some(Twice));
         // None is not twice.
@@ -413,7 +413,7 @@ fn rfc7692_6_1_rsv1_only_at_the_start_of_a_message() {
     for role in BOTH {
         // Without negotiation, with every bit.
         for first in [0x41, 0x42, TEXT, BINARY, 0xc9, 0xa1, 0x91] {
-            let mut connection = common::connection(role, Config::default().deflate(largest()));
+            let mut connection = support::connection(role, Config::default().deflate(largest()));
             let (_, result) = receive(&mut connection, &frame(role, first, good), 3, watch);
             assert!(matches!(result.unwrap_err().kind(), Kind::ReservedBits(_)), "{first:x}");
             assert_eq!(close_codes(&sent(&mut connection)), [1002]);
@@ -828,7 +828,7 @@ fn heads_of_every_length() {
                 let _ = connection.ping(ControlPayload::new(b"x").unwrap());
                 expected.push(bytes);
             }
-            wire.extend(common::drain(&mut connection));
+            wire.extend(support::drain(&mut connection));
         }
         let (events, result) = receive(&mut both_ends(other(role)), &wire, 50_000, watch);
         let messages: Vec<&Seen> = events.iter().filter(|e| matches!(e, Seen::Binary(_))).collect();
@@ -887,8 +887,8 @@ fn windows_do_not_get_mixed_up() {
                 let turn = |pairs: &mut Vec<(Connection, Connection, Vec<u8>)>| {
                     let (server, client, window) = &mut pairs[some];
                     server.feed(Compression::Always.of(&text)).unwrap();
-                    let mut wire = common::drain(server);
-                    let [(_, message)] = &common::split(Role::Server, &wire)[..] else { panic!() };
+                    let mut wire = support::drain(server);
+                    let [(_, message)] = &support::split(Role::Server, &wire)[..] else { panic!() };
                     let inflated = inflate(window, message).unwrap();
                     assert!(inflated.bytes == text.as_bytes() && inflated.furthest <= 1 << bits);
                     window.extend(text.as_bytes());

@@ -2,9 +2,10 @@
 //! and what becomes of an extension that the caller gives.
 #![cfg(all(feature = "deflate", feature = "tokio"))]
 
-use crate::{common, deflate, support};
-
-use common::{frame, split};
+use crate::support::{
+    self, REQUEST, Script, Step, deflate, frame, header, quiet, read_head, response_to, runtime,
+    split, tcp_pair, url, watchdog,
+};
 use deflate::{inflate, largest, params};
 use fullduplex::{
     CloseCode, Config, Error, Role, blocking,
@@ -17,9 +18,6 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
-};
-use support::{
-    REQUEST, Script, Step, header, quiet, read_head, response_to, runtime, tcp_pair, url, watchdog,
 };
 
 const ADAPTERS: [bool; 2] = [false, true];
@@ -176,7 +174,7 @@ fn read_frames(stream: &mut TcpStream, from: Role, count: usize) -> Vec<(u8, Vec
     loop {
         let whole = {
             let (mut rest, mut frames) = (&bytes[..], 0);
-            while let Ok(Some(head)) = common::reference::head(rest) {
+            while let Ok(Some(head)) = support::reference::head(rest) {
                 let end = head.size + head.length as usize;
                 if rest.len() < end {
                     break;
@@ -390,7 +388,7 @@ fn deflate_begins_once_and_first() {
     use fullduplex::deflate::DeflateRefused::{Late, Twice};
     let (agreed, runtime) = (params(""), support::paused());
     let _time = runtime.enter();
-    for role in common::BOTH {
+    for role in support::BOTH {
         let script = || {
             let script = Script::new();
             script.state().blocking = true;
@@ -436,9 +434,9 @@ fn a_connection_adopted_with_what_was_agreed_on() {
 #[test]
 fn a_writer_of_threads_does_not_pass_chunks_that_wait_for_the_reader() {
     let agreed = largest().accept(&largest().offers());
-    let mut peer = common::connection(Role::Client, quiet()).with_deflate(agreed).unwrap();
+    let mut peer = support::connection(Role::Client, quiet()).with_deflate(agreed).unwrap();
     peer.feed(long()).unwrap();
-    let wire = common::drain(&mut peer);
+    let wire = support::drain(&mut peer);
     for cut in 1..wire.len() {
         let [front, back] = [&wire[..cut], &wire[cut..]].map(|part| Step::Bytes(part.into()));
         let script = Script::reading([front, back, Step::Eof]);

@@ -2,15 +2,16 @@
 //! compressor, and so that every peer reads them, with takeover too (RFC 7692 §7.1.1).
 #![cfg(feature = "deflate")]
 
-use crate::{common, deflate, heap, miniz};
+use crate::miniz;
+use crate::support::{
+    self, BOTH, Random, Seen, deflate, drain, heap::measure, other, receive, split, watch,
+};
 
-use common::{BOTH, Random, Seen, drain, other, receive, split, watch};
 use deflate::{deflating, inflate, largest, with_bits};
 use fullduplex::{
     Config, Connection, Message, Prepared, Role, SendErrorReason,
     deflate::{Compression, Deflate},
 };
-use heap::measure;
 use miniz::oracle_reads;
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -383,7 +384,7 @@ fn without_an_agreement_it_is_plain() {
     for role in BOTH {
         for compression in COMPRESSIONS {
             let config = Config::default().deflate(Deflate::default());
-            let mut ours = common::connection(role, config);
+            let mut ours = support::connection(role, config);
             let text = "the same again and ".repeat(100);
             ours.feed(&Prepared::new(compression.of(&text))).unwrap();
             let frames = split(role, &drain(&mut ours));

@@ -1,7 +1,7 @@
 //! The examples, run as a user runs them: the programs that `cargo test` has built.
 #![cfg(feature = "tokio")]
 
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 use fullduplex::{CloseCode, blocking};
@@ -9,35 +9,15 @@ use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
-use support::{REQUEST, read_all, read_head, response_to, watchdog};
-
-/// A program that ends with the test.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(name: &str) -> PathBuf {
-    let mut path = env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.extend(["examples", name]);
-    path.set_extension(env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "{name} is not built: run `cargo test` whole, or `cargo build --examples`"
-    );
-    path
-}
+use support::{
+    REQUEST,
+    programs::{Program, SERVERS, listens_on, program},
+    read_all, read_head, response_to, watchdog,
+};
 
 /// Starts a server on a free port: its address.
 fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
@@ -48,16 +28,9 @@ fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
-    (Program(server), url.to_string())
+    let url = listens_on(server.stdout.take().unwrap());
+    (Program::new(server), url)
 }
-
-#[cfg(feature = "futures-io")]
-const SERVERS: [&str; 3] = ["echo_server", "echo_server_blocking", "echo_server_smol"];
-#[cfg(not(feature = "futures-io"))]
-const SERVERS: [&str; 2] = ["echo_server", "echo_server_blocking"];
 
 /// Runs the client with this input to its end.
 fn client(url: &str, input: &[u8]) -> Output {
@@ -275,11 +248,9 @@ fn servers_survive_with_few_descriptors() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
+        let url = &listens_on(server.stdout.take().unwrap());
         let mut said = BufReader::new(server.stderr.take().unwrap()).lines();
-        let mut server = Program(server);
+        let mut server = Program::new(server);
         let idle: Vec<_> = (0..30).map(|_| tcp(url)).collect();
         let out = said.by_ref().find(|line| line.as_ref().unwrap().starts_with("cannot accept: "));
         assert!(out.is_some(), "{name} has said nothing");
@@ -287,8 +258,8 @@ fn servers_survive_with_few_descriptors() {
             scope.spawn(|| said.for_each(drop)); // nothing blocks there
             drop(idle);
             echo_works(url);
-            assert!(server.0.try_wait().unwrap().is_none(), "{name} is gone");
-            server.0.kill().unwrap();
+            assert!(server.child.try_wait().unwrap().is_none(), "{name} is gone");
+            server.child.kill().unwrap();
         });
     }
 }
@@ -358,16 +329,14 @@ fn pipe_end_to_end() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let mut server = Program(server);
-        let url = line.trim().strip_prefix("listening on ").expect("the first line says where");
+        let url = &listens_on(server.stdout.as_mut().unwrap());
+        let mut server = Program::new(server);
         let client = Command::new(program("pipe"))
             .args(*options)
             .args(["send", url])
             .arg(&files[0])
             .status();
-        assert!(client.unwrap().success() && server.0.wait().unwrap().success());
+        assert!(client.unwrap().success() && server.child.wait().unwrap().success());
         let received = std::fs::read(&files[1]).unwrap();
         files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
         assert!(received == payload, "{} bytes", received.len());

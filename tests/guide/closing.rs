@@ -3,9 +3,10 @@
 //! one and its halves over TCP, with deadlines that are short.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, close_body, close_codes, frame, frames, split};
+use crate::support::{
+    BOTH, Script, Step, close_body, close_codes, frame, frames, paused, quiet, split, tcp_pair,
+    watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     CloseCause, CloseCode, Closed, Config, Error, Keepalive, Message, Role, blocking,
@@ -16,7 +17,6 @@ use std::{
     sync::mpsc,
     thread,
 };
-use support::{Script, Step, paused, quiet, tcp_pair, watchdog};
 
 /// What a peer does, from the end of the opening handshake on.
 #[derive(Clone)]

@@ -2,18 +2,17 @@
 //! nothing, at each backlog; what ends the wait; and that neither direction grows meanwhile.
 #![cfg(feature = "tokio")]
 
-use crate::{common, heap, support};
-
-use common::{BOTH, close_body, frame, head, other, split};
+use crate::support::{
+    self, BOTH, Script, Step, close_body, frame, head, heap::measure, other, paused, poll_times,
+    quiet, split, tcp_pair, watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Config, Error, FlushPolicy, IntoMessage, Keepalive, Message, Role, SendError,
     SendErrorReason, TimeoutError, blocking,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket, Writer},
 };
-use heap::measure;
 use std::io::{ErrorKind, Write};
-use support::{Script, Step, paused, poll_times, quiet, tcp_pair, watchdog};
 use tokio::{
     io::{DuplexStream, duplex},
     time::timeout,

@@ -1,9 +1,10 @@
 //! Owned halves of the tokio adapter: each does its part, whatever the other one does.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, close_codes, frame, split};
+use crate::support::{
+    self, BOTH, Script, Step, Woken, close_codes, frame, on_async, paused, poll_times, quiet, run,
+    split, tcp_pair, watchdog,
+};
 use core::{
     pin::pin,
     task::{Context, Poll},
@@ -15,7 +16,6 @@ use fullduplex::{
     tokio::{Reader, WebSocket, Writer},
 };
 use futures_util::{SinkExt, StreamExt};
-use support::{Script, Step, Woken, on_async, paused, poll_times, quiet, run, tcp_pair, watchdog};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 fn halves(script: &Script, role: Role, config: Config) -> (Reader<Script>, Writer<Script>) {
@@ -67,7 +67,7 @@ fn a_writer_alone_answers_pings_and_closes() {
         assert_eq!(kinds, [0x1, 0xa, 0xa]);
         assert_eq!(frames[2].1, b"two");
         // The peer's Close is answered, too.
-        script.arrive(frame(role, 0x88, &common::close_body(1000, "bye")));
+        script.arrive(frame(role, 0x88, &support::close_body(1000, "bye")));
         run(writer.flush()).unwrap();
         assert_eq!(close_codes(&split(role, &script.written())), [1000]);
         assert!(!writer.is_open());
@@ -149,7 +149,7 @@ fn a_dropped_reader_leaves_discarding_to_the_writer() {
     script.go_on(|state| state.writes.clear());
     assert!(sending.as_mut().poll(cx).is_ready());
     // And it still sees the peer's Close.
-    script.arrive(frame(Role::Server, 0x88, &common::close_body(1001, "")));
+    script.arrive(frame(Role::Server, 0x88, &support::close_body(1001, "")));
     script.end();
     run(writer.flush()).unwrap();
     assert_eq!(close_codes(&split(Role::Server, &script.written())), [1001]);

@@ -1,9 +1,10 @@
 //! The halves of a blocking connection, on threads of their own, over loopback TCP.
 #![cfg(feature = "std")]
 
-use crate::{common, support};
-
-use common::{BOTH, close_body, frame, frames, other, split};
+use crate::support::{
+    BOTH, Script, Step, close_body, frame, frames, other, quiet, read_all, split, tcp_pair, url,
+    watchdog,
+};
 use core::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -19,7 +20,6 @@ use std::{
     sync::mpsc,
     thread,
 };
-use support::{Script, Step, quiet, read_all, tcp_pair, url, watchdog};
 
 fn halves(role: Role, config: Config) -> (Reader<TcpStream>, Writer<TcpStream>, TcpStream) {
     let (ours, theirs) = tcp_pair();

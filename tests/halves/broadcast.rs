@@ -1,14 +1,12 @@
 //! One message to many connections: order, slow consumers, counts.
 #![cfg(feature = "tokio")]
 
-use crate::support;
-
+use crate::support::{paused, quiet, watchdog};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Error, Message, Prepared, Role, Side,
     tokio::{Broadcast, Reader, SlowConsumer, WebSocket},
 };
-use support::{paused, quiet, watchdog};
 use tokio::{
     io::{DuplexStream, duplex},
     task::{JoinHandle, JoinSet, yield_now},

@@ -1,9 +1,10 @@
 //! Groups at their seams: members that are busy, slow, gone or broken, and futures that are kept.
 #![cfg(feature = "tokio")]
 
-use crate::{common, heap, support};
-
-use common::{close_body, split};
+use crate::support::{
+    self, Script, Step, Woken, close_body, heap::measure, on_async, paused, poll_times, quiet, run,
+    split, watchdog,
+};
 use core::{
     mem,
     pin::Pin,
@@ -15,12 +16,10 @@ use fullduplex::{
     asynchronous::{Broadcast, SlowConsumer},
     tokio::{Reader, WebSocket, Writer},
 };
-use heap::measure;
 use std::{
     io,
     sync::{Arc, Mutex},
 };
-use support::{Script, Step, Woken, on_async, paused, poll_times, quiet, run, watchdog};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 const POLICIES: [SlowConsumer; 4] = [

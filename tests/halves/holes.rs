@@ -2,9 +2,9 @@
 //! dropped there, and calls that fail while others wait.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{close_body, close_codes, frame, split};
+use crate::support::{
+    Script, Step, Woken, close_body, close_codes, frame, paused, quiet, run, split, watchdog,
+};
 use core::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -17,7 +17,6 @@ use fullduplex::{
 };
 use futures_util::{SinkExt, StreamExt};
 use std::sync::{Arc, Mutex};
-use support::{Script, Step, Woken, paused, quiet, run, watchdog};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 type Work = Box<dyn FnOnce() + Send>;

@@ -1,11 +1,6 @@
 //! Connections in halves, and groups of them.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/heap.rs"]
-mod heap;
-#[cfg(feature = "std")]
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 mod asynchronous;

@@ -3,9 +3,11 @@
 //! or left asleep (KNOWN-FAILURES 48).
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::other;
+use crate::support::{
+    other, paused, quiet,
+    tasks::{Dice, Task, dropped, pause, run_all},
+    watchdog,
+};
 use core::{
     cell::{Cell, RefCell},
     pin::Pin,
@@ -18,11 +20,6 @@ use fullduplex::{
 use futures_util::StreamExt;
 use proptest::prelude::*;
 use std::{io, rc::Rc};
-use support::{
-    paused, quiet,
-    tasks::{Dice, Task, dropped, pause, run_all},
-    watchdog,
-};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 /// Who is to be woken for what a stream has withheld.

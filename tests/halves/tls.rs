@@ -2,8 +2,7 @@
 //! the end of it: behind both Closes the server's `close_notify`, then its end of TCP, first.
 #![cfg(feature = "tokio")]
 
-use crate::support;
-
+use crate::support::{quiet, watchdog};
 use core::{
     pin::Pin,
     task::{Context, Poll},
@@ -16,7 +15,6 @@ use std::{
     io,
     sync::{Arc, Mutex},
 };
-use support::{quiet, watchdog};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},

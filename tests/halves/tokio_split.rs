@@ -2,9 +2,10 @@
 //! (KNOWN-FAILURES 48).
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, close_codes, frame, frames, other, split};
+use crate::support::{
+    BOTH, Script, Step, Woken, close_codes, frame, frames, other, paused, quiet, run, split,
+    watchdog,
+};
 use core::{
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -15,7 +16,6 @@ use futures_util::{
     FutureExt, Sink, SinkExt, Stream, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use support::{Script, Step, Woken, paused, quiet, run, watchdog};
 use tokio::{
     io::duplex,
     sync::oneshot,

@@ -2,8 +2,7 @@
 //! HTTP, mistakes of the application's, answers that come late; and refusals at the client's end.
 #![cfg(all(feature = "tokio", feature = "futures-io", feature = "testing"))]
 
-use crate::support;
-
+use crate::support::{REQUEST, header, paused, quiet, response_to, watchdog};
 use core::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 use fullduplex::{
     Config, Error, TimeoutError,
@@ -17,7 +16,6 @@ use fullduplex::{
     testing::{Clock, Pipe, duplex},
 };
 use std::io::{Read, Write};
-use support::{REQUEST, header, paused, quiet, response_to, watchdog};
 
 const SECOND: Duration = Duration::from_secs(1);
 

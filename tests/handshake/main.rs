@@ -1,9 +1,6 @@
 //! The opening handshake: its two machines, and opening over every adapter.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "std")]
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 mod answers;

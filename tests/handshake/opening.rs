@@ -2,9 +2,10 @@
 //! becomes of bytes that come too early.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{close_body, frames, split};
+use crate::support::{
+    REQUEST, close_body, frames, header, quiet, read_all, read_head, response_to, runtime, split,
+    tcp_pair, url, watchdog,
+};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Config, Error, Message, Role, TimeoutError, blocking,
@@ -17,9 +18,6 @@ use std::{
     io::Write,
     net::{TcpListener, TcpStream},
     thread,
-};
-use support::{
-    REQUEST, header, quiet, read_all, read_head, response_to, runtime, tcp_pair, url, watchdog,
 };
 
 /// A client of either adapter, as far as these tests look at one.

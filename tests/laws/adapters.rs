@@ -2,14 +2,14 @@
 //! does, wherever it ends and wherever a future is dropped, the messages are the same.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
+use crate::support::{
+    self, Script, Seen, Step, close_body, close_codes, frame, on_all, on_async, paused, poll_times,
+    quiet, run, split, watchdog,
+};
 use bytes::Bytes;
-use common::{Seen, close_body, close_codes, frame, split};
 use fullduplex::{CloseCode, Closed, Error, Message, Role, Side, blocking};
 use proptest::{collection::vec, prelude::*};
 use std::io::ErrorKind;
-use support::{Script, Step, on_all, on_async, paused, poll_times, quiet, run, watchdog};
 
 /// Something that a peer sends.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Plan {
 }
 
 fn messages(events: &[(usize, Seen)]) -> Vec<Message> {
-    events.iter().filter_map(|(_, seen)| common::message(seen)).collect()
+    events.iter().filter_map(|(_, seen)| support::message(seen)).collect()
 }
 
 /// What is written by an endpoint that echoes all that comes.

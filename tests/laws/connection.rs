@@ -1,16 +1,14 @@
 //! Laws that hold for anything: what is read does not depend on how it is cut, a second way of
 //! reading comes to the same, and what is written is what was meant.
 
-use crate::common;
-
-use bytes::{Buf, Bytes};
-use common::{
+use crate::support::{
     BOTH, Random, Seen, close_body, connection, drain, echo, frame, frame_with, message, other,
     pair::Pair,
     receive,
     reference::{self, End, Limits},
     split, watch,
 };
+use bytes::{Buf, Bytes};
 use fullduplex::{
     Config, Connection, Event, Incoming, Input, Message, ProtocolError, Role,
     frame::{Header, OpCode, Rsv, mask},

@@ -1,13 +1,11 @@
 //! What holds for whatever is sent and however it is written: it arrives, in order, and what is not
 //! written is known at each step, against a model that looks only at what was written.
 
-use crate::common;
 #[cfg(feature = "deflate")]
-use crate::deflate;
-
-use common::{
-    Random, Seen, connection, frame, other, receive, reference, seconds, split, take, waiting,
-    watch,
+use crate::support::deflate;
+use crate::support::{
+    self, Random, Seen, connection, frame, other, receive, reference, seconds, split, take,
+    waiting, watch,
 };
 use fullduplex::{CloseCode, Config, Connection, Message, Role, Transport, frame::ControlPayload};
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -271,7 +269,7 @@ impl Bench {
             true => Seen::Text(self.text(size)),
             false => Seen::Binary(self.payload(size, noise)),
         };
-        let message = common::message(&seen).unwrap();
+        let message = support::message(&seen).unwrap();
         let length = message.len();
         let accepts = self.accepts(None);
         #[cfg(feature = "deflate")]

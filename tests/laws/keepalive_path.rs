@@ -2,10 +2,8 @@
 //! live peer is ever given up, and each dead one within the bound of the documentation. All of it is
 //! virtual, and as many cases as `KEEPALIVE_CASES` says.
 
-use crate::common;
-
+use crate::support::{BOTH, connection, frame, seconds};
 use bytes::Bytes;
-use common::{BOTH, connection, frame, seconds};
 use core::time::Duration;
 use fullduplex::{
     Config, Connection, Input, Keepalive, Role, TimeoutError,

@@ -12,9 +12,14 @@
 //! case follows from its seed, but for mask keys.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{Seen, connection, drain, frame, other, receive, reference, watch};
+use crate::support::{
+    self, Script, Seen, Step, connection, drain, frame,
+    life::{Agreed, Knows, Receives, Sends, Whole},
+    other, paused, quiet, receive, reference,
+    script::State,
+    tasks::{Dice, Task, dropped, pause, run_all},
+    watch, watchdog,
+};
 use core::{
     cell::{Cell, RefCell},
     time::Duration,
@@ -24,14 +29,6 @@ use fullduplex::{
     SendErrorReason,
 };
 use std::{env, io::ErrorKind, thread};
-use support::{
-    Script, Step,
-    life::{Agreed, Knows, Receives, Sends, Whole},
-    paused, quiet,
-    script::State,
-    tasks::{Dice, Task, dropped, pause, run_all},
-    watchdog,
-};
 use tokio::runtime::Runtime;
 
 /// How the peer ends.
@@ -207,7 +204,7 @@ impl Case {
     fn new(seed: u64, blocks: bool) -> (Self, Config, Vec<u8>) {
         let dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         dice.below(2); // neighbours begin alike
-        let role = dice.pick(&common::BOTH);
+        let role = dice.pick(&support::BOTH);
         #[cfg(feature = "deflate")]
         let agreed = {
             let ours = fullduplex::deflate::Deflate::default().takeover(dice.one_in(2));

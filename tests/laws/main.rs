@@ -1,12 +1,6 @@
 //! What holds for anything: random input, cuts, calls and paths, against references and models.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[cfg(feature = "deflate")]
-#[path = "../common/deflate.rs"]
-mod deflate;
-#[cfg(feature = "std")]
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
 mod adapters;

@@ -68,12 +68,10 @@
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 
-use crate::common;
-#[cfg(all(feature = "tokio", feature = "futures-io"))]
-use crate::support;
-
+use crate::support::{
+    BOTH, KEY, Seen, connection, drain, frame, frame_with, head, receive, split, watch,
+};
 use bytes::Bytes;
-use common::{BOTH, KEY, Seen, connection, drain, frame, frame_with, head, receive, split, watch};
 use fullduplex::{Chunk, Config, Connection, Event, Input, Role, Text};
 use std::{collections::BTreeMap, fs, sync::Arc, time::Instant};
 
@@ -388,9 +386,9 @@ fn a_payload_is_let_go_once_it_is_written() {
         ("write failed", Connection::write_failed),
         ("too late", |c| {
             c.start_close(None).unwrap();
-            c.handle_timeout(common::seconds(1.0)).unwrap();
-            c.handle_timeout(common::seconds(5.0)).unwrap(); // the last call
-            c.handle_timeout(common::seconds(6.0)).unwrap_err();
+            c.handle_timeout(crate::support::seconds(1.0)).unwrap();
+            c.handle_timeout(crate::support::seconds(5.0)).unwrap(); // the last call
+            c.handle_timeout(crate::support::seconds(6.0)).unwrap_err();
         }),
     ];
     for (name, end) in ends {
@@ -497,12 +495,12 @@ fn every_value_of_every_parameter() {
 #[cfg(all(feature = "tokio", feature = "futures-io"))]
 #[test]
 fn endless_fragments_end_at_the_limit_whoever_receives() {
-    use fullduplex::{Error, ProtocolErrorKind, futures_io, tokio};
-    use support::{
+    use crate::support::{
         Script, Step,
         life::{Clock, Receives, Sends, Whole},
         paused, run, watchdog,
     };
+    use fullduplex::{Error, ProtocolErrorKind, futures_io, tokio};
     async fn fails<R: Receives>(from: &mut R) {
         let end = from.recv().await;
         let Err(Error::Protocol(error)) = end else { panic!("{end:?}") };
@@ -513,7 +511,7 @@ fn endless_fragments_end_at_the_limit_whoever_receives() {
         let wire = [frame(role, 0x02, b""), part.repeat(100)].concat();
         let script = Script::reading([Step::Bytes(wire), Step::Eof]);
         script.state().blocking = W::BLOCKS;
-        let config = support::quiet().max_message_size(50_000);
+        let config = crate::support::quiet().max_message_size(50_000);
         let mut ws = W::over(&script, (role, config), None, &[]);
         match halves {
             0 => run(fails(&mut ws)),

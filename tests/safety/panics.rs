@@ -3,9 +3,9 @@
 //! or garbled. And the end of a thread, where what belongs to the thread is gone.
 #![cfg(feature = "tokio")]
 
-use crate::{common, support};
-
-use common::{BOTH, frame, frames, split};
+use crate::support::{
+    self, BOTH, Script, Step, frame, frames, on_all, paused, poll_times, quiet, run, split,
+};
 use core::{
     convert::Infallible,
     pin::Pin,
@@ -25,7 +25,6 @@ use std::{
     },
     thread,
 };
-use support::{Script, Step, on_all, paused, poll_times, quiet, run};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is thrown here.
@@ -88,7 +87,7 @@ fn handlers_that_panic_now_and_then() {
     for role in BOTH {
         for seed in 1..20 {
             let script = || {
-                let mut dice = common::Random::new(seed);
+                let mut dice = support::Random::new(seed);
                 let mut wire = Vec::new();
                 for (i, message) in messages.iter().enumerate() {
                     if i % 3 == 0 {
@@ -113,7 +112,7 @@ fn handlers_that_panic_now_and_then() {
                 Script::reading(steps)
             };
             on_all(role, &quiet(), script, |ws, _| {
-                let (mut dice, mut seen) = (common::Random::new(!seed), Vec::new());
+                let (mut dice, mut seen) = (support::Random::new(!seed), Vec::new());
                 while throws(|| {
                     ws.run(&mut |message, _| {
                         seen.push(message.as_bytes().to_vec());
@@ -261,12 +260,12 @@ fn sources_that_panic() {
         assert!(throws(|| run(other.send_iter((0..1).map(|_| -> &str { throw() })))));
         run(writer.send("whole")).unwrap();
         drop(reader);
-        let mut peer = common::connection(common::other(role), quiet());
+        let mut peer = support::connection(support::other(role), quiet());
         let wire = script.written();
-        let (events, error) = common::receive(&mut peer, &wire, usize::MAX, common::watch);
+        let (events, error) = support::receive(&mut peer, &wire, usize::MAX, support::watch);
         let texts: Vec<String> = events
             .iter()
-            .filter_map(common::message)
+            .filter_map(support::message)
             .map(|message| message.as_text().unwrap().into())
             .collect();
         assert_eq!(texts, ["0 end", "0 1 end", "whole", "0 end", "whole"]);

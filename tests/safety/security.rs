@@ -1,8 +1,8 @@
 //! SECURITY.md tells the truth: every number in its tables of limits is what the code does.
 
-use crate::{common, heap};
-
-use common::{Random, frame, head};
+use crate::support::{Random, frame, head, heap};
+#[cfg(feature = "tokio")]
+use crate::support::{Script, Step, paused};
 use core::time::Duration;
 use fullduplex::{
     CloseCode, CloseFrame, Config, Connection, Event, FlushPolicy, Input, Keepalive, ReceiveBudget,
@@ -314,59 +314,16 @@ fn list_of(count: usize, name: impl Fn(usize) -> String) -> String {
 /// clock stands still, so it is not the time that ends it.
 #[cfg(feature = "tokio")]
 fn drained() -> usize {
-    use core::{
-        pin::Pin,
-        task::{Context, Poll},
-    };
-    use std::io;
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    /// A bad request, and then bytes without end.
-    struct Flood {
-        request: &'static [u8],
-        taken: usize,
-    }
-
-    impl AsyncRead for Flood {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            if !self.request.is_empty() {
-                buffer.put_slice(core::mem::take(&mut self.request));
-                return Poll::Ready(Ok(()));
-            }
-            let bytes = buffer.remaining().min(KIB);
-            assert!(self.taken < 1 << 30, "no bound");
-            buffer.put_slice(&[0; KIB][..bytes]);
-            self.taken += bytes;
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncWrite for Flood {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    let mut flood = Flood { request: b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", taken: 0 };
-    let refused = paused(fullduplex::tokio::accept(&mut flood));
+    // A bad request, and more behind it than is taken.
+    const READS: usize = 1 << 12;
+    let request = Step::Bytes(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec());
+    let flood =
+        Script::reading([request].into_iter().chain(vec![Step::Bytes(vec![0; KIB]); READS]));
+    let refused = paused().block_on(fullduplex::tokio::accept(flood.clone()));
     assert!(matches!(refused, Err(fullduplex::Error::Rejected(_))));
-    flood.taken - KIB // the last was one too many
+    let left = flood.state().reads.len();
+    assert!(left > 0, "no bound");
+    (READS - left - 1) * KIB // the last was one too many
 }
 
 /// How long that may take with a client that neither sends anything more nor hangs up.
@@ -374,7 +331,7 @@ fn drained() -> usize {
 fn drain_time() -> Duration {
     use tokio::{io::AsyncWriteExt, time::Instant};
 
-    paused(async {
+    paused().block_on(async {
         let (ours, mut theirs) = tokio::io::duplex(KIB);
         theirs.write_all(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let start = Instant::now();
@@ -382,17 +339,6 @@ fn drain_time() -> Duration {
         assert!(matches!(refused, Err(fullduplex::Error::Rejected(_))));
         start.elapsed()
     })
-}
-
-/// On a clock that jumps when everything waits.
-#[cfg(feature = "tokio")]
-fn paused<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 /// In the table it is the adapters that do, with the times of [`Keepalive`]: a ping after the
@@ -407,7 +353,7 @@ fn adapters_keep_alive_by_default() {
         let rows = rows("setting");
         seconds(&rows.iter().find(|(setting, _)| setting == name).unwrap().1)
     };
-    paused(async {
+    paused().block_on(async {
         let (ours, mut theirs) = tokio::io::duplex(KIB);
         let mut ws = WebSocket::from_parts(ours, Role::Server, Config::default(), []);
         let start = Instant::now();

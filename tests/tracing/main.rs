@@ -1,12 +1,12 @@
 //! What the adapters tell `tracing`, and what they keep to themselves.
 #![cfg(all(feature = "tokio", feature = "tracing"))]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../support/mod.rs"]
+#[path = "../support/all.rs"]
 mod support;
 
-use common::{close_body, frame};
+use crate::support::{
+    REQUEST, Script, Step, Ws, close_body, frame, on_all, paused, quiet, response_to, run,
+};
 use fullduplex::{
     CloseCode, Config, Error, Role, blocking,
     handshake::{Acceptor, Request, Response},
@@ -19,7 +19,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use support::{REQUEST, Script, Step, Ws, on_all, paused, quiet, response_to, run};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},

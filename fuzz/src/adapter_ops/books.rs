@@ -1,8 +1,8 @@
 //! What was said to a connection and through it, and whether it fits.
 
 use super::peer::{Last, Peer};
-use crate::common::{Seen, connection, other, receive, reference, watch};
 use crate::support::{Script, life::Knows};
+use crate::support::{Seen, connection, other, receive, reference, watch};
 use fullduplex::{Closed, Config, Message, Role, deflate::DeflateParams};
 
 /// What a connection was told and has told.

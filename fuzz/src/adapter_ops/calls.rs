@@ -5,7 +5,7 @@ use super::{
     books::{message, seen, told},
     letters,
 };
-use crate::common::Seen;
+use crate::support::Seen;
 use crate::support::{
     Script,
     life::{Knows, Receives, Sends},

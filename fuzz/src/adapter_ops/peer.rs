@@ -5,8 +5,8 @@ use super::{
     books::{message, seen},
     letters,
 };
-use crate::common::{Seen, connection, frame, other, split};
 use crate::support::{Script, Step};
+use crate::support::{Seen, connection, frame, other, split};
 use bytes::Buf;
 use fullduplex::{Config, Connection, Event, Input, Role, deflate::DeflateParams};
 

@@ -1,10 +1,7 @@
 //! What the stream does during the opening handshake. A connection that is not open has no halves.
 
 use super::{TOO_MANY, Told, Way, name, receive_all, table};
-use crate::{
-    common::frames,
-    support::{REQUEST, Script, Step, paused, quiet, run},
-};
+use crate::support::{REQUEST, Script, Step, frames, paused, quiet, run};
 use fullduplex::{Error, Role, futures_io::FuturesIo, handshake::Acceptor};
 use std::io::ErrorKind;
 

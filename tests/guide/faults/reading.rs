@@ -1,10 +1,7 @@
 //! What a read does, and where in what is received.
 
 use super::{TOO_MANY, TRIES, Told, WAYS, Way, name, over, receive_all, table, with_way};
-use crate::{
-    common::{BOTH, frame, head},
-    support::{Script, Step, life::Sends, life::Whole, run},
-};
+use crate::support::{BOTH, Script, Step, frame, head, life::Sends, life::Whole, run};
 use fullduplex::{CloseCode, Error, Message, Role};
 use std::io::ErrorKind;
 

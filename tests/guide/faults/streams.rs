@@ -2,12 +2,9 @@
 //! that are interrupted for ever, and sources that lie.
 
 use super::{TOO_MANY, WAYS, Way, name, over, with_way};
-use crate::{
-    common::{BOTH, frame},
-    support::{
-        Script, Step, life::Receives, life::Sends, life::Whole, paused, poll_times, quiet, run,
-        tokio_over, watchdog,
-    },
+use crate::support::{
+    BOTH, Script, Step, frame, life::Receives, life::Sends, life::Whole, paused, poll_times, quiet,
+    run, tokio_over, watchdog,
 };
 use core::{
     pin::Pin,

@@ -3,12 +3,9 @@
 //! `adapters/tcp.rs` and, row by row, in `guide/closing.rs`.
 
 use super::name;
-use crate::{
-    common::{BOTH, frame},
-    support::{
-        REQUEST, on_all_over_tcp, quiet, read_all, read_head, response_to, runtime, tcp_pair,
-        watchdog,
-    },
+use crate::support::{
+    BOTH, REQUEST, frame, on_all_over_tcp, quiet, read_all, read_head, response_to, runtime,
+    tcp_pair, watchdog,
 };
 use fullduplex::{Closed, Error, Message, Role, blocking, handshake::Acceptor};
 use std::{

@@ -1,9 +1,9 @@
 //! What a write, a flush or a shutdown does, and what it was to write.
 
 use super::{TRIES, Told, WAYS, Way, name, over, receive_all, table, with_way};
-use crate::{
-    common::{BOTH, frame, frame_with, frames, split},
-    support::{Script, Step, life::Receives, life::Sends, life::Whole, run},
+use crate::support::{
+    BOTH, Script, Step, frame, frame_with, frames, life::Receives, life::Sends, life::Whole, run,
+    split,
 };
 use fullduplex::{CloseCode, Message, Role};
 use std::io::ErrorKind;
@@ -267,7 +267,7 @@ fn shutdown_case<W: Whole>(
     (role, column, kind): (Role, &str, ErrorKind),
     outcomes: &mut Vec<(String, String)>,
 ) {
-    let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(crate::common::KEY));
+    let wrong = frame_with(0x81, b"wrong", (role == Role::Client).then_some(crate::support::KEY));
     let wire = match column {
         "behind both Closes" => frame(role, 0x88, b"\x03\xe8"),
         "behind our failing" => wrong,

@@ -2,7 +2,7 @@
 //! each input.
 
 use super::table::{Cell, Table, has_sections, tables};
-use crate::common::{
+use crate::support::{
     BOTH, Random, Seen, close_frame, connection, drain, frame, receive, seconds, split, waiting,
     watch,
 };

@@ -1,9 +1,9 @@
 //! Frames as the tables of receiving write them.
 
 use super::table::quoted;
-use crate::common::{KEY, frame_with, head_with, other};
 #[cfg(feature = "deflate")]
-use crate::deflate::{Blocks, TAIL};
+use crate::support::deflate::{Blocks, TAIL};
+use crate::support::{KEY, frame_with, head_with, other};
 use fullduplex::Role;
 
 /// Frames as they are written in a table.

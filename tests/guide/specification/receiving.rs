@@ -5,9 +5,9 @@ use super::{
     frames::{Frames, Part},
     table::{Cell, Table, has_sections, tables},
 };
-use crate::common::{BOTH, Seen, connection, drain, receive, sent, watch};
 #[cfg(feature = "deflate")]
-use crate::deflate::{deflating, inflate, params};
+use crate::support::deflate::{deflating, inflate, params};
+use crate::support::{BOTH, Seen, connection, drain, receive, sent, watch};
 use fullduplex::{Closed, Config, Connection, Event, Input, ProtocolError, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,10 +1,6 @@
-//! What the tests of the core share: frames by hand, owned events, seeded randomness, and in the
-//! modules a reference decoder, a pair of connections and an allocator that counts.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! Frames by hand, owned events, seeded randomness.
 
-pub(crate) mod pair;
-pub(crate) mod reference;
-
+use super::reference;
 use bytes::Buf;
 use core::{convert::Infallible, time::Duration};
 use fullduplex::{

@@ -1,15 +1,7 @@
-//! What the tests of the adapters share: a stream that follows a script, all adapters behind one
-//! trait, an executor that notices a lost wakeup, and an end to everything that hangs.
-#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+//! All adapters behind one trait, an executor that notices a lost wakeup, and an end to everything
+//! that hangs.
 
-#[cfg(feature = "tokio")]
-pub(crate) mod life;
-pub(crate) mod script;
-#[cfg(feature = "tokio")]
-pub(crate) mod tasks;
-
-pub(crate) use script::{Script, Step};
-
+use super::{Script, script};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseFrame, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage,

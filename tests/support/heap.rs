@@ -1,6 +1,5 @@
 //! An allocator that counts what the thread that asks has done, so that tests can run side by
-//! side. A test file that wants it says `#[path = "common/heap.rs"] mod heap;`.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! side.
 
 use core::{cell::Cell, ptr};
 use std::alloc::{GlobalAlloc, Layout, System};

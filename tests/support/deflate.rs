@@ -1,9 +1,7 @@
 //! DEFLATE by hand, for the tests of permessage-deflate: a slow reader straight from the text of
 //! RFC 1951, which also says how far back anything refers, and a writer of bits.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
-use crate::common::connection;
+use super::connection;
 use fullduplex::{
     Config, Connection, Role,
     deflate::{Deflate, DeflateParams},

@@ -1,6 +1,6 @@
 //! A second implementation of DEFLATE as a reader, for the tests of permessage-deflate.
 
-use crate::deflate::TAIL;
+use crate::support::deflate::TAIL;
 use miniz_oxide::{
     DataFormat, MZFlush,
     inflate::stream::{InflateState, inflate as oracle_inflate},
