@@ -109,6 +109,7 @@
 //! message. A connection that is made while no subscriber listens emits nothing.
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "deflate", feature = "futures-io", feature = "tokio", feature = "testing")),

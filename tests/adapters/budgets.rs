@@ -1,5 +1,5 @@
 //! What a connection costs through the adapters: allocations per message, the heap of an idle
-//! connection, the size of the types. `cargo test --features tokio --test adapters_budgets --
+//! connection, the size of the types. `cargo test --features tokio --test adapters budgets --
 //! --nocapture` prints the figures.
 #![cfg(feature = "tokio")]
 

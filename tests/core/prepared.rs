@@ -1,5 +1,5 @@
 //! Messages that are prepared for many connections, not compressed: what is written, what is
-//! shared, what it costs. `deflate_prepared.rs` has the compressed ones.
+//! shared, what it costs. `deflate/prepared.rs` has the compressed ones.
 
 use crate::{common, heap};
 
