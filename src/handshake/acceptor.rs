@@ -1,4 +1,4 @@
-//! What a server answers to a request that it accepts.
+//! A server's answer to a request that it accepts.
 
 use super::{
     headers::{self, Headers, InvalidHeader},
@@ -14,9 +14,9 @@ use alloc::{
 };
 use core::fmt;
 
-/// What a server answers to one request that it accepts: input to [`UpgradeRequest::accept`].
+/// A server's answer to one request that it accepts. Give it to [`UpgradeRequest::accept`].
 ///
-/// A mistake in a part is kept and comes out there, so that calls can be chained.
+/// You can chain calls without `?`: `accept` returns the first mistake.
 ///
 /// ```
 /// use fullduplex::handshake::Acceptance;
@@ -32,12 +32,12 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
-    /// Without subprotocol, extensions or further headers.
+    /// Creates an answer without subprotocol, extensions or extra headers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chooses a subprotocol, which has to be one that the client offered (§4.2.2).
+    /// Chooses a subprotocol. The client must have offered it (§4.2.2).
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
         let mut list = Vec::new();
@@ -47,24 +47,24 @@ impl Acceptance {
         self
     }
 
-    /// Accepts an extension, whose name has to be one that the client offered (§9.1). The order is
-    /// that in which they apply to sent data.
+    /// Accepts an extension. The client must have offered its name (§9.1). Extensions apply to sent
+    /// data in the order of the calls.
     ///
-    /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on accepts it by itself,
-    /// unless it is here already: then it keeps to what is given here. One that does not turn it on
-    /// fails with [`InvalidAcceptance::DeflateOff`] if it is given here.
+    /// If your [`Config`](crate::Config) turns permessage-deflate on, the adapter accepts it for
+    /// you, or keeps the parameters that you give here. If it does not, giving it here fails with
+    /// [`InvalidAcceptance::DeflateOff`].
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
     }
 
-    /// The extensions that are accepted so far.
+    /// The extensions accepted so far.
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
     }
 
-    /// Adds a header. Those of the handshake itself and of HTTP's framing cannot be given.
+    /// Adds a header. The library writes those of the handshake and of HTTP's framing.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let result = add_header(&mut self.headers, name, value.as_ref());
@@ -72,7 +72,7 @@ impl Acceptance {
         self
     }
 
-    /// For an adapter that does not compress: an error if permessage-deflate is accepted all the same.
+    /// Fails if permessage-deflate is accepted, for an adapter that does not compress.
     #[cfg(feature = "std")]
     pub(crate) fn without_deflate(&self) -> Result<(), InvalidAcceptance> {
         match extension::has_deflate(&self.extensions) {
@@ -96,7 +96,7 @@ fn add_header(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), Inv
     headers.append(name, value).map_err(InvalidAcceptance::Header)
 }
 
-/// How a server answers requests: a policy, made once and used for every connection.
+/// A server's policy for answering requests. Make it once and use it for every connection.
 ///
 /// ```
 /// use fullduplex::handshake::{Acceptor, OriginPolicy};
@@ -109,25 +109,23 @@ fn add_header(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), Inv
 /// # Ok::<(), fullduplex::handshake::InvalidAcceptance>(())
 /// ```
 ///
-/// A mistake in a part is kept; [`check`](Self::check) finds it at start-up, and
-/// [`UpgradeRequest::accept`] at the first request.
 #[derive(Clone, Debug, Default)]
 pub struct Acceptor {
     subprotocols: Vec<String>,
     require_subprotocol: bool,
     origins: OriginPolicy,
-    /// What every answer starts with: the headers, and the first mistake.
+    /// The start of every answer: the headers, and the first mistake.
     base: Acceptance,
 }
 
 impl Acceptor {
-    /// Accepts every request, without a subprotocol.
+    /// Creates a policy that accepts every request, without a subprotocol.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the subprotocols that the server speaks, the most wanted one first. The first that the
-    /// client offers too is chosen; when there is none, the answer names none (§4.2.2).
+    /// Sets the subprotocols that your server speaks, the preferred one first. The answer names the
+    /// first one that the client offers too, or none (§4.2.2).
     #[must_use]
     pub fn subprotocols<I>(mut self, names: I) -> Self
     where
@@ -143,30 +141,31 @@ impl Acceptor {
         self
     }
 
-    /// Whether a request that offers none of the server's subprotocols is rejected, with status
-    /// 400; `false` by default. Without [`subprotocols`](Self::subprotocols) that is every request.
+    /// Sets whether to reject, with status 400, requests that offer none of your subprotocols.
+    /// Default: `false`. Without [`subprotocols`](Self::subprotocols) this rejects every request.
     #[must_use]
     pub fn require_subprotocol(mut self, required: bool) -> Self {
         self.require_subprotocol = required;
         self
     }
 
-    /// Sets which origins may connect; all by default, on which see [`OriginPolicy`].
+    /// Sets which origins may connect. Default: all; see [`OriginPolicy`] for when that is
+    /// dangerous.
     #[must_use]
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
     }
 
-    /// Adds a header to every 101. Those of the handshake itself and of HTTP's framing cannot be
-    /// given.
+    /// Adds a header to every 101. The library writes those of the handshake and of HTTP's framing.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.base = self.base.header(name, value);
         self
     }
 
-    /// Whether all that was given can be sent.
+    /// Checks that everything you set can be sent. Call it at start-up, or
+    /// [`UpgradeRequest::accept`] finds a mistake only at the first request.
     ///
     /// # Errors
     /// The first mistake.
@@ -174,7 +173,7 @@ impl Acceptor {
         self.base.error.clone().map_or(Ok(()), Err)
     }
 
-    /// Answers a request. More can be added to the answer before it goes to
+    /// Answers a request. You can add to the answer before you give it to
     /// [`UpgradeRequest::accept`].
     ///
     /// # Errors
@@ -204,12 +203,11 @@ pub enum InvalidAcceptance {
     ExtensionNotOffered(String),
     /// A header that cannot be sent.
     Header(InvalidHeader),
-    /// A header that is not the caller's to set.
+    /// A header that only the library writes.
     Reserved(String),
-    /// permessage-deflate is accepted by hand, and the adapter does not compress: the first compressed
-    /// frame would fail.
+    /// permessage-deflate, accepted by hand, where the adapter does not compress.
     DeflateOff,
-    /// permessage-deflate, given by hand, with parameters that a response cannot have, or that
+    /// permessage-deflate, accepted by hand, with parameters that a response cannot have, or that
     /// answer none of the client's offers (RFC 7692 §7.1).
     #[cfg(feature = "deflate")]
     Deflate(crate::deflate::InvalidDeflate),
@@ -226,7 +224,7 @@ impl fmt::Display for InvalidAcceptance {
                 write!(f, "the client did not offer extension {name:?}")
             }
             Self::Header(error) => error.fmt(f),
-            Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            Self::Reserved(name) => headers::fmt_reserved(name, f),
             Self::DeflateOff => f.write_str(extension::DEFLATE_OFF),
             #[cfg(feature = "deflate")]
             Self::Deflate(error) => error.fmt(f),

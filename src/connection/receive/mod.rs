@@ -1,10 +1,11 @@
 //! Input from the peer.
 
 mod budget;
+mod event;
 mod receiver;
 
 pub use budget::ReceiveBudget;
-pub use receiver::Event;
+pub use event::Event;
 pub(crate) use receiver::Receiver;
 
 use super::{Closed, Config, Connection, ProtocolError, close::Phase, keys::Keys};
