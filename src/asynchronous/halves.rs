@@ -7,7 +7,7 @@ use crate::{
     handshake::Response,
     io::{Call, Control, Driver, Feed, Flush, Opened, Shared, Turn},
 };
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::{
     fmt,
     future::poll_fn,
@@ -33,8 +33,8 @@ pub struct Reader<T> {
 pub struct Writer<T> {
     pub(super) half: Arc<Half<T>>,
     pub(super) id: u64,
-    /// Up to where the `Sink` flushes.
-    flushes: Option<Option<u64>>,
+    /// What the `Sink` waits for, if it is used.
+    sink: Option<Box<Call>>,
 }
 
 /// What both halves have.
@@ -82,7 +82,7 @@ impl<T: AsyncIo> WebSocket<T> {
         let role = driver.connection.role();
         let half = Arc::new(Half { shared: Shared::new(driver), role, opened });
         let id = half.shared.new_id();
-        (Reader { half: Arc::clone(&half) }, Writer { half, id, flushes: None })
+        (Reader { half: Arc::clone(&half) }, Writer { half, id, sink: None })
     }
 }
 
@@ -385,7 +385,7 @@ impl<T: AsyncIo> Writer<T> {
 
     /// Whether a message would be accepted now without waiting.
     pub fn is_ready(&self) -> bool {
-        self.half.shared.look(|driver| driver.connection.is_ready())
+        self.half.shared.is_ready(self.id)
     }
 }
 
@@ -462,6 +462,7 @@ impl<T> Drop for Reader<T> {
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
         self.half.shared.sender_gone(self.id);
+        self.sink.as_mut().into_iter().for_each(|call| self.half.shared.leave(call));
     }
 }
 
@@ -469,7 +470,7 @@ impl<T> Clone for Writer<T> {
     fn clone(&self) -> Self {
         let half = Arc::clone(&self.half);
         let id = half.shared.new_id();
-        Self { half, id, flushes: None }
+        Self { half, id, sink: None }
     }
 }
 
@@ -495,25 +496,36 @@ impl<T: AsyncIo> FusedStream for Reader<T> {
 impl<T: AsyncIo> Sink<Message> for Writer<T> {
     type Error = Error;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.half.shared.poll_ready(cx, &mut Call::of_sink(self.id, None))
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let (shared, call) = self.sink();
+        shared.poll_ready(cx, call)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.flushes = None; // of a flush that was given up
+        self.sink().1.flushes = None; // of a flush that was given up
         Ok(self.feed(message)?)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut call = Call::of_sink(self.id, self.flushes);
-        let flushed = self.half.shared.poll_flush(cx, &mut call);
-        self.flushes = call.flushes.filter(|_| flushed.is_pending());
+        let (shared, call) = self.sink();
+        let flushed = shared.poll_flush(cx, call);
+        if flushed.is_ready() {
+            call.flushes = None;
+        }
         flushed
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut call = Call::of_sink(self.id, None);
-        self.half.shared.poll_close(cx, &mut call, &CloseCode::NORMAL.into())
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let (shared, call) = self.sink();
+        shared.poll_close(cx, call, &CloseCode::NORMAL.into())
+    }
+}
+
+impl<T> Writer<T> {
+    /// The call of the `Sink`, which keeps its place from one poll to the next.
+    fn sink(&mut self) -> (&Shared<T>, &mut Call) {
+        let Self { half, id, sink } = self;
+        (&half.shared, sink.get_or_insert_with(|| Box::new(Call::of(*id))))
     }
 }
 

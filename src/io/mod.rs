@@ -20,6 +20,7 @@ mod pool;
 mod shared;
 mod trace;
 mod wakers;
+mod write_queue;
 
 pub(crate) use buffer::ReadBuffer;
 pub(crate) use control::Control;

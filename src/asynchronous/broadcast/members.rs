@@ -268,7 +268,7 @@ impl<T: AsyncIo> Waiting<T> {
 
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
-        self.writer.half.shared.forget_call(&self.call);
+        self.writer.half.shared.forget_call(&mut self.call);
     }
 }
 

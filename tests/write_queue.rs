@@ -1,0 +1,271 @@
+//! The write queue of a connection in halves: who goes next, what waiting costs, and calls that are
+//! kept, forgotten or dropped while they wait.
+#![cfg(all(feature = "futures-io", feature = "tokio", feature = "testing"))]
+
+mod common;
+mod support;
+
+use common::split;
+use core::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use fullduplex::{
+    Config, Error, FlushPolicy, Role, SendErrorReason,
+    asynchronous::{AsyncIo, Broadcast, Reader, SlowConsumer, WebSocket, Writer},
+    futures_io::FuturesIo,
+    testing::{Clock, Pipe, duplex},
+};
+use futures_util::{FutureExt, SinkExt, StreamExt, stream::FuturesUnordered};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+};
+use support::{
+    Script, Step, Woken, on_async, paused, quiet, run,
+    tasks::{Dice, dropped, pause},
+    watchdog,
+};
+
+/// Polls tasks that were woken, in the order in which they were, or the newest first.
+#[derive(Default)]
+struct Executor<'t> {
+    newest_first: bool,
+    tasks: Vec<Option<Pin<Box<dyn Future<Output = ()> + 't>>>>,
+    ready: Arc<Mutex<VecDeque<usize>>>,
+    polls: usize,
+}
+
+struct Task {
+    number: usize,
+    ready: Arc<Mutex<VecDeque<usize>>>,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        let mut ready = self.ready.lock().unwrap();
+        if !ready.contains(&self.number) {
+            ready.push_back(self.number);
+        }
+    }
+}
+
+impl<'t> Executor<'t> {
+    fn spawn(&mut self, task: impl Future<Output = ()> + 't) {
+        self.ready.lock().unwrap().push_back(self.tasks.len());
+        self.tasks.push(Some(Box::pin(task)));
+    }
+
+    /// Until nobody is woken any more.
+    fn run(&mut self) {
+        for _ in 0..10_000_000 {
+            let next = match self.newest_first {
+                true => self.ready.lock().unwrap().pop_back(),
+                false => self.ready.lock().unwrap().pop_front(),
+            };
+            let Some(number) = next else { return };
+            let Some(task) = &mut self.tasks[number] else { continue };
+            self.polls += 1;
+            let waker = Waker::from(Arc::new(Task { number, ready: Arc::clone(&self.ready) }));
+            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                self.tasks[number] = None;
+            }
+        }
+        panic!("it goes on for ever");
+    }
+}
+
+fn on_tokio(stream: Pipe, role: Role, config: Config) -> fullduplex::tokio::WebSocket<Pipe> {
+    fullduplex::tokio::WebSocket::from_parts(stream, role, config, [])
+}
+
+fn on_futures_io(
+    stream: Pipe,
+    role: Role,
+    config: Config,
+) -> fullduplex::futures_io::WebSocket<Pipe, Clock> {
+    FuturesIo::with_timer(stream, Clock::new()).adopt(role, config, [])
+}
+
+/// A block with each async adapter in turn, over pipes.
+macro_rules! over_pipes {
+    ($over:ident => $block:block) => {{
+        {
+            let $over = on_tokio;
+            $block
+        }
+        {
+            let $over = on_futures_io;
+            $block
+        }
+    }};
+}
+
+/// Receives to the end.
+async fn drain<T: AsyncIo>(mut reader: Reader<T>) {
+    while let Ok(Some(_)) = reader.recv().await {}
+}
+
+async fn count<T: AsyncIo>(mut ws: WebSocket<T>, count: Arc<AtomicUsize>) {
+    while let Ok(Some(_)) = ws.recv().await {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+type Kept<'t> = Pin<Box<dyn Future<Output = Result<(), Error>> + 't>>;
+
+/// A future that waits, and is kept.
+fn kept<'t>(future: impl Future<Output = Result<(), Error>> + 't) -> (Kept<'t>, Arc<Woken>) {
+    let mut future: Kept<'t> = Box::pin(future);
+    let (woken, waker) = Woken::new();
+    assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    (future, woken)
+}
+
+fn texts(script: &Script) -> Vec<String> {
+    let frames = split(Role::Server, &script.written());
+    frames.into_iter().map(|(_, payload)| String::from_utf8(payload).unwrap()).collect()
+}
+
+/// D6: what many cost that wait to send grows with what they send, not with how many wait: each is
+/// polled a few times, however many there are. Whether somebody receives, whether each waits until its
+/// message is flushed, and with one in the middle of a message in fragments.
+#[test]
+fn each_that_waits_costs_the_same() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    for (reads, newest_first) in [(true, false), (false, false), (true, true), (false, true)] {
+        for policy in [FlushPolicy::Strict, FlushPolicy::BeforeWait] {
+            for (mark, size) in [(1, 100), (20_000, 100), (20_000, 5_000)] {
+                let polls = |many: usize| {
+                    let mut all = Vec::new();
+                    over_pipes!(over => {
+                        let (a, b) = duplex(4_096);
+                        let config = || quiet().unsent_mark(mark).flush_policy(policy);
+                        let (reader, writer) = over(a, Role::Server, config()).split();
+                        let mut executor = Executor { newest_first, ..Executor::default() };
+                        let mut keeps = None;
+                        match reads {
+                            true => executor.spawn(drain(reader)),
+                            false => keeps = Some(reader),
+                        }
+                        // They all wait for this one, at first.
+                        writer.feed_fragment(vec![0; 30_000], false).unwrap();
+                        let payload = vec![0; size];
+                        for _ in 0..many {
+                            let writer = writer.clone();
+                            let payload = payload.clone();
+                            executor.spawn(async move { writer.send(payload).await.unwrap() });
+                        }
+                        executor.run();
+                        let got = Arc::new(AtomicUsize::new(0));
+                        executor.spawn(count(over(b, Role::Client, quiet()), Arc::clone(&got)));
+                        executor.spawn({
+                            let writer = writer.clone();
+                            async move { writer.flush().await.unwrap() }
+                        });
+                        executor.run();
+                        assert_eq!(got.load(Ordering::Relaxed), 0);
+                        let before = executor.polls;
+                        writer.feed_fragment(vec![0; 0], true).unwrap();
+                        executor.spawn(async { writer.flush().await.unwrap() });
+                        executor.run();
+                        executor.spawn(async { writer.flush().await.unwrap() });
+                        executor.run();
+                        assert_eq!(got.load(Ordering::Relaxed), many + 1, "{reads} {policy:?}");
+                        all.push(executor.polls - before);
+                        drop(keeps);
+                    });
+                    all
+                };
+                let (few, more) = (polls(250), polls(2_000));
+                println!("{reads} {newest_first} {policy:?}, mark {mark}, size {size}: {few:?} {more:?}");
+                for (few, more) in few.iter().zip(more) {
+                    assert!(more < 10 * few, "{few} polls for 250, {more} for 2000");
+                    assert!(more < 2_000 * (12 + size / 100), "{more}");
+                }
+            }
+        }
+    }
+}
+
+/// How a future that waits is left alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    Kept,
+    Forgotten,
+    Dropped,
+}
+
+/// D5: calls that wait and are not polled any more hold up nobody: not those that wait behind them,
+/// nor those that come later, however many they are.
+#[test]
+fn calls_that_are_not_polled_hold_up_nobody() {
+    let _watchdog = watchdog();
+    let runtime = paused();
+    let _time = runtime.enter();
+    for left in [Left::Kept, Left::Forgotten, Left::Dropped] {
+        for many in [1, 5, 100] {
+            for (reads, mark) in [(true, 1), (false, 1), (true, 1_000), (false, 1_000)] {
+                over_pipes!(over => {
+                    let (a, b) = duplex(64);
+                    let config = quiet().unsent_mark(mark);
+                    let (reader, writer) = over(a, Role::Server, config).split();
+                    let mut executor = Executor::default();
+                    let mut keeps = None;
+                    match reads {
+                        true => executor.spawn(drain(reader)),
+                        false => keeps = Some(reader),
+                    }
+                    writer.feed(vec![0; 2_000]).unwrap();
+                    let sent = AtomicUsize::new(0);
+                    let send = async |text| {
+                        writer.send(text).await.unwrap();
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    };
+                    executor.spawn(send("in front"));
+                    executor.run();
+                    let mut alone: Vec<_> = (0..many)
+                        .map(|i| match i % 3 {
+                            0 => kept(writer.send("left alone")),
+                            1 => kept(writer.ready()),
+                            _ => kept(writer.send_fragment("left alone", true)),
+                        })
+                        .collect();
+                    executor.spawn(send("behind"));
+                    executor.run();
+                    assert!(!writer.is_ready());
+                    match left {
+                        Left::Kept => {}
+                        Left::Forgotten => alone.drain(..).for_each(|future| mem::forget(future)),
+                        Left::Dropped => alone.clear(),
+                    }
+                    let got = Arc::new(AtomicUsize::new(0));
+                    executor.spawn(count(over(b, Role::Client, quiet()), Arc::clone(&got)));
+                    executor.run();
+                    let context = format!("{left:?} {many} {reads} {mark}");
+                    assert_eq!(sent.load(Ordering::Relaxed), 2, "{context}");
+                    executor.spawn(send("later"));
+                    executor.run();
+                    assert_eq!(sent.load(Ordering::Relaxed), 3, "{context}");
+                    assert!(writer.is_ready());
+                    assert_eq!(writer.unsent().bytes, 0);
+                    assert_eq!(got.load(Ordering::Relaxed), 4, "{context}");
+                    // Those that are polled after all have their turn.
+                    for (future, _) in alone {
+                        executor.spawn(async { future.await.unwrap() });
+                    }
+                    executor.run();
+                    assert!(executor.tasks.iter().skip(4).all(Option::is_none), "{context}");
+                    drop(keeps);
+                });
+            }
+        }
+    }
+}
