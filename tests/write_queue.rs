@@ -32,10 +32,10 @@ use support::{
     watchdog,
 };
 
-/// Polls tasks that were woken, in the order in which they were, or the newest first.
+/// Polls tasks that were woken, in the order in which they were, or in one that the dice say.
 #[derive(Default)]
 struct Executor<'t> {
-    newest_first: bool,
+    dice: Option<Dice>,
     tasks: Vec<Option<Pin<Box<dyn Future<Output = ()> + 't>>>>,
     ready: Arc<Mutex<VecDeque<usize>>>,
     polls: usize,
@@ -64,11 +64,10 @@ impl<'t> Executor<'t> {
     /// Until nobody is woken any more.
     fn run(&mut self) {
         for _ in 0..10_000_000 {
-            let next = match self.newest_first {
-                true => self.ready.lock().unwrap().pop_back(),
-                false => self.ready.lock().unwrap().pop_front(),
-            };
-            let Some(number) = next else { return };
+            let mut ready = self.ready.lock().unwrap();
+            let place = self.dice.as_ref().map_or(0, |dice| dice.below(ready.len().max(1) as u64));
+            let Some(number) = ready.remove(place as usize) else { return };
+            drop(ready);
             let Some(task) = &mut self.tasks[number] else { continue };
             self.polls += 1;
             let waker = Waker::from(Arc::new(Task { number, ready: Arc::clone(&self.ready) }));
@@ -140,7 +139,7 @@ fn each_that_waits_costs_the_same() {
     let _watchdog = watchdog();
     let runtime = paused();
     let _time = runtime.enter();
-    for (reads, newest_first) in [(true, false), (false, false), (true, true), (false, true)] {
+    for (reads, any_order) in [(true, false), (false, false), (true, true), (false, true)] {
         for policy in [FlushPolicy::Strict, FlushPolicy::BeforeWait] {
             for (mark, size) in [(1, 100), (20_000, 100), (20_000, 5_000)] {
                 let polls = |many: usize| {
@@ -149,7 +148,10 @@ fn each_that_waits_costs_the_same() {
                         let (a, b) = duplex(4_096);
                         let config = || quiet().unsent_mark(mark).flush_policy(policy);
                         let (reader, writer) = over(a, Role::Server, config()).split();
-                        let mut executor = Executor { newest_first, ..Executor::default() };
+                        let mut executor = Executor {
+                            dice: any_order.then(|| Dice::new(7)),
+                            ..Executor::default()
+                        };
                         let mut keeps = None;
                         match reads {
                             true => executor.spawn(drain(reader)),
@@ -185,7 +187,7 @@ fn each_that_waits_costs_the_same() {
                     all
                 };
                 let (few, more) = (polls(250), polls(2_000));
-                println!("{reads} {newest_first} {policy:?}, mark {mark}, size {size}: {few:?} {more:?}");
+                println!("{reads} {any_order} {policy:?}, mark {mark}, size {size}: {few:?} {more:?}");
                 for (few, more) in few.iter().zip(more) {
                     assert!(more < 10 * few, "{few} polls for 250, {more} for 2000");
                     assert!(more < 2_000 * (12 + size / 100), "{more}");
@@ -217,6 +219,11 @@ fn calls_that_are_not_polled_hold_up_nobody() {
                     let (a, b) = duplex(64);
                     let config = quiet().unsent_mark(mark);
                     let (reader, writer) = over(a, Role::Server, config).split();
+                    let sent = AtomicUsize::new(0);
+                    let send = async |text| {
+                        writer.send(text).await.unwrap();
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    };
                     let mut executor = Executor::default();
                     let mut keeps = None;
                     match reads {
@@ -224,11 +231,6 @@ fn calls_that_are_not_polled_hold_up_nobody() {
                         false => keeps = Some(reader),
                     }
                     writer.feed(vec![0; 2_000]).unwrap();
-                    let sent = AtomicUsize::new(0);
-                    let send = async |text| {
-                        writer.send(text).await.unwrap();
-                        sent.fetch_add(1, Ordering::Relaxed);
-                    };
                     executor.spawn(send("in front"));
                     executor.run();
                     let mut alone: Vec<_> = (0..many)
