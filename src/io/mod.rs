@@ -20,6 +20,10 @@ mod pool;
 mod shared;
 mod trace;
 mod wakers;
+#[cfg_attr(
+    not(any(feature = "futures-io", feature = "tokio")),
+    allow(dead_code, reason = "tasks may stop to poll a call that waits, and threads may not")
+)]
 mod write_queue;
 
 pub(crate) use buffer::ReadBuffer;
@@ -40,6 +44,7 @@ pub(crate) use pool::{give_write, take_write};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use shared::{Call, Feed, Flush, Offered, Over, Shared, Turn};
 pub(crate) use trace::Trace;
+pub(crate) use write_queue::{Place, Progress, Sends, WaitsFor, WriteQueue};
 
 use crate::Time;
 use alloc::vec::Vec;

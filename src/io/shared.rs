@@ -15,7 +15,7 @@ pub(crate) use held::{Offered, Over};
 use super::{
     Driver, Error, Io,
     driver::Rest,
-    write_queue::{Answer, Place, Progress, Sends, WaitsFor, WriteQueue},
+    write_queue::{AHEAD, Answer, Place, Progress, Sends, WaitsFor, WriteQueue},
 };
 use crate::{CloseFrame, IntoFragment, MessageRef, SendError, SendErrorReason};
 use alloc::{boxed::Box, sync::Arc};
@@ -76,6 +76,9 @@ impl<T: Io> State<T> {
             is_cut: connection.is_cut(),
             has_room: connection.is_ready(),
             has_control_room: connection.takes_control() && connection.is_under_mark(),
+            // Where nothing is left that the stream could tell of, nobody else wakes the next one if
+            // the first does not come; and there is room for more than one.
+            ahead: if flushed == written && !connection.is_cut() { AHEAD } else { 1 },
             stage,
         }
     }
@@ -214,8 +217,7 @@ impl<T: Io> Shared<T> {
 
     /// Whether a message is under way that this writer cannot go on with.
     fn is_shut_out(&self, handle: u64) -> bool {
-        let queue = &self.waiters.lock().queue;
-        queue.is_barred(Sends::Message(handle)) || queue.is_abandoned()
+        self.waiters.lock().queue.is_shut_out(handle)
     }
 
     /// Polls for the half that receives.

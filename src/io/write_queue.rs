@@ -63,6 +63,8 @@ pub(crate) struct Progress {
     pub(crate) has_room: bool,
     /// The same for a ping.
     pub(crate) has_control_room: bool,
+    /// How many of those that wait for room are woken at once.
+    pub(crate) ahead: usize,
     /// A number that is another one as soon as something has ended that calls may wait for.
     pub(crate) stage: u8,
 }
@@ -244,6 +246,11 @@ impl<W> WriteQueue<W> {
         }
     }
 
+    /// Whether a message is under way that this writer cannot go on with.
+    pub(crate) fn is_shut_out(&self, writer: u64) -> bool {
+        self.is_barred(Sends::Message(writer)) || self.is_abandoned()
+    }
+
     /// A message of `writer` is under way from now on, or none is any more.
     /// It does not change what was abandoned.
     pub(crate) fn set_under_way(&mut self, writer: Option<u64>) {
@@ -393,17 +400,13 @@ impl<W> WriteQueue<W> {
             woken.push(first.remove());
         }
         self.written = progress.written;
-        // Where nothing is left that the stream could tell of, nobody else wakes the next one if the
-        // first does not come; and there is room for more than one.
-        let is_last = progress.flushed == progress.written && !progress.is_cut;
-        let most = if is_last { AHEAD } else { 1 };
         if progress.has_control_room {
-            self.control.rouse_some(most, woken);
+            self.control.rouse_some(progress.ahead, woken);
         }
         if progress.has_room {
             match self.under_way {
-                Fragments::Of(_) => self.fragments.rouse_some(most, woken),
-                _ => self.messages.rouse_some(most, woken),
+                Fragments::Of(_) => self.fragments.rouse_some(progress.ahead, woken),
+                _ => self.messages.rouse_some(progress.ahead, woken),
             }
         }
     }
@@ -445,3 +448,6 @@ impl<W> WriteQueue<W> {
         woken.extend(mem::take(&mut self.other).into_values());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,7 @@ impl<S: Duplex> Writer<S> {
         message: impl IntoMessage,
         compression: Compression,
     ) -> Result<(), Error> {
-        let sending = self.sending();
-        self.shared.send(sending, |state| Ok(state.feed_with(message, compression)?))
+        self.shared.send(self.sends(), |state| Ok(state.feed_with(message, compression)?))
     }
 
     /// As [`feed`](Self::feed), and says whether to compress this message: see [`Compression`].

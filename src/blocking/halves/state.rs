@@ -1,10 +1,9 @@
 //! What is behind the lock: the connection, and who is doing what with it.
 
-use super::turns::{Sending, Turns};
 use crate::{
     Closed, Connection, Event, IntoMessage, Prepared, SendError, SendErrorReason, Time, Transport,
     blocking::{duplex::Half, stream::BlockingIo},
-    io::{End, Error, Kept, ReadBuffer, Trace, give_write, lend},
+    io::{End, Error, Kept, ReadBuffer, Sends, Trace, give_write, lend},
 };
 use alloc::boxed::Box;
 use core::{ops::ControlFlow, task::Poll};
@@ -45,8 +44,6 @@ pub(super) struct State<S> {
     pub(super) looked: Time,
     /// Until when whoever closes leaves what has come to a reader that is not in a call.
     pub(super) grace: Option<Time>,
-    pub(super) turns: Turns,
-    pub(super) writers: u64,
     pub(super) waiting_to_receive: u32,
     pub(super) waiting_to_send: u32,
 }
@@ -228,10 +225,10 @@ impl<S> State<S> {
     }
 
     /// Whether this can still be sent, if there is room.
-    pub(super) fn accepts(&self, sending: Sending) -> bool {
-        match sending {
-            Sending::Message(_) => self.connection.is_open(),
-            Sending::Control => self.connection.takes_control(),
+    pub(super) fn accepts(&self, sends: Sends) -> bool {
+        match sends {
+            Sends::Message(_) => self.connection.is_open(),
+            Sends::Control => self.connection.takes_control(),
         }
     }
 

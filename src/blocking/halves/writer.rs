@@ -1,12 +1,15 @@
 //! The sending half.
 
-use super::{sending::barred, shared::Shared, turns::Sending};
+use super::{sending::barred, shared::Shared};
 use crate::{
     CloseCode, CloseFrame, Closed, Error, IntoFragment, IntoMessage, Prepared, SendError,
-    SendErrorReason, Stats, Unsent, blocking::Duplex, io::Control,
+    SendErrorReason, Stats, Unsent,
+    blocking::Duplex,
+    io::{Control, Sends},
 };
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
+use std::thread::Thread;
 
 /// The half of a connection that sends: see [`WebSocket::split`](crate::blocking::WebSocket::split).
 ///
@@ -59,8 +62,13 @@ impl<S: Duplex> Writer<S> {
         Self { shared, id: 0 }
     }
 
-    pub(super) fn sending(&self) -> Sending {
-        Sending::Message(self.id)
+    /// Whether a message is under way that this writer cannot go on with.
+    fn is_shut_out(&self) -> bool {
+        self.shared.senders().is_shut_out(self.id)
+    }
+
+    pub(super) fn sends(&self) -> Sends {
+        Sends::Message(self.id)
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -76,7 +84,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`WebSocket::send`](crate::blocking::WebSocket::send). [`Error::Send`] too if this writer
     /// is in the middle of a message itself, or another one was when it was dropped.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| Ok(state.feed(message)?))
+        self.shared.send(self.sends(), |state| Ok(state.feed(message)?))
     }
 
     /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
@@ -84,7 +92,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| {
+        self.shared.send(self.sends(), |state| {
             let sent = state.feed_prepared(message);
             Ok(sent.map_err(|reason| message.refused(reason))?)
         })
@@ -100,13 +108,13 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
     pub fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| {
-            if state.turns.is_barred(self.id) {
+        self.shared.send(self.sends(), |state| {
+            if self.is_shut_out() {
                 return Err(barred(fragment));
             }
             let sent = state.queueing().send_fragment(fragment, fin);
             sent.map_err(|error| state.end.refused(error))?;
-            state.turns.fragment(self.id, fin);
+            self.shared.senders().set_under_way((!fin).then_some(self.id));
             Ok(())
         })
     }
@@ -118,7 +126,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn ready(&self) -> Result<(), Error> {
-        self.shared.turn(self.shared.lock(), self.sending()).map(|_| ())
+        self.shared.ready(self.sends())
     }
 
     /// Queues a message, to be written by the next [`flush`](Self::flush) or
@@ -169,7 +177,7 @@ impl<S: Duplex> Writer<S> {
     }
 
     fn control(&self, control: Control) -> Result<(), Error> {
-        self.shared.send(Sending::Control, |state| {
+        self.shared.send(Sends::Control, |state| {
             let queued = control.queue(state.queueing());
             queued.map_err(|error| state.end.refused(error).into())
         })
@@ -214,7 +222,7 @@ impl<S: Duplex> Writer<S> {
     /// Whether a message of this writer would be accepted now.
     pub fn is_ready(&self) -> bool {
         let state = self.shared.lock();
-        state.connection.is_ready() && !state.turns.is_barred(self.id)
+        state.connection.is_ready() && !self.is_shut_out()
     }
 
     /// How the connection ended; `None` while it has not.
@@ -242,17 +250,18 @@ impl<S: Duplex> Writer<S> {
 /// Another writer on the same connection.
 impl<S: Duplex> Clone for Writer<S> {
     fn clone(&self) -> Self {
-        let mut state = self.shared.lock();
-        state.writers += 1;
-        Self { shared: self.shared.clone(), id: state.writers }
+        Self { shared: self.shared.clone(), id: self.shared.senders().number() }
     }
 }
 
 impl<S: Duplex> Drop for Writer<S> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.turns.abandon(self.id);
+        let mut woken = Vec::new();
+        let state = self.shared.lock();
+        self.shared.senders().abandon(self.id, &mut woken);
         self.shared.wake(&state);
+        drop(state);
+        woken.iter().for_each(Thread::unpark);
     }
 }
 
