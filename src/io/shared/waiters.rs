@@ -178,7 +178,10 @@ impl Waiters {
         if waits.is_none() {
             waiting.queue.leave(place);
         }
-        waiting.queue.wake(progress, &mut woken.0);
+        let for_room = matches!(waits, Some((WaitsFor::Room(_), _)));
+        if !for_room {
+            waiting.queue.wake(progress, &mut woken.0);
+        }
         match waits {
             None => {}
             // It does not know of what happened meanwhile.
@@ -189,6 +192,10 @@ impl Waiters {
             Some((waits_for, waker)) => {
                 waiting.queue.wait(place, waits_for, Some(waker.clone()));
             }
+        }
+        if for_room {
+            // It may be one of those that are to see whether the first one comes.
+            waiting.queue.wake(progress, &mut woken.0);
         }
     }
 
