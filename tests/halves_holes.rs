@@ -345,7 +345,7 @@ fn a_turn_that_is_given_up_goes_to_the_next() {
     let (mut second, _) = waiting(async move { other.send("second").await });
     // There is room for one, before the stream says so.
     script.state().writes.clear();
-    
+
     let (again, waker) = Woken::new();
     let cx = &mut Context::from_waker(&waker);
     assert!(second.as_mut().poll(cx).is_pending(), "it is the turn of the first");

@@ -189,7 +189,9 @@ fn each_that_waits_costs_the_same() {
                     all
                 };
                 let (few, more) = (polls(125), polls(1_000));
-                println!("{reads} {any_order} {policy:?}, mark {mark}, size {size}: {few:?} {more:?}");
+                println!(
+                    "{reads} {any_order} {policy:?}, mark {mark}, size {size}: {few:?} {more:?}"
+                );
                 for (few, more) in few.iter().zip(more) {
                     assert!(more < 10 * few, "{few} polls for 125, {more} for 1,000");
                     assert!(more < 1_000 * (12 + size / 100), "{more}");
@@ -461,7 +463,8 @@ fn a_burst_of_waiting_calls_leaves_nothing_behind() {
     let _time = runtime.enter();
     let script = Script::new();
     script.state().writes.push_back(Step::Stall);
-    let (_reader, writer) = support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+    let (_reader, writer) =
+        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
     writer.feed("stuck").unwrap();
     // One of them stays.
     let first = kept(writer.send("first"));

@@ -56,13 +56,13 @@ impl<T: Io> State<T> {
         Mark { written: self.driver.written(), stage: self.stage() }
     }
 
+    #[inline]
     fn stage(&self) -> u8 {
         let connection = &self.driver.connection;
-        let ended = [
-            !connection.is_open(),
-            connection.outcome().is_some(),
-            connection.closed().is_some(),
-        ];
+        if connection.is_open() {
+            return 0;
+        }
+        let ended = [true, connection.outcome().is_some(), connection.closed().is_some()];
         ended.iter().fold(0, |stage, ended| 2 * stage + u8::from(*ended))
     }
 
@@ -235,9 +235,10 @@ impl<T: Io> Shared<T> {
         if state.held.is_some() {
             state.let_held_go(&self.waiters, shared_cx, &mut woken);
         }
-        let progress = state.progress();
         let waits = polled.is_pending().then_some(cx.waker());
-        self.waiters.after_reader(waits, &mut state.watch, seen, &progress, &mut woken);
+        let mut watch = core::mem::take(&mut state.watch);
+        self.waiters.after_reader(waits, &mut watch, seen, || state.progress(), &mut woken);
+        state.watch = watch;
         drop(state);
         woken.wake();
         on_panic.disarm();
@@ -266,23 +267,22 @@ impl<T: Io> Shared<T> {
         state.driver.received_elsewhere = seen.reader == ReaderState::Waiting;
         let polled = poll(&mut state, shared_cx, call, &mut polling);
         let Polling { waits_for, mut again, mut woken, .. } = polling;
-        let between = state.mark();
+        let between = polled.is_pending().then(|| state.mark());
         let served = serve(seen.reader, &mut state.driver, shared_cx);
         if state.held.is_some() {
             state.let_held_go(&self.waiters, shared_cx, &mut woken);
         }
-        let progress = state.progress();
         // A reader writes what was only queued.
         let leaves = polled.is_ready() && state.driver.waits_to_write();
-        let after = Mark { written: (progress.written, progress.flushed), stage: progress.stage };
-        again |= between != after; // what it waits for may have come
+        let after = state.mark();
+        again |= between.is_some_and(|between| between != after); // what it waits for may have come
         let polled = match (polled, served) {
             (Poll::Pending, Err(error)) => Poll::Ready(Err(error)),
             (polled, _) => polled,
         };
         let waits = polled.is_pending().then_some((waits_for, cx.waker()));
         let place = &mut call.place;
-        self.waiters.after_sender(waits, again, place, seen, &progress, &mut woken);
+        self.waiters.after_sender(waits, again, place, seen, || state.progress(), &mut woken);
         drop(state);
         woken.wake();
         if leaves || is_news(&before, &after) {
@@ -425,7 +425,7 @@ impl<T: Io> Shared<T> {
 
     /// Wakes those that can go on behind what has changed, and the reader if it has something to do.
     fn tell(&self, mut state: MutexGuard<'_, State<T>>, mut woken: Woken, reader: bool) {
-        self.waiters.tell(&state.progress(), &mut woken);
+        self.waiters.tell(|| state.progress(), &mut woken);
         drop(state);
         woken.wake();
         if reader {

@@ -136,6 +136,7 @@ impl<W> Line<W> {
         Self { asleep: BTreeMap::new(), awake: BTreeMap::new() }
     }
 
+    #[inline]
     fn is_empty(&self) -> bool {
         self.asleep.is_empty() && self.awake.is_empty()
     }
@@ -213,10 +214,20 @@ impl<W> WriteQueue<W> {
     }
 
     /// Whether every call may go that finds room: nobody is in its way.
+    #[inline]
     pub(crate) fn is_clear(&self) -> bool {
-        let Self { control, fragments, messages, under_way, .. } = self;
-        *under_way == Fragments::OfNobody
-            && [control, fragments, messages].iter().all(|line| line.is_empty())
+        self.under_way == Fragments::OfNobody && self.lines_are_empty()
+    }
+
+    /// Whether nobody waits for anything.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.flushing.is_empty() && self.other.is_empty() && self.lines_are_empty()
+    }
+
+    #[inline]
+    fn lines_are_empty(&self) -> bool {
+        self.control.is_empty() && self.fragments.is_empty() && self.messages.is_empty()
     }
 
     /// Whether somebody who waits was not woken.
@@ -286,9 +297,10 @@ impl<W> WriteQueue<W> {
     /// Whether a call may go, if there is room for what it sends.
     pub(crate) fn may_go(&mut self, place: &Place, sends: Sends) -> bool {
         (sends == Sends::Control || self.control.is_empty())
-            && self.line(sends).first().is_none_or(|first| {
-                place.ticket.is_some_and(|ticket| ticket <= first)
-            })
+            && self
+                .line(sends)
+                .first()
+                .is_none_or(|first| place.ticket.is_some_and(|ticket| ticket <= first))
     }
 
     /// As `may_go`, of a call that may come again soon to see what has become of those in front of it.
@@ -342,7 +354,9 @@ impl<W> WriteQueue<W> {
         };
         place.visits += 1;
         match (waits_for, waiter) {
-            (WaitsFor::Room(sends), None) => _ = self.line(sends).awake.insert(ticket, place.visits),
+            (WaitsFor::Room(sends), None) => {
+                _ = self.line(sends).awake.insert(ticket, place.visits)
+            }
             (WaitsFor::Room(sends), Some(waiter)) => {
                 self.line(sends).asleep.insert(ticket, (place.visits, waiter));
             }

@@ -43,11 +43,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Waits until this can be sent: until there is room, and it is its turn.
-    fn turn<'s>(
-        &'s self,
-        mut state: Locked<'s, S>,
-        sends: Sends,
-    ) -> Result<Locked<'s, S>, Error> {
+    fn turn<'s>(&'s self, mut state: Locked<'s, S>, sends: Sends) -> Result<Locked<'s, S>, Error> {
         let mut place = Place::default();
         let turn = loop {
             if !state.accepts(sends) {

@@ -49,6 +49,7 @@ pub(super) struct Seen {
 pub(super) struct Woken(pub(super) Vec<Waker>);
 
 impl Woken {
+    #[inline]
     pub(super) fn wake(self) {
         self.0.into_iter().for_each(Waker::wake);
     }
@@ -140,21 +141,26 @@ impl Waiters {
         waits: Option<&Waker>,
         watch: &mut Place,
         seen: Seen,
-        progress: &Progress,
+        progress: impl FnOnce() -> Progress,
         woken: &mut Woken,
     ) {
         let mut waiting = self.lock();
         let Waiting { reader, reader_waker, queue, wakes } = &mut *waiting;
-        queue.wake(progress, &mut woken.0);
+        let mut watches = false;
+        if !queue.is_idle() {
+            let progress = progress();
+            queue.wake(&progress, &mut woken.0);
+            // The stream has nothing more to tell of. So the reader sees to it that those that are
+            // woken come, as long as others sleep.
+            watches = waits.is_some()
+                && progress.has_room
+                && progress.flushed == progress.written
+                && queue.has_sleepers()
+                && queue.ask_for_all(watch, &mut woken.0) != Answer::Go;
+        }
         let Some(waker) = waits else {
             return waiting.reader_left(ReaderState::Idle, woken);
         };
-        // The stream has nothing more to tell of. So the reader sees to it that those that are woken
-        // come, as long as others sleep.
-        let watches = progress.has_room
-            && progress.flushed == progress.written
-            && queue.has_sleepers()
-            && queue.ask_for_all(watch, &mut woken.0) != Answer::Go;
         if *wakes == seen.wakes && !watches {
             (*reader, *reader_waker) = (ReaderState::Waiting, Some(waker.clone()));
         } else {
@@ -171,16 +177,20 @@ impl Waiters {
         again: bool,
         place: &mut Place,
         seen: Seen,
-        progress: &Progress,
+        progress: impl FnOnce() -> Progress,
         woken: &mut Woken,
     ) {
         let mut waiting = self.lock();
         if waits.is_none() {
             waiting.queue.leave(place);
+            if waiting.queue.is_idle() {
+                return;
+            }
         }
+        let progress = progress();
         let for_room = matches!(waits, Some((WaitsFor::Room(_), _)));
         if !for_room {
-            waiting.queue.wake(progress, &mut woken.0);
+            waiting.queue.wake(&progress, &mut woken.0);
         }
         match waits {
             None => {}
@@ -195,13 +205,16 @@ impl Waiters {
         }
         if for_room {
             // It may be one of those that are to see whether the first one comes.
-            waiting.queue.wake(progress, &mut woken.0);
+            waiting.queue.wake(&progress, &mut woken.0);
         }
     }
 
     /// Something has changed.
-    pub(super) fn tell(&self, progress: &Progress, woken: &mut Woken) {
-        self.lock().queue.wake(progress, &mut woken.0);
+    pub(super) fn tell(&self, progress: impl FnOnce() -> Progress, woken: &mut Woken) {
+        let mut waiting = self.lock();
+        if !waiting.queue.is_idle() {
+            waiting.queue.wake(&progress(), &mut woken.0);
+        }
     }
 
     /// Whether a call may go that has found room.

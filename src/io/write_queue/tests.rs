@@ -182,7 +182,13 @@ fn it_decides_as_a_list_does() {
                     let (ticket, visits) = (call.place.ticket(), call.place.visits);
                     let class = Class::Flush(position.unwrap_or(u64::MAX));
                     reference.remove(ticket);
-                    reference.calls.push(Waits { name: number, ticket, class, asleep: true, visits });
+                    reference.calls.push(Waits {
+                        name: number,
+                        ticket,
+                        class,
+                        asleep: true,
+                        visits,
+                    });
                 }
                 4 => {
                     let was = call.place.is_taken().then(|| call.place.ticket());
