@@ -9,7 +9,7 @@
 //! cargo bench --bench codec -- receive/binary/125  one group
 //! ```
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 use fullduplex::{
     Config, Connection, Event, Input, Prepared,
@@ -375,7 +375,7 @@ fn xor(payload: &mut [u8]) {
 }
 
 fn write_all(connection: &mut Connection) {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     while !outbox.is_empty() {
         let written = black_box(outbox.chunk()).len();
         outbox.advance(written);

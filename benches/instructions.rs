@@ -11,7 +11,6 @@
 //! repeat: the difference of two runs is the crate's work, but for the copy that restores what
 //! unmasking has spoilt.
 
-use bytes::Buf;
 use core::convert::Infallible;
 use fullduplex::{
     Config, Connection, Event, Input,
@@ -265,7 +264,7 @@ impl Kind {
 }
 
 fn write_all(connection: &mut Connection) {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     while !outbox.is_empty() {
         let written = black_box(outbox.chunk()).len();
         outbox.advance(written);

@@ -9,7 +9,6 @@ use crate::{
         split,
     },
 };
-use bytes::Buf;
 use fullduplex::{
     Closed, Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,
     Side, Transport,
@@ -161,7 +160,7 @@ impl Settings {
         }
         // Written in the end only: while pongs wait, a flood of pings is answered in part.
         let mut written = Vec::new();
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         while !outbox.is_empty() {
             let chunk = outbox.chunk();
             assert!(!chunk.is_empty(), "nothing to write, and not empty");

@@ -17,23 +17,28 @@
 //!
 //! Cell by cell: `guide::specification::closing`.
 //!
-//! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
-//! reset the connection and lose our Close.
+//! Input is discarded while Closing or Failing, up to a limit. Unread input would make TCP reset the
+//! connection and lose our Close.
 
-use super::{CloseCause, Outbox, ProtocolError, Time, TimeoutError, time::LastCall};
+use super::{
+    CloseCause, ProtocolError, Time, TimeoutError,
+    send::SendBuffer,
+    time::{last_call::LastCall, point::Due},
+};
 use crate::frame::CloseFrame;
+use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
-/// How much input is discarded, in bytes, before the peer is hung up on.
-const MAX_DISCARDED: u64 = 64 << 20;
+/// The most input that is discarded, in bytes. A peer that sends more is cut off.
+const MAX_DISCARDED: u32 = 64 << 20;
 
-/// What the caller is to do with the transport.
+/// The thing to do with the transport, from [`Connection::transport`](crate::Connection::transport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
     /// Read and write.
     Open,
-    /// Write what is in the outbox; the peer has sent everything.
+    /// Write the outbox. The peer has sent everything, so reading is over.
     WriteOnly,
     /// Shut the write side down (TLS `close_notify`, TCP FIN), then call
     /// [`shutdown_complete`](crate::Connection::shutdown_complete).
@@ -41,11 +46,11 @@ pub enum Transport {
     /// Read until the end: give the input to [`receive`](crate::Connection::receive), which
     /// discards it, and then call [`receive_eof`](crate::Connection::receive_eof).
     AwaitEof,
-    /// Drop it: [`closed`](crate::Connection::closed) says how it ended.
+    /// Drop it. [`closed`](crate::Connection::closed) says how the connection ended.
     Closed,
 }
 
-/// Which endpoint did something first.
+/// An endpoint, seen from this one: the one that closed first, for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// This endpoint.
@@ -54,29 +59,30 @@ pub enum Side {
     Remote,
 }
 
-/// How a connection ended. What a peer does to bring each about is [a table](crate::guide::closing).
+/// How a connection ended. See the table of [outcomes](crate::guide::closing) for each thing that the
+/// peer can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The closing handshake was completed (RFC 6455 §7.1.4), at least as far as it matters: a
-    /// peer that hangs up right behind its Close does not wait for ours.
+    /// The closing handshake was completed (RFC 6455 §7.1.4). A peer that hangs up right after its
+    /// Close counts too, although it does not wait for ours.
     Clean {
-        /// Whose Close came first.
+        /// The end that sent the first Close.
         initiator: Side,
-        /// What the peer's Close said, `None` if it had no code.
+        /// The peer's code and reason, `None` if its Close had no code.
         frame: Option<CloseFrame>,
     },
-    /// The peer's Close came, and then the transport ended, broke or stalled before every message
-    /// that had been accepted for sending was written:
-    /// [`unsent`](crate::Connection::unsent) says how many were not. With an adapter also if all
-    /// were written and the stream could not flush them: how many it held nobody knows.
+    /// The peer's Close came, but messages were lost: the transport ended, broke or stalled before
+    /// all that were accepted for sending were written. [`unsent`](crate::Connection::unsent) counts
+    /// them. In an adapter also if the stream took all of them and could not flush: how many it held
+    /// is not known.
     Unsent {
-        /// Whose Close came first.
+        /// The end that sent the first Close.
         initiator: Side,
-        /// What the peer's Close said, `None` if it had no code.
+        /// The peer's code and reason, `None` if its Close had no code.
         frame: Option<CloseFrame>,
     },
-    /// The transport ended or broke before a Close had come (§7.1.5: 1006).
+    /// The transport ended or broke before the peer's Close had come (§7.1.5: 1006).
     Abnormal,
     /// The peer broke the protocol or a limit.
     Failed(ProtocolError),
@@ -85,8 +91,8 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// The code of the connection (§7.1.5): the one of the peer's Close, 1005 if that had none,
-    /// 1006 if no Close came. The last two are never on the wire.
+    /// The close code of the connection (§7.1.5): that of the peer's Close, 1005 if it had none, 1006
+    /// if no Close came. The last two are never on the wire.
     pub fn code(&self) -> u16 {
         match self {
             Self::Clean { frame: Some(frame), .. } | Self::Unsent { frame: Some(frame), .. } => {
@@ -113,29 +119,29 @@ impl Closed {
     }
 }
 
-pub(super) enum State {
+pub(super) enum Phase {
     Open,
     /// Our Close is queued or sent.
     LocalClosing {
-        deadline: Deadline,
+        deadline: CloseDeadline,
     },
     /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
     /// still read.
     Unwritable {
-        deadline: Deadline,
-        /// Whose Close was first, should the peer's come.
+        deadline: CloseDeadline,
+        /// The end that closed first, should the peer's Close come.
         initiator: Side,
-        /// Whether messages were lost with it.
+        /// Whether messages were lost.
         lost: bool,
     },
-    /// Nothing of what comes matters any more; `outcome` is certain.
+    /// Input does not matter any more: `outcome` is certain.
     Ending {
         outcome: Closed,
         step: Step,
-        /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
+        /// Whether this endpoint closes TCP first (§7.1.1): a server does, and an end that fails.
         closes_first: bool,
-        deadline: Deadline,
-        discarded: u64,
+        deadline: CloseDeadline,
+        discarded: u32,
     },
     Closed(Closed),
 }
@@ -148,26 +154,28 @@ pub(super) enum Step {
     AwaitEof,
 }
 
-/// The deadline of the closing handshake: not known until the caller says what time it is.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<LastCall>);
+/// The deadline of the closing handshake: unknown until the caller gives the time.
+///
+/// In a box, because most connections are open and need no room for it.
+#[derive(Default)]
+pub(super) struct CloseDeadline(Option<Box<LastCall>>);
 
-impl Deadline {
+impl CloseDeadline {
     pub(super) const UNKNOWN: Self = Self(None);
 
-    fn time(self) -> Time {
-        self.0.map_or(Time::EPOCH, |call| call.deadline())
+    fn due(&self) -> Due {
+        self.0.as_ref().map_or(Due::Now, |call| Due::At(call.deadline()))
     }
 }
 
-impl State {
-    /// Whether nothing of what comes matters any more.
+impl Phase {
+    /// Whether input does not matter any more.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Ending { .. } | Self::Closed(_))
     }
 
-    /// Why nothing more can be sent, unless it is open.
+    /// The reason why nothing more can be sent, unless it is open.
     pub(super) fn cause(&self) -> CloseCause {
         let closed_by = |initiator: &Side, frame: &Option<CloseFrame>| match initiator {
             Side::Local => CloseCause::Local,
@@ -189,18 +197,20 @@ impl State {
         }
     }
 
-    /// Both Closes are there.
+    /// The peer's Close has come.
     pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
         let (outcome, deadline) = match self {
-            Self::Open => (Closed::Clean { initiator: Side::Remote, frame }, Deadline::UNKNOWN),
+            Self::Open => {
+                (Closed::Clean { initiator: Side::Remote, frame }, CloseDeadline::UNKNOWN)
+            }
             Self::LocalClosing { deadline } => {
-                (Closed::Clean { initiator: Side::Local, frame }, *deadline)
+                (Closed::Clean { initiator: Side::Local, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: false } => {
-                (Closed::Clean { initiator: *initiator, frame }, *deadline)
+                (Closed::Clean { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Unwritable { deadline, initiator, lost: true } => {
-                (Closed::Unsent { initiator: *initiator, frame }, *deadline)
+                (Closed::Unsent { initiator: *initiator, frame }, mem::take(deadline))
             }
             Self::Ending { .. } | Self::Closed(_) => return,
         };
@@ -216,15 +226,17 @@ impl State {
     /// The connection failed and our Close, if there is to be one, is queued.
     pub(super) fn fail(&mut self, outcome: Closed) {
         let deadline = match self {
-            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => *deadline,
-            _ => Deadline::UNKNOWN,
+            Self::LocalClosing { deadline } | Self::Unwritable { deadline, .. } => {
+                mem::take(deadline)
+            }
+            _ => CloseDeadline::UNKNOWN,
         };
         *self =
             Self::Ending { outcome, step: Step::Flush, closes_first: true, deadline, discarded: 0 };
     }
 
-    /// What the caller is to do with this `outbox`.
-    pub(super) fn transport(&mut self, outbox: &mut Outbox) -> Transport {
+    /// The thing that the caller has to do, with this `outbox`.
+    pub(super) fn transport(&mut self, outbox: &mut SendBuffer) -> Transport {
         let flushed = outbox.is_drained();
         match self {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Transport::Open,
@@ -240,12 +252,12 @@ impl State {
         }
     }
 
-    pub(super) fn shutdown_complete(&mut self, outbox: &mut Outbox) {
+    pub(super) fn shutdown_complete(&mut self, outbox: &mut SendBuffer) {
         if !outbox.is_drained() {
             return; // it was not asked for
         }
         if let Self::Ending { step, outcome, .. } = self {
-            // A peer that does not answer pings has nothing to say that is worth waiting for.
+            // A peer that does not answer pings is not worth waiting for.
             if *step == Step::FlushLast || *outcome == Closed::TimedOut(TimeoutError::Pong) {
                 self.end(outbox);
             } else {
@@ -255,7 +267,7 @@ impl State {
     }
 
     /// The peer has sent everything.
-    pub(super) fn eof(&mut self, outbox: &mut Outbox) {
+    pub(super) fn eof(&mut self, outbox: &mut SendBuffer) {
         match self {
             Self::Ending { step, .. } if *step != Step::AwaitEof && !outbox.is_drained() => {
                 *step = Step::FlushLast;
@@ -265,9 +277,9 @@ impl State {
     }
 
     /// Input came that nobody looks at.
-    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut Outbox) {
+    pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
-            *discarded += bytes as u64;
+            *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));
             if *discarded > MAX_DISCARDED {
                 self.end(outbox);
             }
@@ -275,7 +287,7 @@ impl State {
     }
 
     /// The transport is gone, and with it what is queued.
-    pub(super) fn end(&mut self, outbox: &mut Outbox) {
+    pub(super) fn end(&mut self, outbox: &mut SendBuffer) {
         let outcome = match mem::replace(self, Self::Open) {
             Self::Open | Self::LocalClosing { .. } | Self::Unwritable { .. } => Closed::Abnormal,
             Self::Ending { outcome: Closed::Clean { initiator, frame }, .. }
@@ -289,17 +301,17 @@ impl State {
         *self = Self::Closed(outcome);
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Option<Due> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
             | Self::Unwritable { deadline, .. }
-            | Self::Ending { deadline, .. } => Some(deadline.time()),
+            | Self::Ending { deadline, .. } => Some(deadline.due()),
         }
     }
 
     /// The deadline that is running, or is about to.
-    fn running(&mut self) -> Option<&mut Deadline> {
+    fn running(&mut self) -> Option<&mut CloseDeadline> {
         match self {
             Self::Open | Self::Closed(_) => None,
             Self::LocalClosing { deadline }
@@ -312,7 +324,7 @@ impl State {
     #[cfg(feature = "std")]
     pub(super) fn restart_clock(&mut self) {
         if let Some(deadline) = self.running() {
-            *deadline = Deadline::UNKNOWN;
+            *deadline = CloseDeadline::UNKNOWN;
         }
     }
 
@@ -321,10 +333,10 @@ impl State {
         &mut self,
         now: Time,
         timeout: Duration,
-        outbox: &mut Outbox,
+        outbox: &mut SendBuffer,
     ) -> Result<(), TimeoutError> {
         let Some(deadline) = self.running() else { return Ok(()) };
-        let deadline = deadline.0.get_or_insert(LastCall::brief(now, timeout));
+        let deadline = deadline.0.get_or_insert_with(|| Box::new(LastCall::brief(now, timeout)));
         if !deadline.has_passed(now) {
             return Ok(());
         }
@@ -341,15 +353,16 @@ impl State {
     }
 
     /// Writing failed for good.
-    pub(super) fn write_failed(&mut self, outbox: &mut Outbox) {
+    pub(super) fn write_failed(&mut self, outbox: &mut SendBuffer) {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {
-                let (deadline, initiator) = (Deadline::UNKNOWN, Side::Remote);
+                let (deadline, initiator) = (CloseDeadline::UNKNOWN, Side::Remote);
                 *self = Self::Unwritable { deadline, initiator, lost };
             }
             Self::LocalClosing { deadline } => {
-                *self = Self::Unwritable { deadline: *deadline, initiator: Side::Local, lost };
+                let deadline = mem::take(deadline);
+                *self = Self::Unwritable { deadline, initiator: Side::Local, lost };
             }
             Self::Ending { .. } => self.end(outbox),
             Self::Unwritable { .. } | Self::Closed(_) => {}

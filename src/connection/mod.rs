@@ -29,27 +29,28 @@ pub use time::Time;
 
 use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::{boxed::Box, sync::Arc};
-use close::{Deadline, State};
+use close::{CloseDeadline, Phase};
 use core::fmt;
 use keys::Keys;
 use receive::Receiver;
+use send::SendBuffer;
 use stats::Sent;
 use time::{Idle, Pinger};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The end that sent the request. Masks what it sends (RFC 6455 §5.1).
+    /// The end that sent the request. It masks its frames (RFC 6455 §5.1).
     Client,
-    /// The end that answered it.
+    /// The end that answered the request.
     Server,
 }
 
 /// A WebSocket connection without a socket, a clock or a runtime (RFC 6455 §5 to §7).
 ///
-/// Bytes and times go in, events, bytes and deadlines come out. The opening handshake is over
-/// when this starts: see [`handshake`](crate::handshake). What each input leads to in each state is
-/// in two tables: [receiving](crate::guide::specification::receiving),
+/// Bytes and times go in. Events, bytes and deadlines come out. Do the opening
+/// [`handshake`](crate::handshake) first. See the tables of the result of each input in each state:
+/// [receiving](crate::guide::specification::receiving),
 /// [closing](crate::guide::specification::closing).
 ///
 /// # The loop
@@ -97,34 +98,32 @@ pub enum Role {
 /// ```
 ///
 /// # Back-pressure
-/// What waits to be written is bounded by two numbers: the [mark](Config::unsent_mark), 256 KiB,
-/// from which on one ought to wait, and the [limit](Config::max_unsent), 1 MiB, from which on
-/// nothing more is accepted. With nothing waiting one is under both, whatever they are.
+/// Two numbers bound what waits to be written. At the [mark](Config::unsent_mark), 256 KiB, you should
+/// wait. At the [limit](Config::max_unsent), 1 MiB, [`send`](Self::send),
+/// [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) fail with
+/// [`Full`](SendErrorReason::Full). Answers to pings, a Close and keepalive pings are always accepted.
+/// So at most the limit, one message and some control frames wait. An empty backlog is under both
+/// numbers, whatever they are. See the [result of each call](crate::guide::backpressure), also in the
+/// adapters.
 ///
-/// [`send`](Self::send), [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) are refused
-/// with [`Full`](SendErrorReason::Full) from there on; control frames that the protocol asks for, a
-/// Close and pings of keepalive never are. [A table](crate::guide::backpressure) has what each call
-/// does, in the adapters too.
+/// [`is_ready`](Self::is_ready) says whether you are under the mark; it stops nothing. If you answer each
+/// message, stop receiving while it is false, or the peer decides how much you hold.
+/// [`unsent`](Self::unsent) says how much waits, and at the end how much was lost.
 ///
-/// So at most the limit and one message wait, and some control frames. A core that is not ready
-/// says so, and does not stop anybody: whoever answers each message stops receiving while
-/// [`is_ready`](Self::is_ready) is false, or the peer decides what is held.
-/// [`unsent`](Self::unsent) says how much waits, and at the end what was lost.
-///
-/// Control frames go out behind what is [in the outbox](Self::outbox). With
-/// [`Config::max_sent_frame`] that is little: 16 KiB and a fragment, unless further messages were
-/// sent behind a large one, which then is queued as a whole. A Close waits for all of it.
+/// Control frames go out after the bytes [in the outbox](Self::outbox). With
+/// [`Config::max_sent_frame`] those are few: 16 KiB and a fragment. But if you send another message
+/// after a large one, the large one is queued as a whole. A Close waits for all of it.
 ///
 /// # Time
-/// Come back at [`poll_timeout`](Self::poll_timeout), at the latest, and call
-/// [`handle_timeout`](Self::handle_timeout). Whoever leaves that out has no keepalive, no idle
-/// timeout and no deadline for closing; nothing else changes.
+/// Call [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout) at the latest.
+/// Without these calls there is no keepalive, no idle timeout and no deadline for closing; nothing else
+/// changes.
 pub struct Connection {
     keys: Keys,
     config: Arc<Config>,
-    state: State,
+    state: Phase,
     receiver: Receiver,
-    outbox: Outbox,
+    outbox: SendBuffer,
     sent: Sent,
     /// This and the next are in boxes: both together would make every connection larger.
     pinger: Option<Box<Pinger>>,
@@ -134,21 +133,21 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's end of a connection whose opening handshake is done.
+    /// A server's connection, after the opening handshake.
     pub fn server(config: impl Into<Arc<Config>>) -> Self {
         Self::new(Keys::Server, config.into())
     }
 
-    /// The client's end of a connection whose opening handshake is done. Mask keys come from the
-    /// generator of the thread that sends.
+    /// A client's connection, after the opening handshake. Mask keys come from the generator of the
+    /// thread that sends.
     #[cfg(feature = "std")]
     pub fn client(config: impl Into<Arc<Config>>) -> Self {
         Self::client_with_keys(config, ThreadKeys)
     }
 
-    /// As a client, with a source of mask keys: each frame takes four bytes. The bound asks for a
-    /// cryptographic generator because a key that can be predicted lets a peer's script write
-    /// chosen bytes onto the wire (RFC 6455 §10.3).
+    /// A client's connection with your own source of mask keys. Each frame takes four bytes. It has to
+    /// be a cryptographic generator: if keys can be predicted, a script of the peer can write chosen
+    /// bytes onto the wire (RFC 6455 §10.3).
     pub fn client_with_keys(
         config: impl Into<Arc<Config>>,
         keys: impl rand::CryptoRng + Send + Sync + 'static,
@@ -173,9 +172,9 @@ impl Connection {
     fn with_default(keys: Keys, config: Arc<Config>, keepalive: Option<Keepalive>) -> Self {
         Self {
             keys,
-            state: State::Open,
+            state: Phase::Open,
             receiver: Receiver::new(),
-            outbox: Outbox::default(),
+            outbox: SendBuffer::default(),
             sent: Sent::default(),
             pinger: config.keepalive_or(keepalive).map(|_| Box::new(Pinger::new())),
             idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
@@ -199,30 +198,30 @@ impl Connection {
         &self.config
     }
 
-    /// The peer has sent everything: an end of file was read.
+    /// Call this when a read found the end of the stream: the peer has sent everything.
     ///
-    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
+    /// After both Close frames this is a clean end, before that [`Closed::Abnormal`].
     pub fn receive_eof(&mut self) {
         self.state.eof(&mut self.outbox);
         self.settle();
     }
 
-    /// A write failed for good: what is queued is lost, and nothing more can be sent. Go on
-    /// reading: the peer's Close may be there already, and makes this a clean end.
+    /// Call this when a write failed for good. What is queued is lost, and nothing more can be sent. Go
+    /// on reading: the peer's Close may have arrived, and makes this a clean end.
     pub fn write_failed(&mut self) {
         self.state.write_failed(&mut self.outbox);
         self.settle();
     }
 
-    /// The transport broke: a read failed for good.
+    /// Call this when a read failed for good: the transport broke.
     ///
-    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
+    /// After both Close frames this is a clean end, before that [`Closed::Abnormal`].
     pub fn transport_failed(&mut self) {
         self.state.end(&mut self.outbox);
         self.settle();
     }
 
-    /// Drops the half of a message that nobody will get.
+    /// Drops a partial message, once nothing more can be received.
     fn settle(&mut self) {
         if self.state.is_over() {
             #[cfg(feature = "deflate")]
@@ -233,19 +232,19 @@ impl Connection {
         }
     }
 
-    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+    /// Whether you can still send messages: no Close was sent or received, and nothing has failed.
     #[inline]
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
+        matches!(self.state, Phase::Open)
     }
 
-    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame, without a code if
-    /// `frame` is `None`, behind all messages that were accepted. Messages that come before the
-    /// peer's Close are still delivered. Does nothing if the connection is closing already.
+    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame after all messages that
+    /// were accepted, without a code if `frame` is `None`. You still get the messages that come before
+    /// the peer's Close. Does nothing if the connection is closing already.
     pub fn close(&mut self, frame: Option<CloseFrame>) {
-        if matches!(self.state, State::Open) {
+        if matches!(self.state, Phase::Open) {
             self.push_close(frame);
-            self.state = State::LocalClosing { deadline: Deadline::UNKNOWN };
+            self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };
         }
     }
 
@@ -261,17 +260,37 @@ impl Connection {
         self.outbox.push_close(&header, body.as_bytes());
     }
 
-    /// What is to be written: write it, and advance it by what was written. It keeps its storage
-    /// for the next message, up to 256 KiB; [`Outbox::reclaim`] takes it from an idle connection.
+    /// The bytes to write. Write them, and advance it by the number that was written. It keeps its
+    /// storage for the next message, up to 256 KiB; [`Outbox::reclaim`] takes that from an idle
+    /// connection.
     ///
-    /// Ask again after each write: of a message that goes out in
-    /// [fragments](Config::max_sent_frame) this call makes the next ones.
+    /// Call this again after each write: it makes the next
+    /// [fragments](Config::max_sent_frame) of a large message.
     #[inline]
-    pub fn outbox(&mut self) -> &mut Outbox {
+    pub fn outbox(&mut self) -> Outbox<'_> {
+        Outbox::new(self.send_buffer())
+    }
+
+    /// As [`outbox`](Self::outbox), for an adapter, which says what its stream has flushed.
+    #[inline]
+    pub(crate) fn send_buffer(&mut self) -> &mut SendBuffer {
         if self.outbox.is_cut() {
             self.top_up();
         }
         &mut self.outbox
+    }
+
+    /// Whether something is left to be written or flushed, now or later.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outbox.is_drained()
+    }
+
+    /// How many of all bytes that were ever queued are flushed.
+    #[cfg(feature = "std")]
+    pub(crate) fn total_flushed(&self) -> u64 {
+        self.outbox.totals().1
     }
 
     /// Whether a message that was accepted was dropped because the transport is gone.
@@ -280,13 +299,13 @@ impl Connection {
         self.outbox.has_lost()
     }
 
-    /// What to do with the transport now. Ask after writing and after each read.
+    /// The thing to do with the transport now. Call this after writing and after each read.
     #[inline]
     pub fn transport(&mut self) -> Transport {
         self.state.transport(&mut self.outbox)
     }
 
-    /// The write side is shut down, as [`Transport::ShutDown`] asked.
+    /// Call this when you have shut the write side down, as [`Transport::ShutDown`] asked.
     pub fn shutdown_complete(&mut self) {
         self.state.shutdown_complete(&mut self.outbox);
     }
@@ -294,27 +313,26 @@ impl Connection {
     /// How the connection ended; `None` while the transport is in use.
     pub fn closed(&self) -> Option<&Closed> {
         match &self.state {
-            State::Closed(closed) => Some(closed),
+            Phase::Closed(closed) => Some(closed),
             _ => None,
         }
     }
 }
 
-/// What the adapters tell about the end.
 impl Connection {
     /// How the connection ended, or will end for certain.
     #[cfg(feature = "std")]
     pub(crate) fn outcome(&self) -> Option<&Closed> {
         match &self.state {
-            State::Ending { outcome, .. } | State::Closed(outcome) => Some(outcome),
+            Phase::Ending { outcome, .. } | Phase::Closed(outcome) => Some(outcome),
             _ => None,
         }
     }
 
-    /// Whether our Close is queued or sent, and the peer's has not come.
+    /// Whether we have queued or sent a Close, and the peer's has not come.
     #[cfg(feature = "tracing")]
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.state, State::LocalClosing { .. })
+        matches!(self.state, Phase::LocalClosing { .. })
     }
 }
 

@@ -16,8 +16,8 @@ use super::Volume;
 use super::pool;
 use super::{
     encoder::{TAIL, WORN},
-    params::{Direction, MAX_BITS},
-    window::{Place, Window},
+    params::{DirectionParams, MAX_BITS},
+    window::{Position, Window},
 };
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
@@ -49,8 +49,8 @@ pub(crate) struct Decoder {
     limit: usize,
     window: Window,
     /// Where in the messages we stand; what was left there goes on here.
-    place: Place,
-    message: Option<Message>,
+    place: Position,
+    message: Option<InflatingMessage>,
     /// All that was read, and what it came to.
     volume: Volume,
     /// There is no thread to lend it to.
@@ -70,7 +70,7 @@ enum Memory {
 }
 
 /// The message that is under way.
-struct Message {
+struct InflatingMessage {
     engine: Box<Engine>,
     /// Bytes that came of it so far.
     inflated: u64,
@@ -84,17 +84,17 @@ struct Message {
 }
 
 impl Decoder {
-    pub(crate) fn new(agreed: Direction, limit: usize) -> Self {
+    pub(crate) fn new(agreed: DirectionParams, limit: usize) -> Self {
         Self {
             memory: match agreed {
-                Direction { takeover: false, .. } => Memory::None,
-                Direction { window_bits: MAX_BITS, .. } => Memory::All,
-                Direction { .. } => Memory::Window,
+                DirectionParams { takeover: false, .. } => Memory::None,
+                DirectionParams { window_bits: MAX_BITS, .. } => Memory::All,
+                DirectionParams { .. } => Memory::Window,
             },
             limit,
             // Who says 8 may mean 9: zlib, asked for 8, writes 9.
             window: Window::new(1 << agreed.window_bits.max(9)),
-            place: Place::default(),
+            place: Position::default(),
             message: None,
             volume: Volume::default(),
             #[cfg(not(feature = "std"))]
@@ -239,7 +239,7 @@ impl Decoder {
     }
 
     /// The message that is under way; a new one if there is none.
-    fn message(&mut self) -> &mut Message {
+    fn message(&mut self) -> &mut InflatingMessage {
         let Self { place, window, memory, message, .. } = self;
         message.get_or_insert_with(|| {
             #[cfg(feature = "std")]
@@ -261,12 +261,19 @@ impl Decoder {
             if *memory == Memory::None {
                 window.bytes = mem::take(&mut engine.spare);
             }
-            Message { engine, inflated: 0, received: 0, streams: 1, fresh: true, failed: false }
+            InflatingMessage {
+                engine,
+                inflated: 0,
+                received: 0,
+                streams: 1,
+                fresh: true,
+                failed: false,
+            }
         })
     }
 }
 
-impl Message {
+impl InflatingMessage {
     /// A stream has ended, and what follows is another, with the same window (§7.2.3.4).
     fn next_stream(&mut self, window: &Window) -> Result<(), Fault> {
         self.streams += 1;
@@ -283,7 +290,7 @@ impl Message {
 pub(super) struct Engine {
     zlib: Inflate,
     /// Where it was left, if somebody may come back for it.
-    place: Option<Place>,
+    place: Option<Position>,
     /// Room to inflate into; empty until it is needed.
     scratch: Vec<u8>,
     /// Room for the window of a connection that does not keep it.
@@ -292,7 +299,7 @@ pub(super) struct Engine {
 
 #[cfg(feature = "std")]
 impl pool::Left for Engine {
-    fn place(&self) -> Option<&Place> {
+    fn place(&self) -> Option<&Position> {
         self.place.as_ref()
     }
 }

@@ -7,8 +7,8 @@
 use super::pool;
 use super::{
     Compression, Deflate,
-    params::Direction,
-    window::{Place, Window},
+    params::DirectionParams,
+    window::{Position, Window},
 };
 use crate::frame::mask;
 use alloc::{boxed::Box, vec::Vec};
@@ -34,7 +34,7 @@ pub(super) const WORN: u64 = if cfg!(test) { 100_000 } else { 1 << 31 };
 
 /// What comes behind a piece of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flush {
+pub(crate) enum FlushMode {
     /// More pieces: the compressor may hold bytes back.
     None,
     /// All that was given has to be there, up to a byte border (§7.2.1 step 1 and 2).
@@ -55,7 +55,7 @@ pub(super) struct Compressor {
     #[cfg(feature = "std")]
     kind: Kind,
     /// Where it was left, if somebody may come back for it.
-    place: Option<Place>,
+    place: Option<Position>,
 }
 
 impl Compressor {
@@ -102,7 +102,7 @@ impl Compressor {
 
 #[cfg(feature = "std")]
 impl pool::Left for Compressor {
-    fn place(&self) -> Option<&Place> {
+    fn place(&self) -> Option<&Position> {
         self.place.as_ref()
     }
 }
@@ -113,7 +113,7 @@ pub(crate) struct Encoder {
     takeover: bool,
     threshold: usize,
     window: Window,
-    place: Place,
+    place: Position,
     /// While a message is under way.
     compressor: Option<Box<Compressor>>,
     /// There is no thread to lend it to.
@@ -124,7 +124,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// `None` if everything has to go out plain: zlib cannot write a window of 256 bytes, and plain
     /// is always allowed (§6.1).
-    pub(crate) fn new(settings: &Deflate, agreed: Direction) -> Option<Self> {
+    pub(crate) fn new(settings: &Deflate, agreed: DirectionParams) -> Option<Self> {
         let kind = Kind {
             window_bits: agreed.window_bits.min(settings.sends_with()),
             level: settings.level,
@@ -135,7 +135,7 @@ impl Encoder {
             takeover: agreed.takeover && settings.send_takeover,
             threshold: settings.threshold,
             window: Window::new(1 << kind.window_bits),
-            place: Place::default(),
+            place: Position::default(),
             compressor: None,
             #[cfg(not(feature = "std"))]
             idle: None,
@@ -216,7 +216,7 @@ impl Encoder {
             let fresh = out.len();
             let (piece, more) = rest.split_at(rest.len().min(MASK_STRIDE));
             rest = more;
-            let flush = if rest.is_empty() { Flush::Sync } else { Flush::None };
+            let flush = if rest.is_empty() { FlushMode::Sync } else { FlushMode::None };
             self.compress(piece, flush, out);
             if rest.is_empty() && last {
                 trim(out, fresh);
@@ -231,7 +231,7 @@ impl Encoder {
     }
 
     /// Appends what comes of `piece` to `out`.
-    fn compress(&mut self, piece: &[u8], flush: Flush, out: &mut Vec<u8>) {
+    fn compress(&mut self, piece: &[u8], flush: FlushMode, out: &mut Vec<u8>) {
         let Self { kind, window, place, .. } = self;
         let compressor = self.compressor.get_or_insert_with(|| {
             #[cfg(feature = "std")]
@@ -260,8 +260,8 @@ impl Encoder {
         }
         let zlib = &mut compressor.zlib;
         let flush = match flush {
-            Flush::None => DeflateFlush::NoFlush,
-            Flush::Sync => DeflateFlush::SyncFlush,
+            FlushMode::None => DeflateFlush::NoFlush,
+            FlushMode::Sync => DeflateFlush::SyncFlush,
         };
         let mut rest = piece;
         loop {
@@ -307,7 +307,7 @@ pub(crate) fn alone(kind: Kind, payload: &[u8]) -> Vec<u8> {
         takeover: false,
         threshold: 0,
         window: Window::new(0),
-        place: Place::default(),
+        place: Position::default(),
         compressor: None,
     };
     let mut out = Vec::new();
@@ -359,7 +359,7 @@ mod tests {
         let mut text = Vec::new();
         for takeover in [true, false] {
             for fragments in [2, 100] {
-                let agreed = Direction { window_bits: 15, takeover };
+                let agreed = DirectionParams { window_bits: 15, takeover };
                 let settings = Deflate::default().send_window_bits(15);
                 let mut encoder = Encoder::new(&settings, agreed).unwrap();
                 let mut decoder = Decoder::new(agreed, usize::MAX);

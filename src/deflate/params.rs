@@ -1,7 +1,7 @@
 //! Negotiation (RFC 7692 §5 and §7.1): what is offered, accepted and agreed on.
 
 use super::Deflate;
-use crate::handshake::Extension;
+use crate::extension::Extension;
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -67,7 +67,7 @@ impl DeflateParams {
     /// As it stands in a server's response, for
     /// [`Acceptance::extension`](crate::handshake::Acceptance::extension).
     pub fn to_extension(&self) -> Extension {
-        let mut extension = Writer::new();
+        let mut extension = AnswerWriter::new();
         extension.flag(SERVER_NO_TAKEOVER, self.server_no_takeover);
         extension.flag(CLIENT_NO_TAKEOVER, self.client_no_takeover);
         extension.bits(SERVER_BITS, self.server_bits.map(Some));
@@ -90,12 +90,12 @@ impl DeflateParams {
     }
 
     /// The two directions as this end sees them: what it sends and what it receives.
-    pub(crate) fn directions(&self, client: bool) -> (Direction, Direction) {
-        let server = Direction {
+    pub(crate) fn directions(&self, client: bool) -> (DirectionParams, DirectionParams) {
+        let server = DirectionParams {
             window_bits: self.server_max_window_bits(),
             takeover: !self.server_no_takeover,
         };
-        let of_client = Direction {
+        let of_client = DirectionParams {
             window_bits: self.client_max_window_bits(),
             takeover: !self.client_no_takeover,
         };
@@ -131,7 +131,7 @@ impl DeflateParams {
 
 /// What holds for one direction.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Direction {
+pub(crate) struct DirectionParams {
     pub(crate) window_bits: u8,
     pub(crate) takeover: bool,
 }
@@ -168,7 +168,7 @@ impl Deflate {
     }
 
     fn offer(&self, asks: bool) -> Extension {
-        let mut offer = Writer::new();
+        let mut offer = AnswerWriter::new();
         offer.flag(SERVER_NO_TAKEOVER, asks && !self.receive_takeover);
         offer.flag(CLIENT_NO_TAKEOVER, !self.send_takeover);
         offer.bits(SERVER_BITS, self.wish().filter(|_| asks).map(Some));
@@ -324,9 +324,9 @@ fn window_bits(value: &str) -> Option<u8> {
 }
 
 /// Writes parameters, which are all tokens and few.
-struct Writer(Extension);
+struct AnswerWriter(Extension);
 
-impl Writer {
+impl AnswerWriter {
     fn new() -> Self {
         Self(Extension::known(NAME))
     }

@@ -3,7 +3,7 @@
 use super::{
     decoder::Engine,
     encoder::{Compressor, Kind},
-    window::Place,
+    window::Position,
 };
 use alloc::{boxed::Box, vec::Vec};
 use core::cell::RefCell;
@@ -22,7 +22,7 @@ std::thread_local! {
 
 /// A compressor of this kind: the one that was left at `place` if it is still there. `None`: there
 /// is none to be had, and room for one more.
-pub(super) fn take_compressor(kind: Kind, place: &Place) -> Option<Box<Compressor>> {
+pub(super) fn take_compressor(kind: Kind, place: &Position) -> Option<Box<Compressor>> {
     take(&COMPRESSORS, place, |compressor| compressor.is(kind))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn give_compressor(compressor: Box<Compressor>) {
 }
 
 /// A decompressor, in the same way.
-pub(super) fn take_engine(place: &Place) -> Option<Box<Engine>> {
+pub(super) fn take_engine(place: &Position) -> Option<Box<Engine>> {
     take(&ENGINES, place, |_| true)
 }
 
@@ -41,13 +41,13 @@ pub(super) fn give_engine(engine: Box<Engine>) {
 
 /// Something that was left somewhere.
 pub(super) trait Left {
-    fn place(&self) -> Option<&Place>;
+    fn place(&self) -> Option<&Position>;
 }
 
 /// Nothing, too, while the thread is ending.
 fn take<T: Left>(
     pool: &'static LocalKey<Pool<Box<T>>>,
-    place: &Place,
+    place: &Position,
     fits: impl Fn(&T) -> bool,
 ) -> Option<Box<T>> {
     pool.try_with(|pool| {

@@ -6,13 +6,13 @@ use core::mem;
 /// A place in what a connection sends, or receives: behind so many messages. No two have one in
 /// common, for a `stream` stays alive as long as it is named anywhere.
 #[derive(Clone, Default)]
-pub(super) struct Place {
+pub(super) struct Position {
     stream: Arc<()>,
     pub(super) messages: u64,
 }
 
 #[cfg(feature = "std")]
-impl Place {
+impl Position {
     /// Whether whoever sent or received there is gone.
     pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.stream) == 1
@@ -24,7 +24,7 @@ impl Place {
     }
 }
 
-impl PartialEq for Place {
+impl PartialEq for Position {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.stream, &other.stream) && self.messages == other.messages
     }

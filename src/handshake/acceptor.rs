@@ -1,13 +1,13 @@
 //! What a server answers to a request that it accepts.
 
 use super::{
-    grammar,
-    headers::{Headers, InvalidHeader},
-    negotiate::{self, Extension, InvalidSubprotocol},
+    headers::{self, Headers, InvalidHeader},
     origin::OriginPolicy,
     rejection::{Rejection, RejectionReason},
+    subprotocol::{self, InvalidSubprotocol},
     upgrade::UpgradeRequest,
 };
+use crate::extension::{self, Extension};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -41,7 +41,7 @@ impl Acceptance {
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
         let mut list = Vec::new();
-        let result = negotiate::add_subprotocol(&mut list, name.as_bytes());
+        let result = subprotocol::add(&mut list, name.as_bytes());
         self.subprotocol = list.pop();
         self.keep(result.map_err(InvalidAcceptance::Subprotocol));
         self
@@ -75,7 +75,7 @@ impl Acceptance {
     /// For an adapter that does not compress: an error if permessage-deflate is accepted all the same.
     #[cfg(feature = "std")]
     pub(crate) fn without_deflate(&self) -> Result<(), InvalidAcceptance> {
-        match negotiate::has_deflate(&self.extensions) {
+        match extension::has_deflate(&self.extensions) {
             true => Err(InvalidAcceptance::DeflateOff),
             false => Ok(()),
         }
@@ -90,7 +90,7 @@ impl Acceptance {
 }
 
 fn add_header(headers: &mut Headers, name: &str, value: &[u8]) -> Result<(), InvalidAcceptance> {
-    if grammar::is_reserved(name) {
+    if headers::is_reserved(name) {
         return Err(InvalidAcceptance::Reserved(name.to_string()));
     }
     headers.append(name, value).map_err(InvalidAcceptance::Header)
@@ -137,7 +137,7 @@ impl Acceptor {
         self.subprotocols.clear();
         for name in names {
             let name = name.as_ref().as_bytes();
-            let result = negotiate::add_subprotocol(&mut self.subprotocols, name);
+            let result = subprotocol::add(&mut self.subprotocols, name);
             self.base.keep(result.map_err(InvalidAcceptance::Subprotocol));
         }
         self
@@ -227,7 +227,7 @@ impl fmt::Display for InvalidAcceptance {
             }
             Self::Header(error) => error.fmt(f),
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
-            Self::DeflateOff => f.write_str(negotiate::DEFLATE_OFF),
+            Self::DeflateOff => f.write_str(extension::DEFLATE_OFF),
             #[cfg(feature = "deflate")]
             Self::Deflate(error) => error.fmt(f),
         }

@@ -1,7 +1,8 @@
 //! The body of a response that refuses, up to a limit (RFC 9112 §6 and §7).
 
-use super::{grammar, headers::Headers};
+use super::headers::Headers;
 use crate::Input;
+use crate::grammar;
 use alloc::vec::Vec;
 use core::str;
 
@@ -17,12 +18,12 @@ pub(super) struct BodyReader {
 enum Framing {
     Length(u64),
     ToEof,
-    Chunked(Chunk),
+    Chunked(ChunkPart),
     Done { truncated: bool },
 }
 
 #[derive(Clone, Copy)]
-enum Chunk {
+enum ChunkPart {
     /// In the line with the size: what its digits came to, and whether they are over.
     Size {
         size: Option<u64>,
@@ -33,7 +34,7 @@ enum Chunk {
     End,
 }
 
-const CHUNK: Chunk = Chunk::Size { size: None, done: false };
+const CHUNK: ChunkPart = ChunkPart::Size { size: None, done: false };
 
 impl BodyReader {
     /// RFC 9112 §6.3 for a final response to a GET.
@@ -83,11 +84,11 @@ impl BodyReader {
                         Some(left) => Framing::Length(left),
                     }
                 }
-                &mut Framing::Chunked(Chunk::Data(left)) => {
+                &mut Framing::Chunked(ChunkPart::Data(left)) => {
                     self.framing = match self.keep(left, input) {
                         None => Framing::Done { truncated: true },
-                        Some(0) => Framing::Chunked(Chunk::End),
-                        Some(left) => Framing::Chunked(Chunk::Data(left)),
+                        Some(0) => Framing::Chunked(ChunkPart::End),
+                        Some(left) => Framing::Chunked(ChunkPart::Data(left)),
                     }
                 }
                 &mut Framing::Chunked(chunk) => {
@@ -124,7 +125,7 @@ impl BodyReader {
     }
 }
 
-impl Chunk {
+impl ChunkPart {
     /// The next byte of a chunk's framing (RFC 9112 §7.1). Extensions are skipped, and trailers
     /// are not waited for.
     fn step(self, byte: u8) -> Framing {

@@ -3,13 +3,13 @@
 use super::{
     accept::{self, ACCEPT_LEN},
     body::BodyReader,
-    head::{HeadError, HeadLimits, HeadReader, Kind, ResponseHead},
+    head::{HeadError, HeadKind, HeadLimits, HeadReader, ResponseHead},
     headers::{Headers, Once},
-    negotiate::{self, InvalidExtension},
-    request::{InvalidRequest, Parts, Request},
+    request::{InvalidRequest, Request, RequestParts},
     response::Response,
 };
 use crate::Input;
+use crate::extension::{self, InvalidExtension};
 use alloc::{
     boxed::Box,
     string::{String, ToString},
@@ -43,15 +43,15 @@ use rand::CryptoRng;
 /// A client must not have two connections in this state to one address at a time (§4.1 step 2).
 /// That is for the caller to see to, who alone knows the addresses.
 pub struct ClientHandshake {
-    parts: Parts,
+    parts: RequestParts,
     accept: [u8; ACCEPT_LEN],
     limits: HeadLimits,
     /// How many 1xx responses were passed over.
     interim: usize,
-    state: State,
+    state: ClientState,
 }
 
-enum State {
+enum ClientState {
     Head(HeadReader),
     /// In the body of a response that refuses.
     Body(Box<Response>, BodyReader),
@@ -79,7 +79,7 @@ impl ClientHandshake {
             accept: accept::accept_bytes(&key),
             limits,
             interim: 0,
-            state: State::Head(HeadReader::new(Kind::Response, limits)),
+            state: ClientState::Head(HeadReader::new(HeadKind::Response, limits)),
         })
     }
 
@@ -87,7 +87,7 @@ impl ClientHandshake {
     #[must_use]
     pub fn limits(mut self, limits: HeadLimits) -> Self {
         self.limits = limits;
-        self.state = State::Head(HeadReader::new(Kind::Response, limits));
+        self.state = ClientState::Head(HeadReader::new(HeadKind::Response, limits));
         self
     }
 
@@ -109,10 +109,10 @@ impl ClientHandshake {
         input: &mut Input<'_>,
     ) -> Result<Option<Response>, ClientHandshakeError> {
         loop {
-            match mem::replace(&mut self.state, State::Done) {
-                State::Head(mut reader) => {
+            match mem::replace(&mut self.state, ClientState::Done) {
+                ClientState::Head(mut reader) => {
                     if !reader.read(input)? {
-                        self.state = State::Head(reader);
+                        self.state = ClientState::Head(reader);
                         return Ok(None);
                     }
                     let head = reader.into_response()?;
@@ -123,23 +123,23 @@ impl ClientHandshake {
                             if self.interim > MAX_INTERIM {
                                 return Err(ClientHandshakeError::TooManyInterim);
                             }
-                            State::Head(HeadReader::new(Kind::Response, self.limits))
+                            ClientState::Head(HeadReader::new(HeadKind::Response, self.limits))
                         }
                         status => {
                             let body = BodyReader::new(status, &head.headers, self.limits.body());
                             let response = Response::with_headers(status, head.headers);
-                            State::Body(Box::new(response), body)
+                            ClientState::Body(Box::new(response), body)
                         }
                     };
                 }
-                State::Body(response, mut body) => {
+                ClientState::Body(response, mut body) => {
                     if body.read(input) {
                         return Err(refused(response, body, false));
                     }
-                    self.state = State::Body(response, body);
+                    self.state = ClientState::Body(response, body);
                     return Ok(None);
                 }
-                State::Done => return Err(ClientHandshakeError::Finished),
+                ClientState::Done => return Err(ClientHandshakeError::Finished),
             }
         }
     }
@@ -161,10 +161,10 @@ impl ClientHandshake {
         eof: bool,
         in_head: impl Fn(usize) -> ClientHandshakeError,
     ) -> ClientHandshakeError {
-        match mem::replace(&mut self.state, State::Done) {
-            State::Head(reader) => in_head(reader.received()),
-            State::Body(response, body) => refused(response, body, eof),
-            State::Done => ClientHandshakeError::Finished,
+        match mem::replace(&mut self.state, ClientState::Done) {
+            ClientState::Head(reader) => in_head(reader.received()),
+            ClientState::Body(response, body) => refused(response, body, eof),
+            ClientState::Done => ClientHandshakeError::Finished,
         }
     }
 
@@ -190,7 +190,7 @@ impl ClientHandshake {
         // not have Content-Length or Transfer-Encoding is for its sender.
         let subprotocol = self.check_subprotocol(headers)?;
         // Step 5; a name decides, parameters are the extension's to judge.
-        let extensions = negotiate::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
+        let extensions = extension::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
             .map_err(Error::Extensions)?;
         let offered = |name| self.parts.extensions.iter().any(|offer| offer.name() == name);
         if let Some(unknown) = extensions.iter().find(|extension| !offered(extension.name())) {
@@ -229,9 +229,9 @@ fn refused(mut response: Box<Response>, body: BodyReader, eof: bool) -> ClientHa
 impl fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Head(_) => "Head",
-            State::Body(..) => "Body",
-            State::Done => "Done",
+            ClientState::Head(_) => "Head",
+            ClientState::Body(..) => "Body",
+            ClientState::Done => "Done",
         };
         f.debug_struct("ClientHandshake").field("state", &state).finish_non_exhaustive()
     }

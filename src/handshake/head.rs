@@ -1,11 +1,11 @@
 //! A bounded reader for the head of an HTTP/1.1 message (RFC 9112), shared by both roles.
 
 use super::{
-    grammar,
+    head_buffer::{self, HeadBuffer},
     headers::Headers,
-    kept::{self, Kept},
 };
 use crate::Input;
+use crate::grammar;
 use alloc::{string::String, vec};
 use core::fmt;
 
@@ -75,16 +75,16 @@ impl Default for HeadLimits {
 
 /// Which kind of first line to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HeadKind {
     Request,
     Response,
 }
 
 /// Accumulates a head, looking at every byte once, and hands it out when it is complete.
 pub(super) struct HeadReader {
-    kind: Kind,
+    kind: HeadKind,
     limits: HeadLimits,
-    head: Kept,
+    head: HeadBuffer,
     at: At,
     /// Empty lines before the first line.
     blank_lines: usize,
@@ -104,12 +104,12 @@ enum At {
     Name,
     Value,
     /// Behind a CR, which has to be followed by LF.
-    Cr(Line),
+    Cr(LineStart),
 }
 
 /// What a CR ends.
 #[derive(Clone, Copy)]
-enum Line {
+enum LineStart {
     /// An empty line in front of the first line.
     Blank,
     /// The first line or a field.
@@ -140,11 +140,11 @@ struct FirstLine {
 const MAX_BLANK_LINES: usize = 4;
 
 impl HeadReader {
-    pub(super) fn new(kind: Kind, limits: HeadLimits) -> Self {
+    pub(super) fn new(kind: HeadKind, limits: HeadLimits) -> Self {
         Self {
             kind,
             limits,
-            head: Kept::new(),
+            head: HeadBuffer::new(),
             at: At::First,
             blank_lines: 0,
             first_line: FirstLine { is_head: false, head_letters: 0, version: (0, 0), status: 0 },
@@ -186,7 +186,7 @@ impl HeadReader {
     /// Looks at the next byte: whether the head ends with it. What is wrong is refused here, by the
     /// first byte that decides it, because a peer that speaks another protocol may wait for us.
     fn step(&mut self, byte: u8, position: usize) -> Result<bool, HeadError> {
-        kept::count(1);
+        head_buffer::count(1);
         // What most bytes of a head are.
         match self.at {
             At::Value if matches!(byte, b' '..=b'~' | 0x80..) => return Ok(false),
@@ -198,29 +198,29 @@ impl HeadReader {
             self.first_byte(byte)?;
         }
         self.at = match (self.at, byte) {
-            (At::Cr(Line::Last) | At::Field, b'\n') => return Ok(true),
-            (At::Cr(Line::Blank) | At::First, b'\n') => {
+            (At::Cr(LineStart::Last) | At::Field, b'\n') => return Ok(true),
+            (At::Cr(LineStart::Blank) | At::First, b'\n') => {
                 self.blank_lines += 1;
                 if self.blank_lines > MAX_BLANK_LINES {
                     return invalid("too many empty lines before the request");
                 }
                 At::First
             }
-            (At::Cr(Line::Full) | At::Value, b'\n') => At::Field,
+            (At::Cr(LineStart::Full) | At::Value, b'\n') => At::Field,
             (At::Cr(_), _) => return invalid("CR without LF"),
-            (At::First, b'\r') => At::Cr(Line::Blank),
-            (At::Field, b'\r') => At::Cr(Line::Last),
-            (At::Value, b'\r') => At::Cr(Line::Full),
+            (At::First, b'\r') => At::Cr(LineStart::Blank),
+            (At::Field, b'\r') => At::Cr(LineStart::Last),
+            (At::Value, b'\r') => At::Cr(LineStart::Full),
             (At::Name, b'\r' | b'\n') => return invalid("a line without a colon"),
             (At::Part(part, length), b'\r' | b'\n') => {
                 self.first_line_ends(part, length, position)?;
-                if byte == b'\r' { At::Cr(Line::Full) } else { At::Field }
+                if byte == b'\r' { At::Cr(LineStart::Full) } else { At::Field }
             }
             (_, ..=0x1f | 0x7f) if byte != b'\t' => return invalid("a control byte"),
             (At::First, _) => {
                 let part = match self.kind {
-                    Kind::Request => Part::Method,
-                    Kind::Response => Part::Version,
+                    HeadKind::Request => Part::Method,
+                    HeadKind::Response => Part::Version,
                 };
                 self.first_line(part, 0, byte, position)?
             }
@@ -248,9 +248,9 @@ impl HeadReader {
     fn first_byte(&self, byte: u8) -> Result<(), HeadError> {
         match (self.kind, byte) {
             // RFC 8446 §5.1: a record of the handshake, or an alert, which a server may send.
-            (Kind::Request, 0x16) | (Kind::Response, 0x15 | 0x16) => Err(HeadError::Tls),
+            (HeadKind::Request, 0x16) | (HeadKind::Response, 0x15 | 0x16) => Err(HeadError::Tls),
             // RFC 9112 §2.2 lets only servers skip empty lines.
-            (Kind::Response, _) if byte != b'H' => Err(HeadError::NotHttp),
+            (HeadKind::Response, _) if byte != b'H' => Err(HeadError::NotHttp),
             _ => Ok(()),
         }
     }
@@ -284,11 +284,11 @@ impl HeadReader {
             Part::Target => {}
             Part::Version => match (length, byte) {
                 (0..5, _) if b"HTTP/"[length] == byte => {}
-                (0..5, _) if self.kind == Kind::Response => return Err(HeadError::NotHttp),
+                (0..5, _) if self.kind == HeadKind::Response => return Err(HeadError::NotHttp),
                 (5, _) if digit => self.first_line.version.0 = byte - b'0',
                 (6, b'.') => {}
                 (7, _) if digit => self.first_line.version.1 = byte - b'0',
-                (8, b' ') if self.kind == Kind::Response => {
+                (8, b' ') if self.kind == HeadKind::Response => {
                     if !matches!(self.first_line.version, (1, 0 | 1)) {
                         return Err(HeadError::Version);
                     }
@@ -315,16 +315,18 @@ impl HeadReader {
     fn first_line_ends(&self, part: Part, length: usize, position: usize) -> Result<(), HeadError> {
         match (self.kind, part) {
             // RFC 6455 §4.2.1: 1.1 or higher, and of HTTP/1 there is no higher one.
-            (Kind::Request, Part::Version) if length == 8 => match self.first_line.version {
+            (HeadKind::Request, Part::Version) if length == 8 => match self.first_line.version {
                 (1, 1) => Ok(()),
                 _ => Err(HeadError::Version),
             },
-            (Kind::Response, Part::Status) if length == 3 => self.check_interim(),
-            (Kind::Response, Part::Reason) => Ok(()),
-            (Kind::Request, _) => {
+            (HeadKind::Response, Part::Status) if length == 3 => self.check_interim(),
+            (HeadKind::Response, Part::Reason) => Ok(()),
+            (HeadKind::Request, _) => {
                 Err(HeadError::Invalid { what: "a first line that is no request", position })
             }
-            (Kind::Response, _) => Err(HeadError::Invalid { what: "a malformed status", position }),
+            (HeadKind::Response, _) => {
+                Err(HeadError::Invalid { what: "a malformed status", position })
+            }
         }
     }
 
@@ -456,7 +458,12 @@ mod tests {
     use super::*;
     use alloc::{format, vec::Vec};
 
-    fn read(kind: Kind, limits: HeadLimits, bytes: &[u8], step: usize) -> (HeadReader, Outcome) {
+    fn read(
+        kind: HeadKind,
+        limits: HeadLimits,
+        bytes: &[u8],
+        step: usize,
+    ) -> (HeadReader, Outcome) {
         let mut reader = HeadReader::new(kind, limits);
         let mut bytes = bytes.to_vec();
         let total = bytes.len();
@@ -479,13 +486,13 @@ mod tests {
     type Outcome = Result<Option<usize>, HeadError>;
 
     fn request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
-        let (reader, outcome) = read(Kind::Request, HeadLimits::new(), bytes, usize::MAX);
+        let (reader, outcome) = read(HeadKind::Request, HeadLimits::new(), bytes, usize::MAX);
         assert!(outcome?.is_some(), "incomplete: {}", bytes.escape_ascii());
         reader.into_request()
     }
 
     fn response(bytes: &[u8]) -> Result<ResponseHead, HeadError> {
-        let (reader, outcome) = read(Kind::Response, HeadLimits::new(), bytes, usize::MAX);
+        let (reader, outcome) = read(HeadKind::Response, HeadLimits::new(), bytes, usize::MAX);
         assert!(outcome?.is_some(), "incomplete: {}", bytes.escape_ascii());
         reader.into_response()
     }
@@ -500,7 +507,7 @@ mod tests {
             let text = format!("GET / HTTP/1.1\r\nHost: h{end}..Hello");
             for step in [1, 2, 3, 7, 1000] {
                 let (reader, outcome) =
-                    read(Kind::Request, HeadLimits::new(), text.as_bytes(), step);
+                    read(HeadKind::Request, HeadLimits::new(), text.as_bytes(), step);
                 // What is left counts over all pieces.
                 assert_eq!(outcome, Ok(Some(7)), "{end:?} in steps of {step}");
                 assert_eq!(reader.into_request().ok().unwrap().headers.get("host"), Some("h"));
@@ -515,25 +522,26 @@ mod tests {
         let limits = HeadLimits::new().max_size(4000).max_headers(1000);
         let head = format!("GET / HTTP/1.1\r\n{}", "X: y\r\n".repeat(2000));
         for step in [1, 2, 100, 3999, 4000, 5000] {
-            let before = kept::examined();
-            let (reader, outcome) = read(Kind::Request, limits, head.as_bytes(), step);
+            let before = head_buffer::examined();
+            let (reader, outcome) = read(HeadKind::Request, limits, head.as_bytes(), step);
             assert_eq!(outcome, Err(HeadError::TooLarge { limit: 4000 }));
-            assert_eq!(kept::examined() - before, 4000, "steps of {step}");
+            assert_eq!(head_buffer::examined() - before, 4000, "steps of {step}");
             assert!(reader.head.capacity() <= 4000, "{}", reader.head.capacity());
         }
         // Whose sizes are no multiples of each other.
-        let (mut reader, mut bytes) = (HeadReader::new(Kind::Request, limits), head.into_bytes());
+        let (mut reader, mut bytes) =
+            (HeadReader::new(HeadKind::Request, limits), head.into_bytes());
         let (first, rest) = bytes.split_at_mut(1);
         assert_eq!(reader.read(&mut Input::new(first)), Ok(false));
         let full = rest.chunks_mut(1300).any(|piece| reader.read(&mut Input::new(piece)).is_err());
         assert!(full && reader.head.capacity() <= 4000, "{}", reader.head.capacity());
         let head = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
         for step in [1, 3, 1000, 4096] {
-            let before = kept::examined();
-            let (reader, outcome) = read(Kind::Request, limits, head.as_bytes(), step);
-            assert_eq!((outcome, kept::examined() - before), (Ok(Some(0)), head.len()));
+            let before = head_buffer::examined();
+            let (reader, outcome) = read(HeadKind::Request, limits, head.as_bytes(), step);
+            assert_eq!((outcome, head_buffer::examined() - before), (Ok(Some(0)), head.len()));
             assert!(reader.into_request().is_ok());
-            assert_eq!(kept::examined() - before, 2 * head.len(), "parsed once, in the end");
+            assert_eq!(head_buffer::examined() - before, 2 * head.len(), "parsed once, in the end");
         }
     }
 
@@ -542,7 +550,7 @@ mod tests {
     fn rfc9110_5_4_limits_are_exact() {
         let head = b"GET /12345 HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
         let exact = HeadLimits::new().max_size(head.len()).max_headers(2).max_target(6);
-        let outcome = |limits| read(Kind::Request, limits, head, 1).1;
+        let outcome = |limits| read(HeadKind::Request, limits, head, 1).1;
         assert_eq!(outcome(exact), Ok(Some(0)));
         let limit = head.len() - 1;
         assert_eq!(outcome(exact.max_size(limit)), Err(HeadError::TooLarge { limit }));
@@ -556,9 +564,9 @@ mod tests {
     #[test]
     fn limits_show_early() {
         let limits = HeadLimits::new().max_target(10).max_headers(1);
-        let outcome = read(Kind::Request, limits, b"GET /2345678901", 1).1;
+        let outcome = read(HeadKind::Request, limits, b"GET /2345678901", 1).1;
         assert_eq!(outcome, Err(HeadError::TargetTooLong { limit: 10 }));
-        let outcome = read(Kind::Request, limits, b"GET / HTTP/1.1\nA:\nB", 1).1;
+        let outcome = read(HeadKind::Request, limits, b"GET / HTTP/1.1\nA:\nB", 1).1;
         assert_eq!(outcome, Err(HeadError::TooManyHeaders { limit: 1 }));
     }
 
@@ -570,9 +578,10 @@ mod tests {
             let head = request(format!("{blank}GET / HTTP/1.1\r\n\r\n").as_bytes()).ok().unwrap();
             assert_eq!((head.method.as_str(), head.target.as_str()), ("GET", "/"));
         }
-        let outcome = read(Kind::Request, HeadLimits::new(), &b"\r\n".repeat(5), 1).1;
+        let outcome = read(HeadKind::Request, HeadLimits::new(), &b"\r\n".repeat(5), 1).1;
         assert!(invalid(outcome));
-        let outcome = read(Kind::Response, HeadLimits::new(), b"\r\nHTTP/1.1 101 \r\n\r\n", 1).1;
+        let outcome =
+            read(HeadKind::Response, HeadLimits::new(), b"\r\nHTTP/1.1 101 \r\n\r\n", 1).1;
         assert_eq!(outcome, Err(HeadError::NotHttp));
     }
 
@@ -663,19 +672,19 @@ mod tests {
     fn other_protocols_show_early() {
         let outcome = |kind, bytes| read(kind, HeadLimits::new(), bytes, 1).1;
         // B9: TLS on a port for ws, and the alert with which a server answers HTTP on one for wss.
-        assert_eq!(outcome(Kind::Request, b"\x16"), Err(HeadError::Tls));
-        assert_eq!(outcome(Kind::Response, b"\x15"), Err(HeadError::Tls));
-        assert_eq!(outcome(Kind::Response, b"\x16"), Err(HeadError::Tls));
-        assert!(invalid(outcome(Kind::Request, b"\x15\x03\x01")));
-        assert!(invalid(outcome(Kind::Request, b"\n\x16")));
-        assert!(invalid(outcome(Kind::Request, b"GET / HTTP/1.1\rX")));
-        assert_eq!(outcome(Kind::Request, b"\xff"), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Request, b"\t"), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Request, b" "), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Response, b"SSH-2.0"), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Response, b"HTTQ"), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Response, b"\x14"), Err(HeadError::NotHttp));
-        assert_eq!(outcome(Kind::Response, b"\n"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Request, b"\x16"), Err(HeadError::Tls));
+        assert_eq!(outcome(HeadKind::Response, b"\x15"), Err(HeadError::Tls));
+        assert_eq!(outcome(HeadKind::Response, b"\x16"), Err(HeadError::Tls));
+        assert!(invalid(outcome(HeadKind::Request, b"\x15\x03\x01")));
+        assert!(invalid(outcome(HeadKind::Request, b"\n\x16")));
+        assert!(invalid(outcome(HeadKind::Request, b"GET / HTTP/1.1\rX")));
+        assert_eq!(outcome(HeadKind::Request, b"\xff"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Request, b"\t"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Request, b" "), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Response, b"SSH-2.0"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Response, b"HTTQ"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Response, b"\x14"), Err(HeadError::NotHttp));
+        assert_eq!(outcome(HeadKind::Response, b"\n"), Err(HeadError::NotHttp));
     }
 
     /// A6: each is refused by its last byte, and not before, however it is cut: there may come no other.
@@ -714,7 +723,7 @@ mod tests {
         ];
         let fields = fields.map(|field| [good.as_bytes(), field].concat());
         let all = requests.iter().map(|line| line.to_vec()).chain(fields);
-        refused_by_the_last_byte(Kind::Request, all);
+        refused_by_the_last_byte(HeadKind::Request, all);
 
         let responses: [&[u8]; 16] = [
             b"S",
@@ -734,10 +743,10 @@ mod tests {
             b"HTTP/1.1 101 x\0",
             b"HTTP/1.1 101 x\r\nX ",
         ];
-        refused_by_the_last_byte(Kind::Response, responses.iter().map(|line| line.to_vec()));
+        refused_by_the_last_byte(HeadKind::Response, responses.iter().map(|line| line.to_vec()));
     }
 
-    fn refused_by_the_last_byte(kind: Kind, heads: impl Iterator<Item = Vec<u8>>) {
+    fn refused_by_the_last_byte(kind: HeadKind, heads: impl Iterator<Item = Vec<u8>>) {
         for head in heads {
             let shown = head.escape_ascii();
             for step in [1, 2, 3, 1000] {
@@ -755,7 +764,7 @@ mod tests {
     fn a_head_request_is_known_by_its_method() {
         let is_head = |kind, bytes: &[u8]| read(kind, HeadLimits::new(), bytes, 1).0.is_head();
         for head in ["HEAD ", "HEAD /", "HEAD / HTTP/1.0\r", "HEAD / HTTP/1.1\r\nX Y", "\nHEAD "] {
-            assert!(is_head(Kind::Request, head.as_bytes()), "{head}");
+            assert!(is_head(HeadKind::Request, head.as_bytes()), "{head}");
         }
         for other in [
             "",
@@ -771,9 +780,9 @@ mod tests {
             "\r\n",
             "GET /HEAD ",
         ] {
-            assert!(!is_head(Kind::Request, other.as_bytes()), "{other}");
+            assert!(!is_head(HeadKind::Request, other.as_bytes()), "{other}");
         }
-        assert!(!is_head(Kind::Response, b"HTTP/1.1 200 HEAD"));
+        assert!(!is_head(HeadKind::Response, b"HTTP/1.1 200 HEAD"));
     }
 
     /// All that the reader lets pass is read by the parser too.
@@ -789,13 +798,13 @@ mod tests {
             ] {
                 let (before, behind) = at.split_once('?').unwrap();
                 let text = [before.as_bytes(), &[byte], behind.as_bytes(), b"\r\n\r\n"].concat();
-                let (reader, outcome) = read(Kind::Request, HeadLimits::new(), &text, 1);
+                let (reader, outcome) = read(HeadKind::Request, HeadLimits::new(), &text, 1);
                 if outcome == Ok(Some(0)) && (byte.is_ascii() || before != "GET /") {
                     assert!(reader.into_request().is_ok(), "{}", text.escape_ascii());
                 }
             }
             let text = [b"HTTP/1.1 200 a", &[byte][..], b"c\r\n\r\n"].concat();
-            let (reader, outcome) = read(Kind::Response, HeadLimits::new(), &text, 1);
+            let (reader, outcome) = read(HeadKind::Response, HeadLimits::new(), &text, 1);
             if outcome == Ok(Some(0)) {
                 assert!(reader.into_response().is_ok(), "{}", text.escape_ascii());
             }

@@ -1,6 +1,6 @@
 //! The header fields of a request or a response.
 
-use super::grammar;
+use crate::grammar;
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -198,6 +198,26 @@ impl fmt::Display for InvalidHeader {
 
 impl core::error::Error for InvalidHeader {}
 
+/// Fields that belong to the handshake or to HTTP's framing: never the caller's to set.
+pub(super) fn is_reserved(name: &str) -> bool {
+    const PREFIX: &[u8] = b"sec-websocket-";
+    const NAMES: [&str; 11] = [
+        "Host",
+        "Upgrade",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Expect",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "HTTP2-Settings",
+    ];
+    NAMES.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+        || name.as_bytes().get(..PREFIX.len()).is_some_and(|p| p.eq_ignore_ascii_case(PREFIX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,5 +276,15 @@ mod tests {
         }
         let error = Headers::new().append("Cookie", "secret\n").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn reserved_names_ignore_case() {
+        for name in ["host", "UPGRADE", "Sec-WebSocket-Key", "sec-websocket-anything", "te"] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["Authorization", "Sec-WebSocke", "Sec-Fetch-Mode", "X-Host", "Date"] {
+            assert!(!is_reserved(name), "{name}");
+        }
     }
 }

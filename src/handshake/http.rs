@@ -3,7 +3,7 @@
 
 use super::{
     authority::Authority,
-    body, grammar,
+    body,
     head::{HeadError, RequestHead},
     headers::{Headers, Once},
     query,
@@ -11,6 +11,7 @@ use super::{
     response::Response,
     upgrade::UpgradeRequest,
 };
+use crate::grammar;
 use alloc::{
     borrow::Cow,
     string::{String, ToString},

@@ -1,11 +1,9 @@
 //! Why a server turns a request down.
 
 use super::{
-    head::HeadError,
-    headers::InvalidHeader,
-    negotiate::{InvalidExtension, InvalidSubprotocol},
-    response::Response,
+    head::HeadError, headers::InvalidHeader, response::Response, subprotocol::InvalidSubprotocol,
 };
+use crate::extension::InvalidExtension;
 use alloc::format;
 use core::fmt;
 

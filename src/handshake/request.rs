@@ -1,11 +1,11 @@
 //! What a client asks for.
 
 use super::{
-    grammar,
     headers::{self, Headers, InvalidHeader},
-    negotiate::{self, Extension, InvalidSubprotocol},
+    subprotocol::{self, InvalidSubprotocol},
     url::{InvalidUrl, Url},
 };
+use crate::extension::{self, Extension};
 use alloc::{
     format,
     string::{String, ToString},
@@ -71,7 +71,7 @@ impl Request {
         const ONCE: [&str; 6] =
             ["Authorization", "Proxy-Authorization", "Cookie", "Origin", "Referer", "User-Agent"];
         let once = ONCE.iter().any(|once| name.eq_ignore_ascii_case(once));
-        let result = if grammar::is_reserved(name) {
+        let result = if headers::is_reserved(name) {
             Err(InvalidRequest::Reserved(name.to_string()))
         } else if once && self.headers.contains(name) {
             Err(InvalidRequest::Repeated(name.to_string()))
@@ -91,7 +91,7 @@ impl Request {
     /// Offers a subprotocol (§4.1), the most wanted one first: a token, none twice.
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
-        let result = negotiate::add_subprotocol(&mut self.subprotocols, name.as_bytes());
+        let result = subprotocol::add(&mut self.subprotocols, name.as_bytes());
         self.keep(result.map_err(InvalidRequest::Subprotocol))
     }
 
@@ -122,7 +122,7 @@ impl Request {
     /// For an adapter that does not compress: an error if permessage-deflate is offered all the same.
     #[cfg(feature = "std")]
     pub(crate) fn without_deflate(&self) -> Result<(), InvalidRequest> {
-        match negotiate::has_deflate(&self.extensions) {
+        match extension::has_deflate(&self.extensions) {
             true => Err(InvalidRequest::DeflateOff),
             false => Ok(()),
         }
@@ -138,7 +138,7 @@ impl Request {
     }
 
     /// Checks everything and writes the request with `key` (§4.1).
-    pub(super) fn into_parts(self, key: &[u8]) -> Result<Parts, InvalidRequest> {
+    pub(super) fn into_parts(self, key: &[u8]) -> Result<RequestParts, InvalidRequest> {
         let url = self.url?;
         let mut out = format!("GET {} HTTP/1.1\r\n", url.target()).into_bytes();
         let mut line = |name, value: &[u8]| headers::write_line(&mut out, name, value);
@@ -151,7 +151,7 @@ impl Request {
             line("Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
         }
         if !self.extensions.is_empty() {
-            line("Sec-WebSocket-Extensions", negotiate::join(&self.extensions).as_bytes());
+            line("Sec-WebSocket-Extensions", extension::join(&self.extensions).as_bytes());
         }
         if let (Some(name), false) = (url.username(), self.headers.contains("Authorization")) {
             let password = url.password().unwrap_or_default();
@@ -163,7 +163,7 @@ impl Request {
         }
         self.headers.write_to(&mut out);
         out.extend_from_slice(b"\r\n");
-        Ok(Parts {
+        Ok(RequestParts {
             bytes: out,
             subprotocols: self.subprotocols,
             extensions: self.extensions,
@@ -181,7 +181,7 @@ impl Request {
 }
 
 /// The request as bytes, and what the response is held against.
-pub(super) struct Parts {
+pub(super) struct RequestParts {
     pub(super) bytes: Vec<u8>,
     pub(super) subprotocols: Vec<String>,
     pub(super) extensions: Vec<Extension>,
@@ -251,7 +251,7 @@ impl fmt::Display for InvalidRequest {
             Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
             Self::Repeated(name) => write!(f, "header {name:?} is given twice"),
             Self::Subprotocol(error) => error.fmt(f),
-            Self::DeflateOff => f.write_str(negotiate::DEFLATE_OFF),
+            Self::DeflateOff => f.write_str(extension::DEFLATE_OFF),
         }
     }
 }

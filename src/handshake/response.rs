@@ -1,10 +1,7 @@
 //! The response to an upgrade request.
 
-use super::{
-    grammar,
-    headers::{self, Headers, InvalidHeader},
-    negotiate::Extension,
-};
+use super::headers::{self, Headers, InvalidHeader};
+use crate::extension::Extension;
 use alloc::{
     format,
     string::{String, ToString},
@@ -92,7 +89,7 @@ impl Response {
         let of_426 = ["Upgrade", "Sec-WebSocket-Version"]
             .iter()
             .any(|of_426| self.status != 101 && name.eq_ignore_ascii_case(of_426));
-        let ours = grammar::is_reserved(name) && !of_426;
+        let ours = headers::is_reserved(name) && !of_426;
         let result = match ours {
             true => Err(InvalidResponse::Reserved(name.to_string())),
             false => self.headers.append(name, value).map_err(InvalidResponse::Header),

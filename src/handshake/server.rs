@@ -1,7 +1,7 @@
 //! The server's side of the opening handshake (RFC 6455 §4.2).
 
 use super::{
-    head::{HeadLimits, HeadReader, Kind, RequestHead},
+    head::{HeadKind, HeadLimits, HeadReader, RequestHead},
     http::{AnyRequest, HttpRequest},
     rejection::{Rejection, RejectionReason},
     upgrade::UpgradeRequest,
@@ -44,11 +44,11 @@ use core::mem;
 /// ```
 #[derive(Debug)]
 pub struct ServerHandshake {
-    state: State,
+    state: ServerState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     Head(HeadReader),
     Done,
 }
@@ -56,7 +56,7 @@ enum State {
 impl ServerHandshake {
     /// Waits for a request within `limits`.
     pub fn new(limits: HeadLimits) -> Self {
-        Self { state: State::Head(HeadReader::new(Kind::Request, limits)) }
+        Self { state: ServerState::Head(HeadReader::new(HeadKind::Request, limits)) }
     }
 
     /// Takes bytes that came from the client. `None`: all were taken, and more are needed.
@@ -88,13 +88,13 @@ impl ServerHandshake {
     }
 
     fn head(&mut self, input: &mut Input<'_>) -> Result<Option<RequestHead>, Rejection> {
-        let State::Head(mut reader) = mem::replace(&mut self.state, State::Done) else {
+        let ServerState::Head(mut reader) = mem::replace(&mut self.state, ServerState::Done) else {
             return Err(Rejection::new(RejectionReason::Finished));
         };
         match reader.read(input) {
             Ok(true) => Ok(Some(reader.into_request()?)),
             Ok(false) => {
-                self.state = State::Head(reader);
+                self.state = ServerState::Head(reader);
                 Ok(None)
             }
             Err(error) => Err(Rejection::from(error).answering_head(reader.is_head())),
@@ -105,8 +105,8 @@ impl ServerHandshake {
     /// connection that was not used.
     pub fn received(&self) -> usize {
         match &self.state {
-            State::Head(reader) => reader.received(),
-            State::Done => 0,
+            ServerState::Head(reader) => reader.received(),
+            ServerState::Done => 0,
         }
     }
 
@@ -121,9 +121,9 @@ impl ServerHandshake {
     }
 
     fn end(&mut self, reason: RejectionReason) -> Rejection {
-        match mem::replace(&mut self.state, State::Done) {
-            State::Head(reader) => Rejection::new(reason).answering_head(reader.is_head()),
-            State::Done => Rejection::new(RejectionReason::Finished),
+        match mem::replace(&mut self.state, ServerState::Done) {
+            ServerState::Head(reader) => Rejection::new(reason).answering_head(reader.is_head()),
+            ServerState::Done => Rejection::new(RejectionReason::Finished),
         }
     }
 }

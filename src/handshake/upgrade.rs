@@ -6,10 +6,11 @@ use super::{
     head::RequestHead,
     headers::{Headers, Once},
     http::HttpRequest,
-    negotiate::{self, Extension},
     rejection::{Rejection, RejectionReason},
     response::Response,
+    subprotocol,
 };
+use crate::extension::{self, Extension};
 use alloc::{
     borrow::Cow,
     string::{String, ToString},
@@ -111,9 +112,8 @@ impl UpgradeRequest {
             Once::One(origin) if origin.is_ascii() => {}
             _ => return reject(Reason::InvalidOrigin),
         }
-        let subprotocols =
-            negotiate::parse_subprotocols(headers.get_all("Sec-WebSocket-Protocol"))?;
-        let extensions = negotiate::parse_offers(headers.get_all("Sec-WebSocket-Extensions"))?;
+        let subprotocols = subprotocol::parse(headers.get_all("Sec-WebSocket-Protocol"))?;
+        let extensions = extension::parse_offers(headers.get_all("Sec-WebSocket-Extensions"))?;
         Ok(Self { request, accept, subprotocols, extensions })
     }
 
@@ -220,7 +220,7 @@ impl UpgradeRequest {
             return Err(InvalidAcceptance::ExtensionNotOffered(unknown.name().to_string()));
         }
         if !acceptance.extensions.is_empty() {
-            let line = negotiate::join(&acceptance.extensions);
+            let line = extension::join(&acceptance.extensions);
             headers.push("Sec-WebSocket-Extensions", line.as_bytes());
         }
         for (name, value) in acceptance.headers.iter() {

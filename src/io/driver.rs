@@ -16,9 +16,7 @@ use super::{
     trace::Trace,
     wakers::{Caller, Wakers},
 };
-use crate::{
-    Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Time, Transport,
-};
+use crate::{Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Transport};
 use alloc::{boxed::Box, sync::Arc};
 use core::{
     mem,
@@ -32,9 +30,6 @@ pub(crate) struct Driver<T> {
     pub(crate) io: T,
     pub(crate) connection: Connection,
     input: ReadBuffer,
-    /// How many of all bytes that are ever queued were written and are not held by the stream any
-    /// more.
-    flushed: u64,
     end: End,
     /// Events that a half which sends has come across, for the one that receives.
     kept: Option<Box<Kept>>,
@@ -50,8 +45,6 @@ pub(crate) struct Pieces<T> {
     pub(crate) io: T,
     pub(crate) connection: Connection,
     pub(crate) input: ReadBuffer,
-    /// How many of all bytes that are ever queued were written and flushed.
-    pub(crate) flushed: u64,
     pub(crate) end: End,
     pub(crate) kept: Option<Box<Kept>>,
     pub(crate) trace: Trace,
@@ -60,8 +53,8 @@ pub(crate) struct Pieces<T> {
 /// Lets what is queued go into a buffer of the thread's.
 #[inline(always)]
 pub(crate) fn lend(connection: &mut Connection) {
-    if connection.outbox().has_no_storage() && connection.is_open() {
-        connection.outbox().lend(pool::take_write());
+    if connection.send_buffer().has_no_storage() && connection.is_open() {
+        connection.send_buffer().lend(pool::take_write());
     }
 }
 
@@ -138,37 +131,26 @@ impl<T: Io> Driver<T> {
         let (end, wakers) = (End::Unreported(None), Wakers::default());
         let (input, trace, turn) = (unread, Trace::new(role), Turn::default());
         let received_elsewhere = false;
-        Self {
-            io,
-            connection,
-            input,
-            flushed: 0,
-            end,
-            kept: None,
-            wakers,
-            turn,
-            received_elsewhere,
-            trace,
-        }
+        Self { io, connection, input, end, kept: None, wakers, turn, received_elsewhere, trace }
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
         let Self { io, mut connection, input, kept, .. } = self;
-        connection.outbox().flushed_to(u64::MAX); // that is for whoever has the stream
+        connection.send_buffer().flushed(); // that is for whoever has the stream
         connection.restart_clock(); // and so are its times
         let events = kept.map(|kept| kept.into_events()).unwrap_or_default();
         Parts { stream: stream(io), connection, events, unread: input.into_unread() }
     }
 
     pub(crate) fn into_pieces(self) -> Pieces<T> {
-        let Self { io, connection, input, flushed, end, kept, trace, .. } = self;
-        Pieces { io, connection, input, flushed, end, kept, trace }
+        let Self { io, connection, input, end, kept, trace, .. } = self;
+        Pieces { io, connection, input, end, kept, trace }
     }
 
     pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
-        let Pieces { io, connection, input, flushed, end, kept, trace } = pieces;
+        let Pieces { io, connection, input, end, kept, trace } = pieces;
         let (wakers, turn, received_elsewhere) = Default::default();
-        Self { io, connection, input, flushed, end, kept, wakers, turn, received_elsewhere, trace }
+        Self { io, connection, input, end, kept, wakers, turn, received_elsewhere, trace }
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -281,7 +263,7 @@ impl<T: Io> Driver<T> {
                 }
             }
             let mut written = Ok(Poll::Ready(()));
-            if self.has_output() {
+            if self.connection.has_output() {
                 written = self.poll_write_for_senders(cx);
                 // It is only for others to go on: what comes next, the end perhaps, comes behind it.
                 if mem::take(&mut self.turn.writes) {
@@ -308,7 +290,7 @@ impl<T: Io> Driver<T> {
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts,
             // which is up to a read that does not fill the buffer: the pong may be there.
-            let unnoted = T::WAITS && self.connection.poll_timeout() == Some(Time::EPOCH);
+            let unnoted = T::WAITS && self.connection.wants_time();
             let at_once = unnoted || self.connection.has_pong();
             let many = looked + T::READS_PER_LOOK <= fills;
             if at_once || (many && (drained || !self.connection.is_open())) {
@@ -335,16 +317,6 @@ impl<T: Io> Driver<T> {
     #[inline]
     fn is_held(&self, pace: Pace) -> bool {
         pace == Pace::WhileReady && self.connection.is_full()
-    }
-
-    #[inline]
-    fn has_output(&mut self) -> bool {
-        self.flushed != self.connection.outbox().total_queued()
-    }
-
-    /// Whether bytes were written that the stream itself may still hold.
-    fn is_unflushed(&mut self) -> bool {
-        self.flushed != self.connection.outbox().total_written()
     }
 
     /// Hands out what is in the buffer.
@@ -412,7 +384,7 @@ impl<T: Io> Driver<T> {
                 self.wakers.wake_all();
                 Ending::Over
             }
-            Transport::ShutDown if !self.is_unflushed() => match self.io.poll_shutdown(cx) {
+            Transport::ShutDown => match self.io.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => {
                     self.connection.shutdown_complete();
                     Ending::Again
@@ -424,10 +396,7 @@ impl<T: Io> Driver<T> {
                 Poll::Pending => Ending::Wait { reads: true },
             },
             Transport::WriteOnly => Ending::Wait { reads: false },
-            // What the stream still holds is ours to lose once the peer is gone.
-            Transport::AwaitEof | Transport::ShutDown => {
-                Ending::Wait { reads: !self.is_unflushed() }
-            }
+            Transport::AwaitEof => Ending::Wait { reads: true },
             Transport::Open => Ending::Wait { reads },
         }
     }
@@ -501,23 +470,19 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn poll_writes(&mut self, cx: &mut Context<'_>, most: u32) -> Result<Poll<()>, Error> {
-        let written = self.try_write(cx, most);
-        if let Poll::Ready(Ok(())) = written {
-            return Ok(Poll::Ready(()));
-        }
-        self.connection.outbox().flushed_to(self.flushed);
-        match written {
+        match self.try_write(cx, most) {
             Poll::Ready(Err(error)) => self.write_failed(cx, error),
-            _ => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Pending => Ok(Poll::Pending),
         }
     }
 
     #[inline]
     fn try_write(&mut self, cx: &mut Context<'_>, most: u32) -> Poll<io::Result<()>> {
-        let Self { connection, io, flushed, turn, .. } = self;
+        let Self { connection, io, turn, .. } = self;
         let mut left = most;
         turn.writes = false;
-        while !connection.outbox().is_empty() {
+        while !connection.send_buffer().is_empty() {
             if left == 0 {
                 turn.writes = true;
                 again(cx);
@@ -525,22 +490,20 @@ impl<T: Io> Driver<T> {
             }
             left -= 1;
             let deadline = if T::WAITS { connection.poll_timeout() } else { None };
-            let outbox = connection.outbox();
+            let outbox = connection.send_buffer();
             let written = ready!(io.poll_write(cx, outbox, deadline))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             outbox.advance(written);
         }
-        if let Some(storage) = connection.outbox().reclaim() {
+        let outbox = connection.send_buffer();
+        if let Some(storage) = outbox.reclaim() {
             pool::give_write(storage);
         }
-        let outbox = connection.outbox();
-        let written = outbox.total_queued();
-        if *flushed != written {
+        if !outbox.is_drained() {
             ready!(io.poll_flush(cx))?;
-            *flushed = written;
-            outbox.flushed_to(written);
+            outbox.flushed();
         }
         Poll::Ready(Ok(()))
     }
@@ -555,10 +518,7 @@ impl<T: Io> Driver<T> {
             }
             _ => {}
         }
-        self.broken(error, |driver| {
-            driver.connection.write_failed();
-            driver.flushed = driver.connection.outbox().total_queued();
-        });
+        self.broken(error, |driver| driver.connection.write_failed());
         Ok(Poll::Ready(()))
     }
 

@@ -83,7 +83,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// At a ticket that was drawn before.
+    /// Of somebody who asks for what has that ticket, and does not wait or leave.
     pub(crate) fn stand_at(&mut self, ticket: u64) {
         self.ticket = Some(ticket);
     }
@@ -126,6 +126,8 @@ pub(crate) struct WriteQueue<W> {
     flushing: BTreeMap<(u64, u64), W>,
     other: BTreeMap<u64, W>,
     under_way: Fragments,
+    /// How many calls have a place.
+    places: usize,
     /// What those that wait were told of.
     written: u64,
     stage: u8,
@@ -136,7 +138,6 @@ impl<W> Line<W> {
         Self { asleep: BTreeMap::new(), awake: BTreeMap::new() }
     }
 
-    #[inline]
     fn is_empty(&self) -> bool {
         self.asleep.is_empty() && self.awake.is_empty()
     }
@@ -202,6 +203,7 @@ impl<W> WriteQueue<W> {
             flushing,
             other,
             under_way,
+            places: 0,
             written: 0,
             stage: 0,
         }
@@ -216,18 +218,13 @@ impl<W> WriteQueue<W> {
     /// Whether every call may go that finds room: nobody is in its way.
     #[inline]
     pub(crate) fn is_clear(&self) -> bool {
-        self.under_way == Fragments::OfNobody && self.lines_are_empty()
+        self.under_way == Fragments::OfNobody && self.places == 0
     }
 
     /// Whether nobody waits for anything.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.flushing.is_empty() && self.other.is_empty() && self.lines_are_empty()
-    }
-
-    #[inline]
-    fn lines_are_empty(&self) -> bool {
-        self.control.is_empty() && self.fragments.is_empty() && self.messages.is_empty()
+        self.places == 0
     }
 
     /// Whether somebody who waits was not woken.
@@ -342,6 +339,12 @@ impl<W> WriteQueue<W> {
         }
     }
 
+    /// Gives a call a place, which it has to leave.
+    pub(crate) fn draw(&mut self, place: &mut Place) -> u64 {
+        self.places += 1;
+        *place.ticket.insert(self.number())
+    }
+
     /// A call waits, from now on or still. Without a waiter it is not to be woken: it comes again by
     /// itself.
     pub(crate) fn wait(&mut self, place: &mut Place, waits_for: WaitsFor, waiter: Option<W>) {
@@ -350,7 +353,7 @@ impl<W> WriteQueue<W> {
                 self.remove(place, ticket);
                 ticket
             }
-            None => *place.ticket.insert(self.number()),
+            None => self.draw(place),
         };
         place.visits += 1;
         match (waits_for, waiter) {
@@ -384,6 +387,7 @@ impl<W> WriteQueue<W> {
     /// A call waits no more.
     pub(crate) fn leave(&mut self, place: &mut Place) {
         if let Some(ticket) = place.ticket.take() {
+            self.places -= 1;
             self.remove(place, ticket);
             *place = Place::default();
         }

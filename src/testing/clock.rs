@@ -31,20 +31,20 @@ const MAX_JUMPS: u32 = 100_000;
 /// assert_eq!(clock.now().elapsed(), Duration::from_secs(3));
 /// ```
 pub struct Clock {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ClockState>>,
     /// Which of the clones this is.
     id: u64,
 }
 
 #[derive(Default)]
-struct Shared {
+struct ClockState {
     now: Duration,
     clones: u64,
-    waiting: Vec<Waiting>,
+    waiting: Vec<Sleeper>,
 }
 
 /// A clone that waits.
-struct Waiting {
+struct Sleeper {
     id: u64,
     deadline: Time,
     waker: Waker,
@@ -56,7 +56,7 @@ impl Clock {
         Self { shared: Arc::default(), id: 0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, ClockState> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,7 +153,7 @@ impl Timer for Clock {
         // Not a deadline but "never": it is no time to jump to.
         if deadline.elapsed() < Duration::MAX {
             let waker = cx.waker().clone();
-            shared.waiting.push(Waiting { id: self.id, deadline, waker });
+            shared.waiting.push(Sleeper { id: self.id, deadline, waker });
         }
         Poll::Pending
     }

@@ -43,11 +43,11 @@ pub struct Link {
     pub server: Connection,
     now: Time,
     /// Of the line from the client and of that from the server.
-    lines: [Line; 2],
+    lines: [Wire; 2],
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct Wire {
     /// Whether its end was seen at the other side.
     ended: bool,
     /// Whether everything on it is lost.

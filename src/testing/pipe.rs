@@ -16,7 +16,8 @@ use std::{
 ///
 /// See [`Pipe`] for what an end can do.
 pub fn duplex(capacity: usize) -> (Pipe, Pipe) {
-    let (there, back) = (Arc::new(Direction::new(capacity)), Arc::new(Direction::new(capacity)));
+    let (there, back) =
+        (Arc::new(PipeDirection::new(capacity)), Arc::new(PipeDirection::new(capacity)));
     (Pipe { reads: back.clone(), writes: there.clone() }, Pipe { reads: there, writes: back })
 }
 
@@ -46,18 +47,18 @@ pub fn duplex(capacity: usize) -> (Pipe, Pipe) {
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Pipe {
-    reads: Arc<Direction>,
-    writes: Arc<Direction>,
+    reads: Arc<PipeDirection>,
+    writes: Arc<PipeDirection>,
 }
 
 /// One direction, which both ends share.
-struct Direction {
-    state: Mutex<State>,
+struct PipeDirection {
+    state: Mutex<PipeState>,
     /// For threads; tasks have left a waker.
     changed: Condvar,
 }
 
-struct State {
+struct PipeState {
     bytes: VecDeque<u8>,
     capacity: usize,
     /// Whether nothing more will be written.
@@ -66,14 +67,14 @@ struct State {
     unread: bool,
     reset: bool,
     /// Of the end that reads and of the one that writes.
-    sides: [Side; 2],
+    sides: [PipeSide; 2],
 }
 
 const READER: usize = 0;
 const WRITER: usize = 1;
 
 /// What belongs to one of the two ends.
-struct Side {
+struct PipeSide {
     waker: Option<Waker>,
     /// How long a thread may wait.
     timeout: Option<Duration>,
@@ -83,11 +84,11 @@ struct Side {
     limit: usize,
 }
 
-impl Side {
+impl PipeSide {
     const NEW: Self = Self { waker: None, timeout: None, nonblocking: false, limit: usize::MAX };
 }
 
-impl State {
+impl PipeState {
     /// `None` is not yet.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if self.reset {
@@ -120,25 +121,25 @@ impl State {
     }
 }
 
-impl Direction {
+impl PipeDirection {
     fn new(capacity: usize) -> Self {
-        let state = State {
+        let state = PipeState {
             bytes: VecDeque::new(),
             capacity: capacity.max(1),
             ended: false,
             unread: false,
             reset: false,
-            sides: [Side::NEW; 2],
+            sides: [PipeSide::NEW; 2],
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, for both sides.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut PipeState)) {
         let mut state = self.lock();
         change(&mut state);
         let reader = state.sides[READER].waker.take();
@@ -147,7 +148,7 @@ impl Direction {
     }
 
     /// There is something new for `side`.
-    fn wake(&self, side: usize, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, side: usize, mut state: MutexGuard<'_, PipeState>) {
         let waker = state.sides[side].waker.take();
         drop(state);
         self.changed.notify_all();
@@ -158,7 +159,7 @@ impl Direction {
     fn block<R>(
         &self,
         side: usize,
-        mut work: impl FnMut(&mut State) -> io::Result<Option<R>>,
+        mut work: impl FnMut(&mut PipeState) -> io::Result<Option<R>>,
     ) -> io::Result<R> {
         let start = Instant::now();
         let mut state = self.lock();
@@ -189,7 +190,7 @@ impl Direction {
         &self,
         cx: &Context<'_>,
         side: usize,
-        work: impl FnOnce(&mut State) -> io::Result<Option<R>>,
+        work: impl FnOnce(&mut PipeState) -> io::Result<Option<R>>,
     ) -> Poll<io::Result<R>> {
         let mut state = self.lock();
         match work(&mut state)? {

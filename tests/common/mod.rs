@@ -166,7 +166,7 @@ pub(crate) fn receive(
 
 /// Takes everything out of the outbox.
 pub(crate) fn drain(connection: &mut Connection) -> Vec<u8> {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     outbox.copy_to_bytes(outbox.remaining()).into()
 }
 

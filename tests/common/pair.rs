@@ -2,7 +2,6 @@
 //! that passes only when told to.
 
 use super::{BOTH, Random, Seen, connection, echo, other};
-use bytes::Buf;
 use core::time::Duration;
 use fullduplex::{Config, Connection, Input, ProtocolError, Role, Time, TimeoutError, Transport};
 
@@ -140,7 +139,7 @@ impl Pair {
             end.timeouts.extend(end.connection.handle_timeout(now).err());
         }
 
-        let outbox = end.connection.outbox();
+        let mut outbox = end.connection.outbox();
         let piece = outbox.chunk()[..write.min(outbox.chunk().len())].to_vec();
         assert!(outbox.is_empty() || !piece.is_empty());
         outbox.advance(piece.len());

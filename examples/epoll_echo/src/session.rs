@@ -160,7 +160,9 @@ impl Session {
     #[inline]
     pub fn unsent(&mut self) -> &[u8] {
         match &mut self.stage {
-            Stage::Open(connection) if self.answer.is_empty() => connection.outbox().chunk(),
+            Stage::Open(connection) if self.answer.is_empty() => {
+                connection.outbox().into_chunk()
+            }
             _ => &self.answer,
         }
     }

@@ -51,7 +51,7 @@ impl Peer {
     fn arrive(&mut self, said: Option<Seen>) {
         let mut wire = Vec::new();
         while !self.connection.outbox().is_empty() {
-            let outbox = self.connection.outbox();
+            let mut outbox = self.connection.outbox();
             wire.extend(outbox.copy_to_bytes(outbox.remaining()));
         }
         self.arrive_bytes(&wire);

@@ -7,7 +7,6 @@ use super::{
     wire::{self, Fault, Frame, Limits},
 };
 use crate::{Counting, Plan};
-use bytes::Buf;
 use fullduplex::{
     CloseCode, CloseFrame, Closed, Config, Connection, Event, Incoming, Input, ProtocolError,
     ProtocolErrorKind, Transport,
@@ -359,7 +358,7 @@ fn run_ours(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
 }
 
 fn drain(connection: &mut Connection, written: &mut Vec<u8>) {
-    let outbox = connection.outbox();
+    let mut outbox = connection.outbox();
     while !outbox.is_empty() {
         let chunk = outbox.chunk();
         let length = chunk.len();

@@ -203,7 +203,7 @@ impl End {
     pub(super) fn write(&mut self, most: usize) -> bool {
         let mut left = most;
         while left > 0 {
-            let outbox = self.connection.outbox();
+            let mut outbox = self.connection.outbox();
             let piece = &outbox.chunk()[..outbox.chunk().len().min(left)];
             if piece.is_empty() {
                 assert!(outbox.is_empty(), "nothing to write, and not empty");

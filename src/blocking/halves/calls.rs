@@ -103,8 +103,8 @@ impl<S: Duplex> Shared<S> {
             self.timers(&mut state);
         }
         self.end(&mut state);
-        if state.has_output() {
-            state.owed = state.connection.outbox().total_queued();
+        if state.connection.has_output() {
+            state.owed = state.connection.send_buffer().total_queued();
         }
         self.wake(&state);
         state
@@ -127,7 +127,7 @@ impl<S: Duplex> Shared<S> {
     ) -> (Locked<'s, S>, bool) {
         let Some(mut io) = state.writing.take() else { return (state, false) };
         let mut copied = take_write();
-        let shared = state.connection.outbox().front(&mut copied, WRITE);
+        let shared = state.connection.send_buffer().front(&mut copied, WRITE);
         drop(state);
         let bomb = Bomb(self);
         let mut cx = Context::from_waker(Waker::noop());
@@ -161,7 +161,6 @@ impl<S: Duplex> Shared<S> {
 
     #[cold]
     fn write_failed(&self, state: &mut State<S>, error: io::Error) {
-        state.unflushed = false;
         if state.connection.closed().is_some() {
             return; // that is why
         }

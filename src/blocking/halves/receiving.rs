@@ -122,7 +122,7 @@ impl<S: Duplex> Shared<S> {
             if !state.connection.is_open() {
                 self.wake(&state); // nobody needs to wait for room
             }
-            let queued = state.has_output();
+            let queued = state.connection.has_output();
             // A stream that takes nothing now does not keep us from reading.
             let retry = state.retry == Time::EPOCH || self.now() >= state.retry;
             if queued && retry && state.writing.is_some() {
@@ -131,12 +131,12 @@ impl<S: Duplex> Shared<S> {
                 continue;
             }
             if queued {
-                state.owed = state.connection.outbox().total_queued();
+                state.owed = state.connection.send_buffer().total_queued();
             }
             let due = state.connection.poll_timeout();
             // Something began whose time is to be noted before a call waits; or reads never wait.
             // While the connection is open what has arrived is read before a deadline counts.
-            if due == Some(Time::EPOCH) || state.drained {
+            if state.connection.wants_time() || state.drained {
                 state.drained = false;
                 self.timers(&mut state);
                 continue;
@@ -183,8 +183,8 @@ impl<S: Duplex> Shared<S> {
     fn delivered<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
         if !state.connection.is_open() {
             let mut moves = state.writing.is_some();
-            state.owed = state.connection.outbox().total_queued();
-            while moves && state.has_output() {
+            state.owed = state.connection.send_buffer().total_queued();
+            while moves && state.connection.has_output() {
                 (state, moves) = self.write(state, PATIENCE);
             }
             self.end(&mut state);

@@ -71,16 +71,17 @@ impl<S: Duplex> Shared<S> {
         let flushed = loop {
             // Not known while frames of the last message are still to be made.
             if target.is_none() && !state.connection.is_cut() {
-                target = Some(state.connection.outbox().total_queued());
+                target = Some(state.connection.send_buffer().total_queued());
             }
-            let flushed = target.is_some_and(|target| state.flushed >= target);
+            let outbox = state.connection.send_buffer();
+            let flushed = target.is_some_and(|target| outbox.is_flushed_to(target));
             if state.connection.is_open() {
                 if flushed {
                     break Ok(());
                 }
             } else if let Some(error) = state.failure() {
                 break Err(error);
-            } else if flushed || !state.has_output() {
+            } else if flushed || !state.connection.has_output() {
                 break Ok(());
             }
             state = self.step(state, &mut place, WaitsFor::Flush(target));
@@ -106,14 +107,14 @@ impl<S: Duplex> Shared<S> {
         place: &mut Place,
         waits_for: WaitsFor,
     ) -> Locked<'s, S> {
-        if state.writing.is_none() || !state.has_output() {
+        if state.writing.is_none() || !state.connection.has_output() {
             state = self.wait_to_send(state, place, waits_for);
             return self.look_at_times(state);
         }
         let moves;
         (state, moves) = self.write(state, SLICE);
         self.end(&mut state);
-        if state.connection.poll_timeout() == Some(Time::EPOCH) {
+        if state.connection.wants_time() {
             self.timers(&mut state); // what the stream has taken, or how far, is to be noted
         }
         if !moves && state.reader != ReaderIs::Receiving {
@@ -153,6 +154,7 @@ impl<S: Duplex> Shared<S> {
     /// them, one of them does it, and sees to the connection.
     pub(super) fn wake_senders(&self, state: &State<S>, leaves: bool) {
         let connection = &state.connection;
+        let flushed = connection.total_flushed();
         let has_control_room = connection.takes_control() && connection.is_under_mark();
         let ended = [
             !connection.is_open(),
@@ -162,8 +164,8 @@ impl<S: Duplex> Shared<S> {
             state.over,
         ];
         let progress = Progress {
-            written: state.flushed,
-            flushed: state.flushed,
+            written: flushed,
+            flushed,
             is_cut: connection.is_cut(),
             has_room: connection.is_ready(),
             has_control_room,
@@ -191,14 +193,14 @@ impl<S: Duplex> Shared<S> {
     /// What was to be written is written: does what nobody else may be there to do.
     fn finish<'s>(&'s self, mut state: Locked<'s, S>) {
         if state.may_look() {
-            if state.connection.poll_timeout() == Some(Time::EPOCH) {
+            if state.connection.wants_time() {
                 self.timers(&mut state);
             }
             state = self.look_at_times(state);
         }
         while state.waiting_to_send == 0
-            && state.owed > state.connection.outbox().total_written()
-            && state.has_output()
+            && state.owed > state.connection.send_buffer().total_written()
+            && state.connection.has_output()
         {
             let moves;
             (state, moves) = self.write(state, PATIENCE);

@@ -44,19 +44,16 @@ pub(super) struct Shared<S> {
 
 impl<S: Duplex> Shared<S> {
     pub(super) fn new(pieces: Pieces<BlockingIo<S>>) -> Self {
-        let Pieces { io, mut connection, input, flushed, end, kept, trace } = pieces;
+        let Pieces { io, connection, input, end, kept, trace } = pieces;
         let epoch = io.epoch();
         let (stream, reading, writing) = halves(io);
         // The first writer goes on with what was begun before there were halves.
         let fragments = connection.is_in_fragments().then_some(0);
-        let unflushed = flushed != connection.outbox().total_written();
         let state = State {
             input,
             found: kept,
             reading: Some(reading),
             writing: Some(writing),
-            unflushed,
-            flushed,
             owed: 0,
             retry: Time::EPOCH,
             end,
@@ -79,11 +76,10 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { mut connection, input, found, reading, writing, unflushed, .. } = state;
-        let flushed = if unflushed { state.flushed } else { connection.outbox().total_written() };
+        let State { connection, input, found, reading, writing, .. } = state;
         let io = whole(stream, epoch, reading, writing)?;
         let (kept, end, trace) = (found, state.end, state.trace);
-        Some(Pieces { io, connection, input, flushed, end, kept, trace })
+        Some(Pieces { io, connection, input, end, kept, trace })
     }
 
     pub(super) fn lock(&self) -> Locked<'_, S> {
@@ -154,7 +150,7 @@ impl<S: Duplex> Shared<S> {
             let transport = state.connection.transport();
             state.trace.ending(&state.connection);
             match transport {
-                Transport::ShutDown if !state.unflushed => match self.stream.shutdown_write() {
+                Transport::ShutDown => match self.stream.shutdown_write() {
                     Ok(()) => state.connection.shutdown_complete(),
                     Err(_) => state.connection.transport_failed(),
                 },
@@ -178,7 +174,6 @@ impl<S: Duplex> Shared<S> {
         } else if state.connection.role() == Role::Client {
             let _ = self.stream.shutdown_write();
         }
-        state.unflushed = false;
         state.input.release();
         self.wake(state);
     }

@@ -24,10 +24,6 @@ pub(super) struct State<S> {
     /// There unless a thread is in a call on it.
     pub(super) reading: Option<Side<S>>,
     pub(super) writing: Option<Side<S>>,
-    /// Whether bytes were written that the stream itself may still hold.
-    pub(super) unflushed: bool,
-    /// How much was ever written and flushed, in bytes.
-    pub(super) flushed: u64,
     /// Up to where whoever writes is to go on, in bytes ever queued: somebody left it to them.
     pub(super) owed: u64,
     /// When the reader is to write again to a stream that takes nothing.
@@ -57,10 +53,6 @@ pub(super) enum ReaderIs {
 }
 
 impl<S> State<S> {
-    pub(super) fn has_output(&mut self) -> bool {
-        self.unflushed || !self.connection.outbox().is_empty()
-    }
-
     /// Whether a writer is to look at what has arrived.
     pub(super) fn may_look(&self) -> bool {
         self.reader != ReaderIs::Receiving && self.reading.is_some() && !self.over
@@ -115,7 +107,7 @@ impl<S> State<S> {
         flushed: Poll<io::Result<()>>,
     ) -> io::Result<()> {
         let Poll::Ready(written) = written else { return Ok(()) };
-        let outbox = self.connection.outbox();
+        let outbox = self.connection.send_buffer();
         // Of what was dropped meanwhile nothing is to be written any more.
         outbox.advance(written?.min(outbox.len()));
         if let Some(storage) = outbox.reclaim() {
@@ -124,18 +116,12 @@ impl<S> State<S> {
                 _ => give_write(storage),
             }
         }
-        let total = outbox.total_written();
-        let result = match flushed {
-            Poll::Ready(Ok(())) => {
-                self.flushed = total;
-                Ok(())
-            }
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Ok(()),
-        };
-        outbox.flushed_to(self.flushed);
-        self.unflushed = self.flushed < total;
-        result
+        match flushed {
+            Poll::Ready(Ok(())) => outbox.flushed(),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => {}
+        }
+        Ok(())
     }
 
     /// Takes from what was read as far as it is not the reader's.

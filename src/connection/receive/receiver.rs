@@ -5,7 +5,7 @@
 //! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
-//!          any ──nobody takes messages any more──→ Some(unwanted), for good
+//!          any ──messages are discarded──→ Some(unwanted), for good
 //! ```
 //!
 //! Frame by frame: `guide::specification::receiving`.
@@ -16,7 +16,10 @@ mod discard;
 mod inflate;
 
 use super::budget::{ReceiveBudget, Share};
-use crate::connection::{Config, ProtocolError, ProtocolErrorKind as Kind, stats::Received};
+use crate::connection::{
+    Config, ProtocolError, ProtocolErrorKind as Kind,
+    stats::{CutOff, Received},
+};
 #[cfg(feature = "std")]
 use crate::message::AHEAD_AT_FIRST;
 use crate::{
@@ -29,30 +32,31 @@ use alloc::vec::Vec;
 use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
 
-/// How much of a frame must be missing, in bytes, for its payload to be read straight into the
-/// message: about what a read into a buffer may bring, and with it what follows the frame.
+/// Payload is read straight into the message if at least this many bytes of the frame are missing:
+/// about as many as one read into a buffer brings. With fewer a buffer also gets the next frames.
 #[cfg(feature = "std")]
 const APPEND_FROM: usize = 64 * 1024;
 
-/// How much is read at once straight into the message, in bytes: unmasking finds it in the cache.
+/// The most that is read straight into the message at once, in bytes, so that unmasking finds it in the
+/// cache.
 #[cfg(feature = "std")]
 const APPEND: usize = 256 * 1024;
 
-/// What came from the peer. It borrows the input, never the connection.
+/// Something that came from the peer. It borrows the input, never the connection.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'i> {
     /// A whole message.
     Message(Incoming<'i>),
-    /// A part of a message; only from
-    /// [`receive_chunk`](crate::Connection::receive_chunk), which gives no whole ones.
+    /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk), which gives this
+    /// instead of [`Message`](Self::Message).
     Chunk(Chunk<'i>),
     /// A ping (RFC 6455 §5.5.2). Its pong is queued already.
     Ping(Cow<'i, [u8]>),
     /// A pong (§5.5.3), asked for or not.
     Pong(Cow<'i, [u8]>),
-    /// The peer's Close (§5.5.1), `None` if it came without a code. Ours is queued already if it
-    /// was not sent before. This is the last event.
+    /// The peer's Close (§5.5.1), `None` if it has no code. The answer is queued already, unless you
+    /// closed first. This is the last event.
     Close(Option<CloseFrame>),
 }
 
@@ -70,7 +74,7 @@ impl fmt::Debug for Event<'_> {
 }
 
 impl Event<'_> {
-    /// The same event, its payload copied if it is borrowed.
+    /// The same event with an owned payload, copied if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Self::Message(message) => Event::Message(message.into_static()),
@@ -82,11 +86,11 @@ impl Event<'_> {
     }
 }
 
-/// The receiving half of a connection: what it needs to know from one read to the next.
+/// The receiving half of a connection: its state from one read to the next.
 pub(crate) struct Receiver {
-    state: State,
-    message: Option<Underway>,
-    /// There if the peer may compress.
+    state: FrameState,
+    message: Option<PartialMessage>,
+    /// `Some` if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
     /// Where the current frame starts, in bytes since the handshake.
@@ -96,17 +100,7 @@ pub(crate) struct Receiver {
     cut_off: CutOff,
 }
 
-/// Whether the end came in the middle of a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CutOff {
-    No,
-    /// Nothing of the message was handed on.
-    Held,
-    /// Parts of it were.
-    InChunks,
-}
-
-enum State {
+enum FrameState {
     Head(PartialHead),
     Payload {
         fin: bool,
@@ -114,25 +108,25 @@ enum State {
         len: u64,
         done: u64,
     },
-    /// In a box, because it is rare: every connection would have the room and few would use it.
+    /// In a box, because it is rare and would make every connection larger.
     Control(Box<PartialControl>),
 }
 
-impl State {
+impl FrameState {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
 }
 
-/// A message of which more is to come.
-struct Underway {
+/// A message that is not complete.
+struct PartialMessage {
     /// Frames so far, empty ones too.
     fragments: u32,
-    /// Whether what comes has to be inflated.
+    /// Whether its payload has to be inflated.
     compressed: bool,
-    payload: Payload,
+    payload: Destination,
     share: Share,
 }
 
-impl Underway {
+impl PartialMessage {
     /// Adds a piece to what is held; for the other arguments see [`Assembly::wants`].
     #[inline]
     fn push(
@@ -142,7 +136,7 @@ impl Underway {
         limit: usize,
         budget: Option<&ReceiveBudget>,
     ) -> Result<(), Kind> {
-        let Payload::Held(assembly) = &mut self.payload else {
+        let Destination::Held(assembly) = &mut self.payload else {
             return Err(Kind::NothingToContinue);
         };
         if let Some(size) = assembly.wants(piece.len(), announced, limit) {
@@ -153,8 +147,7 @@ impl Underway {
 }
 
 impl Share {
-    /// Makes `assembly` as large as `size`, if budget and memory are there for that, or at least as
-    /// it `needs`.
+    /// Makes `assembly` as large as `size` if budget and memory allow, or else as large as it `needs`.
     #[cold]
     fn grow(
         &mut self,
@@ -178,30 +171,30 @@ impl Share {
     }
 }
 
-enum Payload {
+enum Destination {
     Held(Assembly),
     Passing(Passage),
-    /// Nobody takes messages any more.
+    /// Messages are discarded.
     Unwanted(Skipped),
 }
 
-/// Where we are in messages that nobody takes.
+/// The position in messages that are discarded.
 enum Skipped {
     /// Between two of them.
     Between,
-    /// In one that was not compressed: its text is checked.
+    /// Inside one that is not compressed: its text is checked.
     Plain(Passage),
     Compressed,
 }
 
-impl Underway {
+impl PartialMessage {
     /// Whether its next frame has to be a continuation.
     fn goes_on(&self) -> bool {
-        !matches!(self.payload, Payload::Unwanted(Skipped::Between))
+        !matches!(self.payload, Destination::Unwanted(Skipped::Between))
     }
 }
 
-/// A control frame that the input ended in.
+/// A control frame whose end has not come.
 struct PartialControl {
     opcode: OpCode,
     mask: Option<[u8; 4]>,
@@ -209,14 +202,14 @@ struct PartialControl {
     payload: ControlPayload,
 }
 
-/// The first bytes of a head that the input ended in.
+/// The first bytes of a head whose end has not come.
 struct PartialHead {
     bytes: [u8; Header::MAX_LEN - 1],
     len: u8,
 }
 
 impl PartialHead {
-    /// What is kept and as much of the input as a head can have, and how many bytes that is.
+    /// The kept bytes, followed by as much input as a head can have; and their number.
     fn followed_by(&self, input: &Input<'_>) -> ([u8; Header::MAX_LEN], usize) {
         let kept = usize::from(self.len);
         let more = input.len().min(Header::MAX_LEN - kept);
@@ -226,8 +219,8 @@ impl PartialHead {
         (bytes, kept + more)
     }
 
-    /// Takes a head off the input, or all of the input if it ends inside one: the head and how
-    /// long it was in bytes.
+    /// Takes a head off the input, or all of the input if it ends inside one. Gives the head and its
+    /// length in bytes.
     #[inline]
     fn decode(&mut self, input: &mut Input<'_>) -> Result<Option<(Header, usize)>, HeaderError> {
         let kept = usize::from(self.len);
@@ -252,19 +245,19 @@ impl PartialHead {
     }
 }
 
-/// What of the connection the rules of receiving depend on.
+/// The properties of the connection that the rules of receiving depend on.
 pub(crate) struct Rules<'c> {
     /// Whether the peer is a client and so has to mask (§5.1).
     pub(crate) masked: bool,
     pub(crate) config: &'c Config,
-    /// Whether messages are handed on as they come. Nothing is held then, so no limit holds.
+    /// Whether messages are handed out as they come. Nothing is held then, so no limit applies.
     pub(crate) chunks: bool,
 }
 
 impl Receiver {
     pub(crate) fn new() -> Self {
         Self {
-            state: State::START,
+            state: FrameState::START,
             message: None,
             #[cfg(feature = "deflate")]
             decoder: None,
@@ -275,19 +268,22 @@ impl Receiver {
         }
     }
 
-    /// Drops what is under way: nothing more will be received.
+    /// Drops the message under way: nothing more will be received.
     pub(crate) fn stop(&mut self) {
         match &self.message {
-            None | Some(Underway { payload: Payload::Unwanted(Skipped::Between), .. }) => {}
-            Some(Underway { payload: Payload::Passing(passage), .. }) if passage.has_begun() => {
+            None
+            | Some(PartialMessage { payload: Destination::Unwanted(Skipped::Between), .. }) => {}
+            Some(PartialMessage { payload: Destination::Passing(passage), .. })
+                if passage.has_begun() =>
+            {
                 self.cut_off = CutOff::InChunks;
             }
-            // Of one that was discarded in the middle more may have been known then.
+            // `discard` may have noted already that parts were handed out.
             Some(_) if self.cut_off == CutOff::No => self.cut_off = CutOff::Held,
             Some(_) => {}
         }
         self.frame_end = self.bytes();
-        self.state = State::START;
+        self.state = FrameState::START;
         self.message = None;
         #[cfg(feature = "deflate")]
         if let Some(decoder) = &mut self.decoder {
@@ -304,17 +300,16 @@ impl Receiver {
         self.cut_off
     }
 
-    /// What came so far.
     pub(crate) fn received(&self) -> &Received {
         &self.received
     }
 
-    /// All bytes of frames that came so far.
+    /// The bytes of all frames that came so far.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.state {
-            State::Head(partial) => self.frame_end + u64::from(partial.len),
-            State::Payload { len, done, .. } => self.frame_end - (len - done),
-            State::Control(partial) => {
+            FrameState::Head(partial) => self.frame_end + u64::from(partial.len),
+            FrameState::Payload { len, done, .. } => self.frame_end - (len - done),
+            FrameState::Control(partial) => {
                 let missing = usize::from(partial.len) - partial.payload.as_bytes().len();
                 self.frame_end - missing as u64
             }
@@ -326,16 +321,16 @@ impl Receiver {
         self.received.messages + self.received.pieces
     }
 
-    /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
-    /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
-    /// changed.
+    /// The next message, if it is one whole frame in the input with a legal head, as most are. `None`
+    /// for anything else: nothing has changed, and [`next`](Self::next) handles it.
     #[inline(always)] // into the caller's loop, so that a message is not moved
     pub(crate) fn whole<'i>(
         &mut self,
         input: &mut Input<'i>,
         rules: &Rules<'_>,
     ) -> Option<Result<Incoming<'i>, ProtocolError>> {
-        if !matches!(self.state, State::Head(PartialHead { len: 0, .. })) || self.message.is_some()
+        if !matches!(self.state, FrameState::Head(PartialHead { len: 0, .. }))
+            || self.message.is_some()
         {
             return None;
         }
@@ -375,7 +370,7 @@ impl Receiver {
     ) -> Result<Option<Event<'i>>, ProtocolError> {
         loop {
             match &mut self.state {
-                State::Head(partial) => {
+                FrameState::Head(partial) => {
                     if input.is_empty() {
                         return Ok(None);
                     }
@@ -409,10 +404,10 @@ impl Receiver {
                         return Ok(Some(event));
                     }
                 }
-                State::Payload { .. }
+                FrameState::Payload { .. }
                     if matches!(
                         self.message,
-                        Some(Underway { payload: Payload::Unwanted(_), .. })
+                        Some(PartialMessage { payload: Destination::Unwanted(_), .. })
                     ) =>
                 {
                     self.skip(input).map_err(|kind| self.error(kind))?;
@@ -420,7 +415,7 @@ impl Receiver {
                         return Ok(None);
                     }
                 }
-                State::Payload { .. } if rules.chunks => {
+                FrameState::Payload { .. } if rules.chunks => {
                     let chunk = self.pass(input).map_err(|kind| self.error(kind))?;
                     if let Some(chunk) = chunk {
                         return Ok(Some(Event::Chunk(chunk)));
@@ -429,7 +424,7 @@ impl Receiver {
                         return Ok(None);
                     }
                 }
-                State::Payload { fin, mask: key, len, done } => {
+                FrameState::Payload { fin, mask: key, len, done } => {
                     if input.is_empty() {
                         return Ok(None);
                     }
@@ -439,7 +434,7 @@ impl Receiver {
                     *done += piece.len() as u64;
                     let missing = to_usize(missing - piece.len() as u64);
                     if missing == 0 {
-                        self.state = State::START;
+                        self.state = FrameState::START;
                     }
                     if let Some(message) = self
                         .assemble(piece, missing, fin, rules)
@@ -448,7 +443,7 @@ impl Receiver {
                         return Ok(Some(Event::Message(message)));
                     }
                 }
-                State::Control(partial) => {
+                FrameState::Control(partial) => {
                     let PartialControl { opcode, mask: key, len, payload } = &mut **partial;
                     let done = payload.as_bytes().len();
                     let piece = input.take((usize::from(*len) - done).min(input.len()));
@@ -459,7 +454,7 @@ impl Receiver {
                     }
                     let event = control(*opcode, payload.as_bytes().to_vec().into());
                     let event = event.map_err(|kind| self.error(kind))?;
-                    self.state = State::START;
+                    self.state = FrameState::START;
                     self.count(&event);
                     return Ok(Some(event));
                 }
@@ -471,44 +466,50 @@ impl Receiver {
     #[cfg(feature = "std")]
     pub(crate) fn is_control_next(&self, input: &[u8]) -> bool {
         let first = match &self.state {
-            State::Head(PartialHead { len: 0, .. }) => input.first(),
-            State::Head(partial) => partial.bytes.first(),
-            State::Payload { .. } => None,
-            State::Control(_) => return true,
+            FrameState::Head(PartialHead { len: 0, .. }) => input.first(),
+            FrameState::Head(partial) => partial.bytes.first(),
+            FrameState::Payload { .. } => None,
+            FrameState::Control(_) => return true,
         };
         first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
     }
 
-    /// Whether [`append`](Self::append) is worth a try.
+    /// Whether [`append`](Self::append) may succeed.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_in_payload(&self) -> bool {
-        matches!(self.state, State::Payload { .. })
+        matches!(self.state, FrameState::Payload { .. })
     }
 
     /// Lets `read` append to the message that is under way, if much of a binary frame is still to
-    /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
-    /// the last one, which is for [`next`](Self::next).
+    /// come, so that the bytes skip the buffer. `read` is told how many bytes it may append. The last
+    /// one is never among them: it is for [`next`](Self::next).
     #[cfg(feature = "std")]
     pub(crate) fn append<T>(
         &mut self,
         budget: Option<&ReceiveBudget>,
         read: impl FnOnce(&mut Vec<u8>, usize) -> T,
     ) -> Option<T> {
-        let State::Payload { mask: key, len, done, .. } = &mut self.state else { return None };
+        let FrameState::Payload { mask: key, len, done, .. } = &mut self.state else {
+            return None;
+        };
         let missing = to_usize(*len - *done);
         if missing < APPEND_FROM {
             return None;
         }
-        let Some(Underway { compressed: false, payload: Payload::Held(assembly), share, .. }) =
-            &mut self.message
+        let Some(PartialMessage {
+            compressed: false,
+            payload: Destination::Held(assembly),
+            share,
+            ..
+        }) = &mut self.message
         else {
             return None;
         };
         let piece = missing.min(AHEAD_AT_FIRST);
         assembly.as_binary()?;
         if let Some(size) = assembly.wants(piece, missing - piece, usize::MAX) {
-            // What cannot be had fails the connection when the bytes come.
+            // Without memory the connection fails later, when the bytes come.
             share.grow(assembly, size, assembly.len() + piece, budget).ok()?;
         }
         let bytes = assembly.as_binary()?;
@@ -541,7 +542,7 @@ impl Receiver {
         }
     }
 
-    /// Judges a head by what depends on the connection, before any of its payload is awaited or
+    /// Checks a head by the rules that depend on the connection, before any payload is awaited or
     /// reserved.
     #[inline]
     fn check(&self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
@@ -556,13 +557,13 @@ impl Receiver {
         if header.opcode.is_control() {
             return Ok(());
         }
-        match (self.message.as_ref().is_some_and(Underway::goes_on), header.opcode) {
+        match (self.message.as_ref().is_some_and(PartialMessage::goes_on), header.opcode) {
             (false, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
             (false, _) | (true, OpCode::Continuation) => {}
             (true, opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
         }
         if rules.chunks || self.is_unwanted() {
-            return Ok(()); // nothing is held, so no limit holds
+            return Ok(()); // nothing is held, so no limit applies
         }
         // §10.4. Limits are compared as u64, before any conversion.
         let mut size = header.payload_len;
@@ -572,7 +573,7 @@ impl Receiver {
                 return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
             }
             compressed |= message.compressed;
-            if let Payload::Held(assembly) = &message.payload {
+            if let Destination::Held(assembly) = &message.payload {
                 size = size.saturating_add(assembly.len() as u64);
             }
         }
@@ -583,15 +584,15 @@ impl Receiver {
             _ => {}
         }
         let message_limit = rules.config.max_message_size as u64;
-        // What a compressed message comes to shows when it is inflated.
+        // The size of a compressed message is known only once it is inflated.
         if size > message_limit && !compressed {
             return Err(Kind::MessageTooBig { size, limit: message_limit });
         }
         Ok(())
     }
 
-    /// What is wrong with a head of which these bytes came, if anything is for certain: nothing
-    /// that decides is waited beyond (§7.1.7).
+    /// The certain mistake in the first bytes of a head, if there is one. A mistake is reported by the
+    /// byte that decides it (§7.1.7).
     #[cold]
     #[inline(never)]
     fn first_fault(&self, bytes: &[u8], rules: &Rules<'_>) -> Option<Kind> {
@@ -602,7 +603,7 @@ impl Receiver {
         })
     }
 
-    /// The error of a bad head. However much of it came at once, it is the first one to be seen.
+    /// The error of a bad head: the same, however many of its bytes came at once.
     #[cold]
     fn head_error(&self, bytes: &[u8], rules: &Rules<'_>, kind: Kind) -> ProtocolError {
         self.error(self.first_fault(bytes, rules).unwrap_or(kind))
@@ -615,8 +616,8 @@ impl Receiver {
         false
     }
 
-    /// Starts on the payload: an event at once if nothing of it is to come, or if it is a control
-    /// frame that is at hand; otherwise a state that takes the pieces.
+    /// Starts on the payload. Gives an event at once for an empty payload or a whole control frame;
+    /// otherwise changes to a state that takes the pieces.
     fn start<'i>(
         &mut self,
         header: Header,
@@ -631,12 +632,12 @@ impl Receiver {
             OpCode::Text | OpCode::Binary => {
                 let text = header.opcode == OpCode::Text;
                 let payload = match rules.chunks {
-                    true => Payload::Passing(Passage::new(text)),
-                    false => Payload::Held(Assembly::new(text)),
+                    true => Destination::Passing(Passage::new(text)),
+                    false => Destination::Held(Assembly::new(text)),
                 };
                 let compressed = !header.rsv.is_none();
                 let share = Share::default();
-                self.message = Some(Underway { fragments: 1, compressed, payload, share });
+                self.message = Some(PartialMessage { fragments: 1, compressed, payload, share });
             }
             OpCode::Continuation => {
                 if let Some(message) = &mut self.message {
@@ -651,7 +652,7 @@ impl Receiver {
                 return Ok(Some(event));
             }
             opcode => {
-                self.state = State::Control(Box::new(PartialControl {
+                self.state = FrameState::Control(Box::new(PartialControl {
                     opcode,
                     mask: header.mask,
                     len: header.payload_len as u8,
@@ -664,7 +665,7 @@ impl Receiver {
             return Ok(self.assemble(&[], 0, header.fin, rules)?.map(Event::Message));
         }
         let Header { fin, mask, payload_len: len, .. } = header;
-        self.state = State::Payload { fin, mask, len, done: 0 };
+        self.state = FrameState::Payload { fin, mask, len, done: 0 };
         Ok(None)
     }
 
@@ -689,7 +690,7 @@ impl Receiver {
             message.push(piece, missing, rules.config.max_message_size, budget)?;
         }
         let message = match self.message.take_if(|_| last) {
-            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+            Some(PartialMessage { payload: Destination::Held(assembly), .. }) => {
                 Some(assembly.finish().map_err(|_| Kind::InvalidUtf8)?)
             }
             _ => None,

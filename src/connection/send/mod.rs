@@ -9,11 +9,12 @@ mod split;
 
 #[cfg(feature = "deflate")]
 pub(super) use compress::Deflating;
+pub(super) use outbox::SendBuffer;
 pub use outbox::{Outbox, Unsent};
 pub use prepared::Prepared;
 pub(super) use split::Unfinished;
 
-use super::{CloseCause, Connection, SendError, SendErrorReason, close::State};
+use super::{CloseCause, Connection, SendError, SendErrorReason, close::Phase};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
     message::{IntoMessage, MessageRef},
@@ -122,7 +123,7 @@ impl Connection {
     /// Whether a frame of a message may be queued now.
     #[inline]
     pub(crate) fn may_queue(&self) -> Result<(), Refusal> {
-        if !matches!(self.state, State::Open) {
+        if !matches!(self.state, Phase::Open) {
             return Err(Refusal::Closed); // §5.5.1
         }
         if self.outbox.backlog() >= self.config.max_unsent as u64 {
@@ -144,7 +145,7 @@ impl Connection {
 
     /// Whether pings and pongs may still go out, if there is room.
     pub(crate) fn takes_control(&self) -> bool {
-        matches!(self.state, State::Open | State::LocalClosing { .. })
+        matches!(self.state, Phase::Open | Phase::LocalClosing { .. })
     }
 
     /// Whether less than the mark waits, whatever the state.

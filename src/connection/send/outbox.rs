@@ -1,7 +1,9 @@
 //! What waits to be written.
 
+mod handle;
 mod unsent;
 
+pub use handle::Outbox;
 pub use unsent::Unsent;
 
 use super::Unfinished;
@@ -38,18 +40,11 @@ const COMPACT_FROM: usize = 4 * 1024;
 /// How many bytes are copied before they are masked, so that masking finds them in the cache.
 const MASK_STRIDE: usize = 8 * 1024;
 
-/// The bytes that a connection wants written, in order.
+/// The frames that a connection wants written, in order, and how far that has come.
 ///
-/// Write what [`chunk`](Self::chunk) gives and [`advance`](Self::advance) by what was written. It is
-/// a [`Buf`] as well, for transports that take one, and for
-/// [`chunks_vectored`](Buf::chunks_vectored).
-///
-/// It holds frames that are made. Of a message that goes out in
-/// [fragments](crate::Config::max_sent_frame) these may be the first ones only: get it anew from
-/// [`Connection::outbox`](crate::Connection::outbox) after each write, and it is empty only when
-/// there is nothing left.
+/// It never leaves the connection: [`Outbox`] lends it to the caller.
 #[derive(Default)]
-pub struct Outbox {
+pub(crate) struct SendBuffer {
     /// Frame heads and the payloads that were copied; the first `written` bytes are done with.
     copied: Vec<u8>,
     written: usize,
@@ -60,12 +55,13 @@ pub struct Outbox {
     shared: VecDeque<(usize, Bytes)>,
     /// Bytes of `shared`.
     shared_len: u64,
-    /// All bytes ever queued.
-    total: u64,
-    /// Where the last message ends, in bytes ever queued.
-    messages_end: u64,
-    /// How many of the written bytes, the last ones, the stream may still hold: an adapter says so.
-    held: u64,
+    /// All bytes ever written.
+    total_written: u64,
+    /// How many of these were flushed. Whoever says only that bytes were written has a transport
+    /// that does not hold them back.
+    flushed: u64,
+    /// How many bytes were queued behind the last message: control frames.
+    behind_messages: u64,
     pongs: Pongs,
     /// The last message, if more of it is to come.
     pub(crate) unfinished: Unfinished,
@@ -85,17 +81,17 @@ struct Pongs {
     total: u64,
 }
 
-impl Outbox {
+impl SendBuffer {
     /// Whether there is nothing to be written now.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many bytes there are to be written now; `usize::MAX` if there are more than that, which
     /// takes a 32-bit platform and messages that share their memory.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         usize::try_from(self.waiting()).unwrap_or(usize::MAX)
     }
 
@@ -114,15 +110,25 @@ impl Outbox {
     /// Whether nothing is left to be written or flushed, now or later.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        self.is_empty() && !self.is_cut() && self.held == 0
+        self.is_empty() && self.flushed == self.total_written && !self.is_cut()
     }
 
-    /// Says that of all bytes that were ever queued the stream has flushed the first `flushed`; what
-    /// was written behind them it may lose yet, and an end waits for that. Whoever never says so
-    /// flushes as they write.
+    /// Whether the first `bytes` of all that was ever queued were written and flushed.
     #[cfg(feature = "std")]
-    pub(crate) fn flushed_to(&mut self, flushed: u64) {
-        self.held = self.total_written().saturating_sub(flushed);
+    pub(crate) fn is_flushed_to(&self, bytes: u64) -> bool {
+        self.flushed >= bytes
+    }
+
+    /// All bytes that were ever written, and how many of them were flushed.
+    #[cfg(feature = "std")]
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.total_written, self.flushed)
+    }
+
+    /// The transport holds nothing back of what was written.
+    #[inline]
+    pub(crate) fn flushed(&mut self) {
+        self.flushed = self.total_written;
     }
 
     /// How many bytes are left to be written, as far as they are made, and before they are made.
@@ -136,7 +142,7 @@ impl Outbox {
 
     /// The first bytes to be written, as many as lie together; empty only if nothing waits.
     #[inline]
-    pub fn chunk(&self) -> &[u8] {
+    pub(crate) fn chunk(&self) -> &[u8] {
         match self.shared.front() {
             Some((place, bytes)) if *place == self.written => bytes,
             Some((place, _)) => &self.copied[self.written..*place],
@@ -144,13 +150,15 @@ impl Outbox {
         }
     }
 
-    /// Says that the first `written` bytes were written.
+    /// The first `written` bytes were written. What is written and not [flushed](Self::flushed) the
+    /// transport may lose yet, and an end waits for that.
     ///
     /// # Panics
     /// When `written` is more than [`len`](Self::len).
     #[inline]
-    pub fn advance(&mut self, written: usize) {
+    pub(crate) fn advance(&mut self, written: usize) {
         assert!(written <= self.len(), "advanced past the end of the outbox");
+        self.total_written += written as u64;
         if self.shared.is_empty() {
             self.written += written;
         } else {
@@ -204,7 +212,7 @@ impl Outbox {
 
     /// All bytes that were ever written.
     pub(crate) fn total_written(&self) -> u64 {
-        self.total - self.waiting()
+        self.total_written
     }
 
     /// Copies what is to be written first, for a write during which others may queue more: at most
@@ -224,7 +232,12 @@ impl Outbox {
 
     /// All bytes that were ever queued.
     pub(crate) fn total_queued(&self) -> u64 {
-        self.total
+        self.total_written + self.waiting()
+    }
+
+    /// Where the last message ends, in bytes ever queued.
+    fn messages_end(&self) -> u64 {
+        self.total_queued() - self.behind_messages
     }
 
     /// All pongs that were ever queued.
@@ -232,20 +245,25 @@ impl Outbox {
         self.pongs.total
     }
 
-    /// Queues a frame whose payload is copied, and masked if `header` says so.
-    #[inline(always)] // so that the head stays in registers
+    /// Queues a control frame.
     pub(crate) fn push(&mut self, header: &Header, payload: &[u8]) {
+        let before = self.waiting();
+        self.append(header, payload);
+        self.behind_messages += self.waiting() - before;
+    }
+
+    /// Copies a frame to the end, and masks its payload if `header` says so.
+    #[inline(always)] // so that the head stays in registers
+    fn append(&mut self, header: &Header, payload: &[u8]) {
         if self.written > 0 {
             self.compact();
         }
-        let before = self.copied.len();
         encode(&mut self.copied, header, payload);
-        self.total += (self.copied.len() - before) as u64;
     }
 
     /// Whether a message, or a part of one, waits to be written or flushed.
     pub(crate) fn has_messages(&self) -> bool {
-        self.is_cut() || self.total_written() - self.held < self.messages_end
+        self.is_cut() || self.flushed < self.messages_end()
     }
 
     /// Whether one was dropped.
@@ -256,7 +274,8 @@ impl Outbox {
 
     /// A number that grows with every message that is queued and every part that is written.
     pub(crate) fn progress(&self) -> u64 {
-        self.messages_end + self.total_written().min(self.messages_end)
+        let end = self.messages_end();
+        end + self.total_written.min(end)
     }
 
     /// Queues a message as one frame. Its payload is copied if it is small or borrowed, or has to
@@ -267,14 +286,13 @@ impl Outbox {
         if large && header.mask.is_none() && message.is_shareable() {
             self.push_shared(header, message.into_message().into_bytes());
         } else {
-            self.push(header, message.as_message().as_bytes());
+            self.append(header, message.as_message().as_bytes());
         }
-        self.messages_end = self.total;
+        self.behind_messages = 0;
     }
 
     fn push_shared(&mut self, header: &Header, payload: Bytes) {
-        self.push(header, &[]);
-        self.total += payload.len() as u64;
+        self.append(header, &[]);
         self.shared_len += payload.len() as u64;
         self.shared.push_back((self.copied.len(), payload));
     }
@@ -283,7 +301,6 @@ impl Outbox {
     /// it is small.
     pub(crate) fn push_frame(&mut self, frame: &Bytes) {
         let share_from = if self.is_empty() { SHARE_ALONE_FROM } else { SHARE_FROM as usize };
-        self.total += frame.len() as u64;
         if frame.len() >= share_from {
             self.shared_len += frame.len() as u64;
             self.shared.push_back((self.copied.len(), frame.clone()));
@@ -291,7 +308,7 @@ impl Outbox {
             self.compact();
             self.copied.extend_from_slice(frame);
         }
-        self.messages_end = self.total;
+        self.behind_messages = 0;
     }
 
     /// Queues a message as one frame whose payload `write` appends, masked already. `header` has
@@ -323,8 +340,7 @@ impl Outbox {
             self.copied.copy_within(start + guess..start + guess + payload_len, start + length);
         }
         self.copied[start..start + length].copy_from_slice(&head[..length]);
-        self.total += (length + payload_len) as u64;
-        self.messages_end = self.total;
+        self.behind_messages = 0;
         true
     }
 
@@ -341,7 +357,7 @@ impl Outbox {
             self.push(&header, payload);
             self.pongs.queued += 1;
             self.pongs.total += 1;
-            self.pongs.end = self.total;
+            self.pongs.end = self.total_queued();
         } else {
             self.pongs.newest.clear();
             encode(&mut self.pongs.newest, &header, payload);
@@ -361,32 +377,30 @@ impl Outbox {
     pub(crate) fn push_waiting(&mut self, mut close: Vec<u8>) {
         if !close.is_empty() {
             self.release_newest_pong();
-            self.total += close.len() as u64;
+            self.behind_messages += close.len() as u64;
             self.copied.append(&mut close);
         }
     }
 
     fn release_newest_pong(&mut self) {
         if !self.pongs.newest.is_empty() {
-            self.total += self.pongs.newest.len() as u64;
+            self.behind_messages += self.pongs.newest.len() as u64;
             self.copied.append(&mut self.pongs.newest);
             self.pongs.queued = 1;
             self.pongs.total += 1;
-            self.pongs.end = self.total;
+            self.pongs.end = self.total_queued();
         }
     }
 
     /// Whether it has no storage, so that [`lend`](Self::lend) would be of use.
     #[inline]
-    pub fn has_no_storage(&self) -> bool {
+    pub(crate) fn has_no_storage(&self) -> bool {
         self.copied.capacity() == 0
     }
 
-    /// Uses an empty buffer of the caller's as storage, until [`reclaim`](Self::reclaim). With
-    /// many connections and few of them busy, one buffer serves all: lend it before a batch and
-    /// take it back once the batch is written. Does nothing if there is storage already.
+    /// Uses an empty buffer as storage, unless there is some.
     #[inline]
-    pub fn lend(&mut self, mut storage: Vec<u8>) {
+    pub(crate) fn lend(&mut self, mut storage: Vec<u8>) {
         if self.has_no_storage() {
             storage.clear();
             self.copied = storage;
@@ -395,15 +409,16 @@ impl Outbox {
 
     /// Takes the storage away, whosever it was, if nothing waits in it.
     #[inline]
-    pub fn reclaim(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
         (!self.has_no_storage() && self.is_empty()).then(|| core::mem::take(&mut self.copied))
     }
 
     /// Drops everything: the transport is gone.
     pub(crate) fn clear(&mut self) {
-        let (total, lost) = (self.total_written(), self.unsent());
+        let (total_written, lost) = (self.total_written, self.unsent());
         let pongs = Pongs { total: self.pongs.total, ..Pongs::default() };
-        *self = Self { total, pongs, lost, ..Self::default() };
+        let flushed = total_written;
+        *self = Self { total_written, flushed, pongs, lost, ..Self::default() };
     }
 
     /// Moves what is not done with to the front once what is done with is the larger part, so that
@@ -451,7 +466,7 @@ fn extend_masked(buffer: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     }
 }
 
-impl Buf for Outbox {
+impl Buf for SendBuffer {
     #[inline]
     fn remaining(&self) -> usize {
         self.len()
@@ -489,16 +504,16 @@ impl Buf for Outbox {
     }
 
     /// # Panics
-    /// As [`Outbox::advance`].
+    /// As [`SendBuffer::advance`].
     fn advance(&mut self, written: usize) {
         self.advance(written);
     }
 }
 
 /// The length only: payloads are never printed.
-impl fmt::Debug for Outbox {
+impl fmt::Debug for SendBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outbox({} bytes)", self.remaining())
+        write!(f, "Outbox({} bytes)", self.len())
     }
 }
 
@@ -511,7 +526,7 @@ mod tests {
     }
 
     /// Writes everything, `step` bytes at a time.
-    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+    fn drain(outbox: &mut SendBuffer, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while !outbox.is_empty() {
             let chunk = outbox.chunk();
@@ -526,7 +541,7 @@ mod tests {
     fn copied_and_shared_payloads_come_out_in_order_at_any_step() {
         let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
         for step in [1, 3, 1000, usize::MAX] {
-            let mut outbox = Outbox::default();
+            let mut outbox = SendBuffer::default();
             let mut expected = Vec::new();
             for small in [&b"a"[..], b"", b"bcd"] {
                 outbox.push(&binary(small.len()), small);
@@ -546,7 +561,7 @@ mod tests {
     #[test]
     fn vectored_chunks_are_the_same_bytes() {
         let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         outbox.push_message(&binary(big.len()), &big);
         outbox.push_message(&binary(big.len()), &big);
         outbox.push(&binary(3), b"end");
@@ -556,7 +571,7 @@ mod tests {
             let used = outbox.chunks_vectored(&mut slices[..room]);
             assert_eq!(used, room.min(5));
             let gathered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
-            let mut copy = Outbox::default();
+            let mut copy = SendBuffer::default();
             copy.push_message(&binary(big.len()), &big[..]);
             copy.push_message(&binary(big.len()), &big[..]);
             copy.push(&binary(3), b"end");
@@ -569,7 +584,7 @@ mod tests {
     fn the_front_is_the_same_bytes_and_shares_what_is_shared() {
         let big = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
         for (most, step) in [(1, 1), (3, 2), (1000, usize::MAX), (usize::MAX, usize::MAX)] {
-            let mut outbox = Outbox::default();
+            let mut outbox = SendBuffer::default();
             let mut expected = Vec::new();
             for small in [&b"a"[..], b"", b"bcd"] {
                 outbox.push(&binary(small.len()), small);
@@ -597,7 +612,7 @@ mod tests {
     /// KNOWN: curl CVE-2026-11586, CVE-2025-5399. Sixteen pongs in order, then the newest.
     #[test]
     fn ping_flood_is_bounded_and_the_newest_ping_is_answered() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         for i in 0..100_000u32 {
             outbox.push_pong(None, &i.to_be_bytes());
         }
@@ -613,7 +628,7 @@ mod tests {
 
     #[test]
     fn kept_pong_follows_the_sixteen_though_the_outbox_never_runs_empty() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         for i in 0..20 {
             outbox.push_pong(None, &[i]);
         }
@@ -625,7 +640,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_never_runs_empty_does_not_grow() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         outbox.push(&binary(100), &[0; 100]);
         for _ in 0..100_000 {
             outbox.push(&binary(100), &[0; 100]);
@@ -646,7 +661,7 @@ mod tests {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (random >> 33) as usize % below
             };
-            let mut outbox = Outbox::default();
+            let mut outbox = SendBuffer::default();
             // Where each frame that waits ends, in bytes ever queued, and how long it is.
             let mut ends: VecDeque<(u64, usize)> = VecDeque::new();
             for _ in 0..300 {
@@ -687,7 +702,7 @@ mod tests {
     /// What is lost is counted once, and what is lost without being made counts too.
     #[test]
     fn what_is_cleared_stays_counted() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         outbox.push_message(&binary(10), &[0; 10]);
         outbox.push_message(&binary(10), &[0; 10]);
         outbox.advance(13);
@@ -704,17 +719,23 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn what_a_stream_holds_is_not_written() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         outbox.push_message(&binary(10), &[0; 10]);
         outbox.push_pong(None, &[0; 3]);
-        outbox.advance(17);
-        let states = [(0, false, true), (11, false, true), (12, false, false), (17, true, false)];
-        for (flushed, drained, messages) in states.into_iter().chain([(u64::MAX, true, false)]) {
-            outbox.flushed_to(flushed);
-            assert_eq!((outbox.is_drained(), outbox.has_messages()), (drained, messages));
-            assert_eq!(outbox.unsent(), Unsent::default(), "the stream has it");
+        // How much is written, and what then holds before and after it is flushed.
+        for (step, held, flushed) in [(11, true, true), (1, true, false), (5, false, false)] {
+            outbox.advance(step);
+            assert_eq!((outbox.is_drained(), outbox.has_messages()), (false, held));
+            let (written, unsent) = (outbox.total_written(), outbox.unsent());
+            assert!(!outbox.is_flushed_to(written));
+            outbox.flushed();
+            assert!(outbox.is_flushed_to(written) && !outbox.is_flushed_to(written + 1));
+            assert_eq!((outbox.is_drained(), outbox.has_messages()), (written == 17, flushed));
+            assert_eq!(outbox.unsent(), unsent, "written is written");
         }
-        outbox.flushed_to(0);
+        outbox.push_message(&binary(1), &[0]);
+        outbox.advance(3);
+        assert_eq!((outbox.unsent(), outbox.has_messages()), (Unsent::default(), true));
         outbox.clear();
         assert!(outbox.is_drained() && !outbox.has_messages());
     }
@@ -725,7 +746,7 @@ mod tests {
     fn the_room_of_a_large_backlog_is_given_back() {
         let shared = Bytes::from(alloc::vec![7; SHARE_FROM as usize]);
         for runs_empty in [true, false] {
-            let mut outbox = Outbox::default();
+            let mut outbox = SendBuffer::default();
             for _ in 0..10_000 {
                 outbox.push_message(&binary(shared.len()), &shared);
             }
@@ -748,7 +769,7 @@ mod tests {
     /// D11: nor of one that was copied, where the outbox never runs empty.
     #[test]
     fn the_room_of_a_large_copied_backlog_is_given_back() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         for _ in 0..1_000 {
             outbox.push(&binary(10_000), &[0; 10_000]);
         }
@@ -768,7 +789,7 @@ mod tests {
     #[test]
     fn more_than_4_gib_that_share_their_memory_are_counted() {
         let half = Bytes::from(alloc::vec![0; 1 << 29]); // zeros that are never looked at
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         let mut queued = 0;
         for _ in 0..5 {
             outbox.push_message(&binary(half.len()), &half);
@@ -791,7 +812,7 @@ mod tests {
     /// Storage goes in only where there is none, and out only with nothing in it.
     #[test]
     fn storage_is_lent_and_reclaimed() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         assert!(outbox.has_no_storage());
         assert_eq!(outbox.reclaim(), None);
         let mut storage = Vec::with_capacity(1000);
@@ -809,7 +830,7 @@ mod tests {
 
     #[test]
     fn a_large_buffer_is_given_back() {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         outbox.push(&binary(1 << 20), &alloc::vec![0; 1 << 20]);
         assert!(outbox.copied.capacity() > KEEP);
         drain(&mut outbox, usize::MAX);

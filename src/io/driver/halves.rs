@@ -2,7 +2,7 @@
 
 use super::{Caller, Driver, Pace, Read};
 use crate::{
-    CloseFrame, Error, Event, Time,
+    CloseFrame, Error, Event,
     io::{Io, outcome},
 };
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
@@ -159,18 +159,19 @@ impl<T: Io> Driver<T> {
     /// All bytes that were ever queued; `None` while frames of the last message are still to be
     /// made.
     pub(crate) fn total_queued(&mut self) -> Option<u64> {
-        let total = self.connection.outbox().total_queued();
+        let total = self.connection.send_buffer().total_queued();
         (!self.connection.is_cut()).then_some(total)
     }
 
     /// A number that is another one once something was written that somebody may wait for.
     pub(crate) fn written(&mut self) -> (u64, u64) {
-        (self.connection.outbox().total_written(), self.flushed)
+        let outbox = self.connection.send_buffer();
+        outbox.totals()
     }
 
     /// Whether something waits to be written.
     pub(crate) fn waits_to_write(&mut self) -> bool {
-        self.has_output()
+        self.connection.has_output()
     }
 
     /// Ready when the first `bytes` of all that is ever queued were written and flushed, whatever
@@ -185,19 +186,18 @@ impl<T: Io> Driver<T> {
                 *bytes = driver.total_queued();
             }
             let Some(bytes) = *bytes else { return false };
-            if driver.flushed >= bytes {
+            let outbox = driver.connection.send_buffer();
+            if outbox.is_flushed_to(bytes) {
                 // Behind a failure nothing is left, which is not to say that it was written.
                 return driver.connection.is_open() || !driver.has_failed();
             }
             // The stream takes no more for now, which does not keep it from flushing.
-            let written = driver.connection.outbox().total_written();
-            if written < bytes {
+            if outbox.total_written() < bytes {
                 return false;
             }
             match driver.io.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
-                    driver.flushed = written;
-                    driver.connection.outbox().flushed_to(written);
+                    outbox.flushed();
                     return true;
                 }
                 // What the stream has lost it may not say again: it shows in how the connection ends.
@@ -210,7 +210,7 @@ impl<T: Io> Driver<T> {
 
     /// Writes what is queued as far as that goes at once, or until others have their turn.
     pub(crate) fn poll_write_some(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.has_output() {
+        if self.connection.has_output() {
             let _ = self.poll_write(cx)?;
         }
         Ok(())
@@ -218,7 +218,7 @@ impl<T: Io> Driver<T> {
 
     /// As `poll_write_some`, for one who does not come back: until the stream takes no more.
     pub(crate) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.has_output() {
+        if self.connection.has_output() {
             let _ = self.poll_write_all(cx)?;
         }
         Ok(())
@@ -274,7 +274,7 @@ impl<T: Io> Driver<T> {
 
     /// Notes the time if something has begun, and nothing else.
     pub(crate) fn poll_stamp(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.connection.poll_timeout() == Some(Time::EPOCH) {
+        if self.connection.wants_time() {
             let _ = self.poll_timers(cx, false)?;
         }
         Ok(())

@@ -254,8 +254,8 @@ impl<T: Io> Shared<T> {
             match over {
                 Over::Refused => Offered::Refused,
                 Over::Waits => {
-                    let (ticket, mut call) = (self.new_id(), Call::default());
-                    call.place.stand_at(ticket);
+                    let mut call = Call::default();
+                    let ticket = self.waiters.lock().queue.draw(&mut call.place);
                     state.hold().push(ticket, member, message.clone(), Claim::Awaited);
                     Offered::Waits(call)
                 }

@@ -4,7 +4,7 @@
 //! ends with the message dropped. A crate that has no way in from memory gets a stream that lies
 //! in memory. Contenders take turns, round by round; what is printed is the median.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fullduplex::{Config, Connection, Event, Incoming, Input};
 use futures_util::{FutureExt, SinkExt, StreamExt, io as fio};
 use multiversion::multiversion;
@@ -352,7 +352,7 @@ fn encoders(payload: &'static [u8], client: bool) -> Contenders {
     let config = Config::default();
     let connection = if client { Connection::client(config) } else { Connection::server(config) };
     let finish = |connection: &mut Connection| {
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         outbox.advance(black_box(outbox.chunk()).len());
         assert!(outbox.is_empty());
     };

@@ -390,7 +390,7 @@ fn fullduplex_compress(texts: Texts, setting: Setting) -> Run {
     Box::new(move |connection, text, show| {
         let connection = &mut connections[connection];
         connection.send(texts[text]).unwrap();
-        let outbox = connection.outbox();
+        let mut outbox = connection.outbox();
         show(outbox.chunk());
         outbox.advance(outbox.len());
     })

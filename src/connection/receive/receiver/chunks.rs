@@ -1,43 +1,42 @@
-//! Messages that are handed on as they come.
+//! Messages that are handed out as they come.
 
-use super::{Kind, Payload, Receiver, State, Underway, to_usize, unmask};
+use super::{Destination, FrameState, Kind, PartialMessage, Receiver, to_usize, unmask};
 use crate::{Input, connection::receive::budget::Share, message::Chunk};
 use alloc::borrow::Cow;
 
 impl Receiver {
-    /// Whether a message is under way of which parts are handed on.
+    /// Whether a message is under way whose parts are handed out.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self.message, Some(Underway { payload: Payload::Passing(_), .. }))
+        matches!(self.message, Some(PartialMessage { payload: Destination::Passing(_), .. }))
     }
 
     /// Whether there may be a chunk without further input.
     pub(crate) fn has_more(&self) -> bool {
         self.message.as_ref().is_some_and(|message| match &message.payload {
-            Payload::Held(_) => true,
-            Payload::Passing(passage) => passage.more,
-            Payload::Unwanted(_) => false,
+            Destination::Held(_) => true,
+            Destination::Passing(passage) => passage.more,
+            Destination::Unwanted(_) => false,
         })
     }
 
-    /// Hands on what is held of the message that is under way, and from now on what comes.
+    /// Hands out the held part of the message under way, and from now on each part as it comes.
     pub(crate) fn hand_on(&mut self) -> Option<Chunk<'static>> {
-        let held = |message: &mut Underway| matches!(message.payload, Payload::Held(_));
-        let Underway { fragments, compressed, payload, .. } = self.message.take_if(held)?;
-        let Payload::Held(assembly) = payload else { return None };
+        let held = |message: &mut PartialMessage| matches!(message.payload, Destination::Held(_));
+        let PartialMessage { fragments, compressed, payload, .. } = self.message.take_if(held)?;
+        let Destination::Held(assembly) = payload else { return None };
         let (held, mut passage) = assembly.into_passage();
         let chunk = (!held.is_empty()).then(|| passage.checked(held.into(), false));
-        let payload = Payload::Passing(passage);
+        let payload = Destination::Passing(passage);
         let share = Share::default(); // nothing is held any more
-        self.message = Some(Underway { fragments, compressed, payload, share });
+        self.message = Some(PartialMessage { fragments, compressed, payload, share });
         chunk
     }
 
-    /// The next part of the message that is under way. Without one, either the frame has ended or
-    /// all input is used.
+    /// The next part of the message under way. `None` if the frame has ended or all input is used.
     pub(crate) fn pass<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Chunk<'i>>, Kind> {
         let Self {
-            state: State::Payload { fin, mask: key, len, done },
-            message: Some(Underway { payload: Payload::Passing(passage), compressed, .. }),
+            state: FrameState::Payload { fin, mask: key, len, done },
+            message: Some(PartialMessage { payload: Destination::Passing(passage), compressed, .. }),
             received,
             ..
         } = self
@@ -62,9 +61,9 @@ impl Receiver {
         Ok(chunk)
     }
 
-    /// The payload of a frame is handed on; `last` says that with it the message is.
+    /// The payload of a frame is handed out; with the `last` one the message is too.
     pub(crate) fn end_frame(&mut self, last: bool) {
-        self.state = State::START;
+        self.state = FrameState::START;
         self.message.take_if(|_| last);
         self.received.ended(last);
     }

@@ -1,6 +1,8 @@
-//! Messages that nobody takes any more.
+//! Messages that are discarded.
 
-use super::{CutOff, Kind, Payload, Receiver, Skipped, State, Underway, to_usize, unmask};
+use super::{
+    CutOff, Destination, FrameState, Kind, PartialMessage, Receiver, Skipped, to_usize, unmask,
+};
 use crate::{
     Input,
     connection::receive::budget::Share,
@@ -10,49 +12,49 @@ use crate::{
 use alloc::borrow::Cow;
 
 impl Receiver {
-    /// From now on messages are not handed out, and so not inflated. What a message behind them would
-    /// refer to is then not there, so there is no way back.
+    /// Discards messages from now on, without inflating them. This is final: later messages may refer
+    /// to the ones that were not inflated.
     pub(crate) fn discard(&mut self) {
         if self.is_unwanted() {
             return;
         }
         let skipped = match self.message.take() {
             None => Skipped::Between,
-            Some(Underway { compressed: true, payload, .. }) => {
-                if matches!(&payload, Payload::Passing(passage) if passage.has_begun()) {
+            Some(PartialMessage { compressed: true, payload, .. }) => {
+                if matches!(&payload, Destination::Passing(passage) if passage.has_begun()) {
                     self.cut_off = CutOff::InChunks;
                 }
                 Skipped::Compressed
             }
-            Some(Underway { payload: Payload::Held(assembly), .. }) => {
+            Some(PartialMessage { payload: Destination::Held(assembly), .. }) => {
                 Skipped::Plain(assembly.into_passage().1)
             }
-            Some(Underway { payload: Payload::Passing(passage), .. }) => {
+            Some(PartialMessage { payload: Destination::Passing(passage), .. }) => {
                 if passage.has_begun() {
                     self.cut_off = CutOff::InChunks;
                 }
                 Skipped::Plain(passage)
             }
-            Some(Underway { payload: Payload::Unwanted(skipped), .. }) => skipped,
+            Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }) => skipped,
         };
-        let payload = Payload::Unwanted(skipped);
+        let payload = Destination::Unwanted(skipped);
         let share = Share::default(); // nothing is held
-        self.message = Some(Underway { fragments: 0, compressed: false, payload, share });
+        self.message = Some(PartialMessage { fragments: 0, compressed: false, payload, share });
         #[cfg(feature = "deflate")]
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
         }
     }
 
-    /// Whether nobody takes messages any more.
+    /// Whether messages are discarded.
     pub(crate) fn is_unwanted(&self) -> bool {
-        matches!(&self.message, Some(Underway { payload: Payload::Unwanted(_), .. }))
+        matches!(&self.message, Some(PartialMessage { payload: Destination::Unwanted(_), .. }))
     }
 
     /// Starts on the payload of a frame of a message, which may be empty.
     pub(crate) fn start_unwanted(&mut self, header: &Header) {
         let Header { fin, mask, payload_len: len, opcode, rsv } = *header;
-        self.state = State::Payload { fin, mask, len, done: 0 };
+        self.state = FrameState::Payload { fin, mask, len, done: 0 };
         if opcode != OpCode::Continuation {
             self.set_skipped(match rsv.is_none() {
                 true => Skipped::Plain(Passage::new(opcode == OpCode::Text)),
@@ -61,11 +63,11 @@ impl Receiver {
         }
     }
 
-    /// Skips what came of the frame that is under way.
+    /// Skips the input of the frame under way.
     pub(crate) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
         let Self {
-            state: State::Payload { fin, mask: key, len, done },
-            message: Some(Underway { payload: Payload::Unwanted(skipped), .. }),
+            state: FrameState::Payload { fin, mask: key, len, done },
+            message: Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }),
             received,
             ..
         } = self
@@ -81,12 +83,12 @@ impl Receiver {
         if let Skipped::Plain(passage) = skipped {
             if passage.is_text() {
                 unmask(piece, *key, before);
-                // §8.1; of a compressed text nobody knows.
+                // §8.1. A compressed text cannot be checked without inflating it.
                 passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?;
             }
         }
         if ended {
-            self.state = State::START;
+            self.state = FrameState::START;
             self.received.ended(last);
         }
         if last {
@@ -96,7 +98,9 @@ impl Receiver {
     }
 
     fn set_skipped(&mut self, now: Skipped) {
-        if let Some(Underway { payload: Payload::Unwanted(skipped), .. }) = &mut self.message {
+        if let Some(PartialMessage { payload: Destination::Unwanted(skipped), .. }) =
+            &mut self.message
+        {
             *skipped = now;
         }
     }

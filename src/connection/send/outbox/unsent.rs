@@ -1,7 +1,7 @@
 //! How much waits, found out by looking at it: nothing is kept for that, so nothing is paid while
 //! nobody asks.
 
-use super::Outbox;
+use super::SendBuffer;
 use crate::frame::{Header, OpCode};
 
 /// What was accepted for sending and is not written.
@@ -39,7 +39,7 @@ struct Frame {
     shared: bool,
 }
 
-impl Outbox {
+impl SendBuffer {
     /// What is not written, and what was dropped.
     pub(crate) fn unsent(&self) -> Unsent {
         let (mut messages, mut underway) = (0, false);
