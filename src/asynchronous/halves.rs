@@ -29,7 +29,21 @@ pub struct Reader<T> {
 /// The half of a connection that sends: see [`WebSocket::split`]. Clone it for further tasks.
 ///
 /// Messages that several tasks send at a time go out one behind the other, never one inside another.
-/// Who waits for room is served in turn.
+///
+/// # Who goes first
+/// When too much waits to be written, calls wait for room in one line, first come, first served:
+///
+/// 1. A [`ping`](Self::ping) or [`pong`](Self::pong) waits for room only. It goes in front of all
+///    messages that wait, and between the fragments of a message.
+/// 2. The writer in the middle of a message in fragments goes on with it in front of all others. Their
+///    messages wait for its end.
+/// 3. All other messages go in the order in which their calls began to wait, those of a
+///    [`Broadcast`](super::Broadcast) and of the `Sink` too.
+///
+/// You may keep a future that waits and stop polling it: it holds up nobody. When its turn has come and
+/// it does not, the next one goes. Once you poll it again, it is first in line. While no reader is in
+/// [`Reader::recv`], more than a dozen of such futures in a row may keep the calls between them asleep
+/// until something happens on the connection: a byte comes, a deadline passes, another call sends.
 pub struct Writer<T> {
     pub(super) half: Arc<Half<T>>,
     pub(super) id: u64,
@@ -383,7 +397,9 @@ impl<T: AsyncIo> Writer<T> {
         self.half.shared.start_close(frame);
     }
 
-    /// Whether a message would be accepted now without waiting.
+    /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
+    /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
+    /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
         self.half.shared.is_ready(self.id)
     }

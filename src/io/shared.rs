@@ -9,7 +9,7 @@ mod call;
 mod held;
 mod waiters;
 
-pub(crate) use call::{Call, Turn};
+pub(crate) use call::{Call, Feed, Flush, Turn};
 pub(crate) use held::{Offered, Over};
 
 use super::{
@@ -491,19 +491,4 @@ fn serve<T: Io>(
 /// Whether one who receives has something to do or to know that was not there `before`.
 fn is_news(before: &Mark, after: &Mark) -> bool {
     after.stage != 0 && after != before
-}
-
-/// What is queued.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Feed {
-    Message,
-    Control,
-}
-
-/// When it is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flush {
-    Always,
-    /// As [`FlushPolicy`](crate::FlushPolicy) says.
-    Policy,
 }

@@ -628,11 +628,11 @@ fn a_slow_member_holds_up_senders_and_not_members() {
         assert_eq!(told(&sending), 1, "another drives the connection in its place");
         // What is written wakes some that do so, and not all that wait.
         slow.go_on(|state| state.writes.clear());
-        assert!((1..=32).contains(&told(&sending)), "twice: it reads and writes");
+        let drive = told(&sending);
+        assert!((1..=32).contains(&drive), "for reads and for writes");
         let (first, _) = sending.remove(0);
         assert_eq!(run(first).sent, 2);
-        // But for the one that was told before.
-        assert_eq!(told(&sending), sending.len() - 1);
+        assert!(drive + told(&sending) >= sending.len(), "some were told before");
         for (sending, _) in sending {
             assert_eq!(run(sending).sent, 2);
         }

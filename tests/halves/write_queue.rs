@@ -246,7 +246,7 @@ fn calls_that_are_not_polled_hold_up_nobody() {
                     assert!(!writer.is_ready());
                     match left {
                         Left::Kept => {}
-                        Left::Forgotten => alone.drain(..).for_each(|future| mem::forget(future)),
+                        Left::Forgotten => alone.drain(..).for_each(mem::forget),
                         Left::Dropped => alone.clear(),
                     }
                     let got = Arc::new(AtomicUsize::new(0));

@@ -226,3 +226,6 @@ pub(super) fn barred(fragment: impl IntoFragment) -> Error {
     let reason = SendErrorReason::Unfinished;
     SendError { reason, message: fragment.into_payload().1.into_message() }.into()
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -14,8 +14,16 @@ use std::thread::Thread;
 /// The half of a connection that sends: see [`WebSocket::split`](crate::blocking::WebSocket::split).
 ///
 /// Every method takes `&self`, and clones send on the same connection, so any number of threads can
-/// send. Those that wait for room are served in the order in which they came. What several queue
-/// while one of them writes goes out with one write.
+/// send. What several queue while one of them writes goes out with one write.
+///
+/// # Who goes first
+/// When too much waits to be written, calls wait for room in one line, first come, first served:
+///
+/// 1. A [`ping`](Self::ping) or [`pong`](Self::pong) waits for room only. It goes in front of all
+///    messages that wait, and between the fragments of a message.
+/// 2. The writer in the middle of a message in fragments goes on with it in front of all others. Their
+///    messages wait for its end.
+/// 3. All other messages go in the order in which their calls began to wait.
 ///
 /// # While nobody receives
 /// A [`Reader`](super::Reader) that is in a call answers pings and keeps deadlines. While it is not,
@@ -219,7 +227,9 @@ impl<S: Duplex> Writer<S> {
         self.shared.lock().connection.is_open()
     }
 
-    /// Whether a message of this writer would be accepted now.
+    /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
+    /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
+    /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
         let state = self.shared.lock();
         state.connection.is_ready() && !self.is_shut_out()

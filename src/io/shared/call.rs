@@ -3,6 +3,21 @@
 use super::{super::write_queue::Place, Shared, Woken};
 use crate::io::Io;
 
+/// What is queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feed {
+    Message,
+    Control,
+}
+
+/// When it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Always,
+    /// As [`FlushPolicy`](crate::FlushPolicy) says.
+    Policy,
+}
+
 /// A call that sends, from one poll to the next.
 #[derive(Default)]
 pub(crate) struct Call {

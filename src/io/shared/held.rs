@@ -313,8 +313,8 @@ impl<T: Io> Shared<T> {
                     return Poll::Ready(Err(state.driver.refusal()));
                 }
                 let ticket = call.place.ticket();
-                let is_held = |held: &Box<Held>| held.entries.contains_key(&ticket);
-                if !state.held.as_ref().is_some_and(is_held) {
+                let is_held = |held: &Held| held.entries.contains_key(&ticket);
+                if !state.held.as_deref().is_some_and(is_held) {
                     return Poll::Ready(Ok(()));
                 }
                 let is_barred = waiters.lock().queue.fragments_of().is_some();

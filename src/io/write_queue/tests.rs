@@ -133,10 +133,14 @@ impl Reference {
 }
 
 impl<W> WriteQueue<W> {
-    fn count(&self) -> usize {
+    /// How many calls wait for room.
+    pub(crate) fn wait_for_room(&self) -> usize {
         let lines = [&self.control, &self.fragments, &self.messages];
-        let waiting: usize = lines.iter().map(|line| line.asleep.len() + line.awake.len()).sum();
-        waiting + self.flushing.len() + self.other.len()
+        lines.iter().map(|line| line.asleep.len() + line.awake.len()).sum()
+    }
+
+    fn count(&self) -> usize {
+        self.wait_for_room() + self.flushing.len() + self.other.len()
     }
 }
 
@@ -233,15 +237,15 @@ fn it_decides_as_a_list_does() {
                             if reference.under_way == Some(writer) {
                                 reference.under_way = None;
                                 reference.is_abandoned = true;
-                                let lines = |call: &&mut Waits| {
+                                let lines = |call: &Waits| {
                                     matches!(call.class, Class::Fragments | Class::Messages)
                                 };
                                 let calls = &mut reference.calls;
                                 assert_eq!(
                                     woken.len(),
-                                    calls.iter_mut().filter(lines).filter(|c| c.asleep).count()
+                                    calls.iter().filter(|call| lines(call) && call.asleep).count()
                                 );
-                                calls.retain_mut(|mut call| !lines(&&mut call));
+                                calls.retain(|call| !lines(call));
                             }
                         }
                         1..10 if reference.under_way.is_none() && !reference.is_abandoned => {
@@ -315,11 +319,10 @@ fn nobody_is_woken_in_vain() {
             queue.wait(place, WaitsFor::Room(Sends::Message(name as u64)), Some(name));
         }
         let mut order = Vec::new();
-        for turn in 0..many {
+        for (turn, place) in places.iter_mut().enumerate() {
             let mut woken = Vec::new();
             queue.wake(&room(0), &mut woken);
             assert_eq!(woken, [turn]);
-            let place = &mut places[turn];
             assert!(queue.may_go(place, Sends::Message(turn as u64)));
             queue.leave(place);
             queue.wait(place, WaitsFor::Flush(Some(10 * (turn as u64 + 1))), Some(turn));
