@@ -5,7 +5,7 @@ use crate::{
     Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
     SendError, SendErrorReason, Stats, Unsent,
     handshake::Response,
-    io::{Call, Control, Driver, Feed, Flush, Opened, Shared, Turn},
+    io::{Call, Control, Driver, Feed, Flush, Opened, PendingCall, Shared},
 };
 use alloc::{boxed::Box, sync::Arc};
 use core::{
@@ -206,8 +206,8 @@ impl<T: AsyncIo> Writer<T> {
         how: (Feed, Flush),
         mut feed: impl FnMut(&mut Driver<T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_send(cx, &mut turn.call, how, &mut feed)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_send(cx, &mut pending.call, how, &mut feed)).await
     }
 
     /// Sends a message: queues it and writes it, with everything queued before. With
@@ -277,8 +277,8 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// Safe: nothing is lost if it is dropped.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_ready(cx, &mut turn.call)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_ready(cx, &mut pending.call)).await
     }
 
     /// Queues a message, to be written by the reader, if one waits, or by the next
@@ -321,8 +321,8 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// Safe: what is not written yet is still queued.
     pub async fn flush(&self) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut turn.call)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut pending.call)).await
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2), inside a message in fragments too. Its
@@ -374,8 +374,8 @@ impl<T: AsyncIo> Writer<T> {
     /// [`Reader::recv`] sees the connection to its end.
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let frame = CloseFrame::new(code, reason)?;
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_close(cx, &mut pending.call, &frame)).await
     }
 
     /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close

@@ -3,7 +3,7 @@
 use super::{AsyncIo, WebSocket, Writer};
 use crate::{
     Chunk, Error, IntoFragment, MessageRef, SendError,
-    io::{Driver, SendFragments, Turn, send_fragment, send_iter, send_stream},
+    io::{Driver, PendingCall, SendFragments, send_fragment, send_iter, send_stream},
 };
 use alloc::boxed::Box;
 use core::{
@@ -205,12 +205,12 @@ impl<T: AsyncIo> Writer<T> {
 
     /// What sends a message piece by piece.
     pub(crate) fn pieces(&self) -> impl SendFragments {
-        Pieces(Turn::new(&self.half.shared, self.id))
+        Pieces(PendingCall::new(&self.half.shared, self.id))
     }
 }
 
 /// A message that a writer sends piece by piece.
-struct Pieces<'w, T: AsyncIo>(Turn<'w, T>);
+struct Pieces<'w, T: AsyncIo>(PendingCall<'w, T>);
 
 impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

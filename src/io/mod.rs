@@ -42,7 +42,7 @@ pub(crate) use pieces::{SendFragments, send_stream};
 pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 pub(crate) use pool::{give_write, take_write};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) use shared::{Call, Feed, Flush, Offered, Over, Shared, Turn};
+pub(crate) use shared::{Call, Feed, Flush, Offered, Over, PendingCall, Shared};
 pub(crate) use trace::Trace;
 pub(crate) use write_queue::{Place, Progress, Sends, WaitsFor, WriteQueue};
 

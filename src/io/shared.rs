@@ -9,7 +9,7 @@ mod call;
 mod held;
 mod waiters;
 
-pub(crate) use call::{Call, Feed, Flush, Turn};
+pub(crate) use call::{Call, Feed, Flush, PendingCall};
 pub(crate) use held::{Offered, Over};
 
 use super::{

@@ -38,18 +38,18 @@ impl Call {
 }
 
 /// A call that may be dropped at any time.
-pub(crate) struct Turn<'s, T: Io> {
+pub(crate) struct PendingCall<'s, T: Io> {
     pub(crate) shared: &'s Shared<T>,
     pub(crate) call: Call,
 }
 
-impl<'s, T: Io> Turn<'s, T> {
+impl<'s, T: Io> PendingCall<'s, T> {
     pub(crate) fn new(shared: &'s Shared<T>, handle: u64) -> Self {
         Self { shared, call: Call::of(handle) }
     }
 }
 
-impl<T: Io> Drop for Turn<'_, T> {
+impl<T: Io> Drop for PendingCall<'_, T> {
     fn drop(&mut self) {
         let Self { shared, call } = self;
         if !call.place.is_taken() && !call.reserves {

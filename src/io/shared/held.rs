@@ -224,8 +224,10 @@ impl<T: Io> Shared<T> {
             return Offered::Gone;
         }
         write_at_once(seen.reader, driver, &mut Context::from_waker(&self.waker));
-        let news = !state.driver.connection.is_open(); // here nothing else can have ended it
-        self.tell(state, Woken::default(), news);
+        let is_open = driver.connection.is_open();
+        if !is_open || !self.waiters.lock().queue.is_idle() {
+            self.tell(state, Woken::default(), !is_open);
+        }
         Offered::Accepted
     }
 
