@@ -1,6 +1,6 @@
 //! What a connection is made of, and what a handler may do with it.
 
-use super::{Control, driver::lend};
+use super::{Control, lend};
 use crate::{
     CloseFrame, Connection, Error, Event, IntoFragment, IntoMessage, Prepared, SendError,
     SendErrorReason,

@@ -44,7 +44,7 @@ impl<S: Duplex> WebSocket<S> {
     /// ```
     pub fn split(self) -> (Reader<S>, Writer<S>) {
         let Self { driver, opened } = self;
-        let shared = Arc::new(Shared::new(driver.into_pieces()));
+        let shared = Arc::new(Shared::new(driver));
         (Reader::new(shared.clone(), opened), Writer::first(shared))
     }
 }

@@ -1,11 +1,11 @@
 //! The receiving half.
 
-use super::{Writer, shared::Shared};
+use super::{Writer, shared::Shared, state::ReaderIs};
 use crate::{
     Chunk, Closed, Error, Event, Message, Role, Stats, Unsent,
     blocking::{Duplex, WebSocket},
     handshake::Response,
-    io::{Driver, Opened},
+    io::{Opened, Pace},
 };
 use alloc::sync::Arc;
 use core::{fmt, mem, ops::ControlFlow, time::Duration};
@@ -52,7 +52,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// [`Error`] when the connection ended in any other way, once; after that, `None`.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        self.shared.receive(false, |event| match event {
+        self.shared.receive(Pace::Any, |event, _| match event {
             Event::Message(message) => ControlFlow::Break(message.into_owned()),
             _ => ControlFlow::Continue(()),
         })
@@ -64,7 +64,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.shared.receive(false, |event| ControlFlow::Break(event.into_owned()))
+        self.shared.receive(Pace::Any, |event, _| ControlFlow::Break(event.into_owned()))
     }
 
     /// Receives and discards all that comes until the connection is over: for a connection that
@@ -97,7 +97,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.shared.receive(true, |event| match event {
+        self.shared.receive(Pace::Chunks, |event, _| match event {
             Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
             _ => ControlFlow::Continue(()),
         })
@@ -115,12 +115,11 @@ impl<S: Duplex> Reader<S> {
         }
         let shared = self.shared.clone();
         let mut reader = self;
-        let (opened, found) = (mem::take(&mut reader.opened), shared.lock().found.take());
+        let (opened, pending) = (mem::take(&mut reader.opened), shared.lock().pending.take());
         drop((reader, writer));
-        let pieces = Arc::into_inner(shared).and_then(Shared::into_pieces);
-        let mut pieces = pieces.expect("nobody else has the connection");
-        pieces.kept = found;
-        let driver = Driver::from_pieces(pieces);
+        let driver = Arc::into_inner(shared).and_then(Shared::into_driver);
+        let mut driver = driver.expect("nobody else has the connection");
+        driver.session.pending = pending;
         Ok(WebSocket { driver, opened })
     }
 
@@ -175,7 +174,7 @@ impl<S: Duplex> Reader<S> {
 impl<S: Duplex> Drop for Reader<S> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.reader_left();
+        (state.reader, state.session.pending) = (ReaderIs::Gone, None);
         self.shared.wake(&state);
     }
 }

@@ -5,7 +5,7 @@ use super::{
     state::{ReaderIs, State},
 };
 use crate::{
-    FlushPolicy, IntoFragment, IntoMessage, SendError, SendErrorReason, Time,
+    FlushPolicy, IntoFragment, IntoMessage, SendError, SendErrorReason,
     blocking::Duplex,
     io::{Error, Place, Progress, Sends, WaitsFor},
 };
@@ -47,7 +47,7 @@ impl<S: Duplex> Shared<S> {
         let mut place = Place::default();
         let turn = loop {
             if !state.accepts(sends) {
-                break Err(state.end.refusal(&state.connection).into());
+                break Err(state.refusal());
             }
             let mut senders = self.senders();
             let is_barred = senders.is_barred(sends);
@@ -69,20 +69,16 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn flush<'s>(&'s self, mut state: Locked<'s, S>) -> Result<(), Error> {
         let (mut target, mut place) = (None, Place::default());
         let flushed = loop {
-            // Not known while frames of the last message are still to be made.
-            if target.is_none() && !state.connection.is_cut() {
-                target = Some(state.connection.send_buffer().total_queued());
+            if state.is_flushed(&mut target) {
+                break Ok(());
             }
-            let outbox = state.connection.send_buffer();
-            let flushed = target.is_some_and(|target| outbox.is_flushed_to(target));
-            if state.connection.is_open() {
-                if flushed {
+            if !state.connection.is_open() {
+                if let Some(error) = state.failure(true) {
+                    break Err(error);
+                }
+                if !state.connection.has_output() {
                     break Ok(());
                 }
-            } else if let Some(error) = state.failure() {
-                break Err(error);
-            } else if flushed || !state.connection.has_output() {
-                break Ok(());
             }
             state = self.step(state, &mut place, WaitsFor::Flush(target));
         };
@@ -213,8 +209,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     fn look_at_times<'s>(&'s self, state: Locked<'s, S>) -> Locked<'s, S> {
-        let again = state.looked != Time::EPOCH;
-        if again && self.now().saturating_since(state.looked) < SLICE {
+        if state.looked.is_some_and(|looked| self.now().saturating_since(looked) < SLICE) {
             return state;
         }
         self.look(state)

@@ -203,7 +203,7 @@ impl<S: Duplex> Writer<S> {
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
     /// end was not clean, each time; the reader is told as well.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.close(CloseFrame::new(code, reason)?)
+        self.shared.close(&CloseFrame::new(code, reason)?)
     }
 
     /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
@@ -218,7 +218,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
     pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.start_close(CloseFrame::new(code, reason)?);
+        self.shared.start_close(&CloseFrame::new(code, reason)?);
         Ok(())
     }
 
