@@ -9,6 +9,7 @@ mod call;
 mod held;
 mod waiters;
 
+use call::serve;
 pub(crate) use call::{Call, Feed, Flush, PendingCall};
 pub(crate) use held::{Offered, Over};
 
@@ -62,8 +63,8 @@ impl<T: Io> State<T> {
         if connection.is_open() {
             return 0;
         }
-        let ended = [true, connection.outcome().is_some(), connection.closed().is_some()];
-        ended.iter().fold(0, |stage, ended| 2 * stage + u8::from(*ended))
+        let (outcome, closed) = (connection.outcome().is_some(), connection.closed().is_some());
+        1 + 2 * u8::from(outcome) + 4 * u8::from(closed)
     }
 
     fn progress(&mut self) -> Progress {
@@ -176,9 +177,16 @@ impl<T> Shared<T> {
         woken.wake();
     }
 
-    /// A call is over.
+    /// A call is over that may have waited. What it looked after, or its turn, is another's.
     pub(crate) fn leave(&self, call: &mut Call) {
-        self.waiters.lock().queue.leave(&mut call.place);
+        if call.place.is_taken() {
+            let mut woken = Woken::default();
+            let mut waiting = self.waiters.lock();
+            waiting.queue.leave(&mut call.place);
+            waiting.queue.wake_some(1, &mut woken.0);
+            drop(waiting);
+            woken.wake();
+        }
     }
 }
 
@@ -466,26 +474,6 @@ impl<T: Io> State<T> {
             }
         }
     }
-}
-
-/// Reads for a half that does not receive at the moment, as far as that is no loss to it.
-fn serve<T: Io>(
-    reader: ReaderState,
-    driver: &mut Driver<T>,
-    cx: &mut Context<'_>,
-) -> Result<(), Error> {
-    match reader {
-        ReaderState::Gone => match driver.poll_over(cx, Rest::Discarded) {
-            Poll::Ready(result) => return result,
-            Poll::Pending => return Ok(()),
-        },
-        ReaderState::Waiting => {}
-        ReaderState::Woken | ReaderState::Idle => {
-            driver.poll_control(cx)?;
-            driver.poll_write_some(cx)?;
-        }
-    }
-    driver.poll_stamp(cx)
 }
 
 /// Whether one who receives has something to do or to know that was not there `before`.

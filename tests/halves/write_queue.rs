@@ -314,6 +314,29 @@ fn section_5_4_a_ping_goes_in_front_of_messages_that_wait() {
     }
 }
 
+/// A `Sink` that is dropped with its writer, when it is its turn, leaves that to the next.
+#[test]
+fn a_sink_that_is_dropped_holds_up_nobody() {
+    let runtime = paused();
+    let _time = runtime.enter();
+    on_async!(over => {
+        let script = Script::new();
+        let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        script.state().writes.push_back(Step::Stall);
+        writer.feed("stuck").unwrap();
+        let mut sink = writer.clone();
+        assert!(sink.send("gone".into()).now_or_never().is_none());
+        let mut executor = Executor::default();
+        executor.spawn(async { writer.send("next").await.unwrap() });
+        executor.run();
+        // It is woken, and its wakeup with it is gone.
+        script.state().writes.clear();
+        drop(sink);
+        executor.run();
+        assert_eq!(texts(&script), ["stuck", "next"]);
+    });
+}
+
 /// `is_ready`, `feed`, `ready` and `send` say the same.
 #[test]
 fn whoever_asks_is_told_the_same() {

@@ -1,7 +1,8 @@
 //! Calls that send.
 
-use super::{super::write_queue::Place, Shared, Woken};
-use crate::io::Io;
+use super::{super::write_queue::Place, ReaderState, Shared, Woken};
+use crate::io::{Driver, Error, Io, driver::Rest};
+use core::task::{Context, Poll};
 
 /// What is queued.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,4 +68,24 @@ impl<T: Io> Drop for PendingCall<'_, T> {
         drop(waiting);
         shared.tell(state, woken, queued); // it may have been its turn
     }
+}
+
+/// Reads for a half that does not receive at the moment, as far as that is no loss to it.
+pub(super) fn serve<T: Io>(
+    reader: ReaderState,
+    driver: &mut Driver<T>,
+    cx: &mut Context<'_>,
+) -> Result<(), Error> {
+    match reader {
+        ReaderState::Gone => match driver.poll_over(cx, Rest::Discarded) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => return Ok(()),
+        },
+        ReaderState::Waiting => {}
+        ReaderState::Woken | ReaderState::Idle => {
+            driver.poll_control(cx)?;
+            driver.poll_write_some(cx)?;
+        }
+    }
+    driver.poll_stamp(cx)
 }
