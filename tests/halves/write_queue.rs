@@ -325,7 +325,7 @@ fn a_sink_that_is_dropped_holds_up_nobody() {
         script.state().writes.push_back(Step::Stall);
         writer.feed("stuck").unwrap();
         let mut sink = writer.clone();
-        assert!(sink.send("gone".into()).now_or_never().is_none());
+        assert!(SinkExt::send(&mut sink, "gone".into()).now_or_never().is_none());
         let mut executor = Executor::default();
         executor.spawn(async { writer.send("next").await.unwrap() });
         executor.run();
