@@ -148,16 +148,16 @@ pub mod tokio;
 #[cfg(feature = "std")]
 pub use connection::StreamError;
 pub use connection::{
-    CloseCause, Closed, Config, Connection, Event, FlushPolicy, Keepalive, Outbox, Prepared,
-    ProtocolError, ProtocolErrorKind, ReceiveBudget, Role, SendError, SendErrorReason, Side, Stats,
-    Time, TimeoutError, Transport, Unsent,
+    CloseCause, Closed, Config, Connection, Event, FlushPolicy, IntoFragment, IntoMessage,
+    Keepalive, Outbox, Prepared, ProtocolError, ProtocolErrorKind, ReceiveBudget, Role, SendError,
+    SendErrorReason, Side, Stats, TextFragment, Time, TimeoutError, Transport, Unsent,
 };
-pub use frame::{CloseCode, CloseFrame};
+pub use frame::{CloseCode, CloseFrame, IntoCloseFrame};
 pub use handshake::{Acceptor, Request};
 pub use input::Input;
 #[cfg(feature = "std")]
 pub use io::{Error, Outgoing, Parts};
-pub use message::{Chunk, Incoming, IntoFragment, IntoMessage, Message, MessageRef, Text};
+pub use message::{Chunk, Incoming, Message, MessageRef, Text};
 
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "deflate", feature = "futures-io", feature = "tokio"))]

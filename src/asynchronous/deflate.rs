@@ -1,69 +1,9 @@
 //! What permessage-deflate adds to a connection.
 
 use super::{AsyncIo, WebSocket};
-use crate::{
-    Error, IntoFragment, IntoMessage, SendError,
-    deflate::{Compression, DeflateParams, DeflateRefused},
-};
+use crate::deflate::{DeflateParams, DeflateRefused};
 
 impl<T: AsyncIo> WebSocket<T> {
-    /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
-    ///
-    /// ```
-    /// use fullduplex::{Error, asynchronous::{AsyncIo, WebSocket}, deflate::Compression};
-    ///
-    /// async fn send_secret(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
-    ///     ws.send_with("a secret beside what others chose", Compression::Never).await
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_with(
-        &mut self,
-        message: impl IntoMessage,
-        compression: Compression,
-    ) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.feed_with(message, compression)?;
-        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
-    }
-
-    /// As [`feed`](Self::feed), and says whether to compress this message: see [`Compression`].
-    ///
-    /// # Errors
-    /// As [`feed`](Self::feed).
-    pub fn feed_with(
-        &mut self,
-        message: impl IntoMessage,
-        compression: Compression,
-    ) -> Result<(), SendError> {
-        self.driver.feed_with(message, compression)
-    }
-
-    /// As [`send_fragment`](Self::send_fragment); with the first fragment it says whether to
-    /// compress the message: see
-    /// [`Connection::send_fragment_with`](crate::Connection::send_fragment_with).
-    ///
-    /// # Errors
-    /// As [`send_fragment`](Self::send_fragment).
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_fragment_with(
-        &mut self,
-        fragment: impl IntoFragment,
-        fin: bool,
-        compression: Compression,
-    ) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.feed_fragment_with(fragment, fin, compression)?;
-        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
-    }
-
     /// Compresses messages as was agreed on, for a connection
     /// whose handshake was done elsewhere (`from_parts`): before anything is sent or received.
     ///

@@ -2,12 +2,12 @@
 
 use super::{AsyncIo, WebSocket};
 use crate::{
-    Chunk, CloseCode, CloseFrame, Closed, Error, Event, IntoMessage, Message, Prepared, Role,
-    SendError, SendErrorReason, Stats, Unsent,
+    Chunk, CloseFrame, Closed, Error, Event, IntoCloseFrame, IntoMessage, Message, Role, SendError,
+    Stats, Unsent,
     handshake::Response,
-    io::{Call, Control, Driver, Feed, Flush, Opened, PendingCall, Shared},
+    io::{Control, Driver, Feed, Flush, Opened, PendingCall, Shared},
 };
-use alloc::{boxed::Box, sync::Arc};
+use alloc::sync::Arc;
 use core::{
     fmt,
     future::poll_fn,
@@ -16,7 +16,6 @@ use core::{
     time::Duration,
 };
 use futures_core::{FusedStream, Stream};
-use futures_sink::Sink;
 
 /// The half of a connection that receives: see [`WebSocket::split`].
 ///
@@ -47,8 +46,6 @@ pub struct Reader<T> {
 pub struct Writer<T> {
     pub(super) half: Arc<Half<T>>,
     pub(super) id: u64,
-    /// What the `Sink` waits for, if it is used.
-    sink: Option<Box<Call>>,
 }
 
 /// What both halves have.
@@ -96,7 +93,7 @@ impl<T: AsyncIo> WebSocket<T> {
         let role = driver.connection.role();
         let half = Arc::new(Half { shared: Shared::new(driver), role, opened });
         let id = half.shared.new_id();
-        (Reader { half: Arc::clone(&half) }, Writer { half, id, sink: None })
+        (Reader { half: Arc::clone(&half) }, Writer { half, id })
     }
 }
 
@@ -201,16 +198,8 @@ impl<T: AsyncIo> Reader<T> {
 }
 
 impl<T: AsyncIo> Writer<T> {
-    async fn deliver(
-        &self,
-        how: (Feed, Flush),
-        mut feed: impl FnMut(&mut Driver<T>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut pending = PendingCall::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_send(cx, &mut pending.call, how, &mut feed)).await
-    }
-
-    /// Sends a message: queues it and writes it, with everything queued before. With
+    /// Sends a message, which can be [many things](IntoMessage): queues it and writes it, with
+    /// everything queued before. With
     /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, and the reader
     /// writes it, if one waits.
     ///
@@ -234,39 +223,26 @@ impl<T: AsyncIo> Writer<T> {
         .await
     }
 
-    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    /// Queues a message, to be written by the reader, if one waits, or by the next
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
-        self.deliver((Feed::Message, Flush::Policy), |driver| {
-            Ok(driver.feed_prepared(message).map_err(|reason| message.refused(reason))?)
-        })
-        .await
+    /// [`SendError`] hands the message back: the connection is closing or closed, too many bytes
+    /// wait to be written, or a message in fragments is not finished.
+    pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.half.shared.feed(|driver| driver.feed(message))
     }
 
-    /// As [`send`](Self::send), and says whether to compress this message: see
-    /// [`Compression`](crate::deflate::Compression).
+    /// Writes all that was queued before, and flushes the stream.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
     ///
     /// # Cancel safety
-    /// As for [`send`](Self::send).
-    #[cfg(feature = "deflate")]
-    pub async fn send_with(
-        &self,
-        message: impl IntoMessage,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), Error> {
-        let mut message = Some(message);
-        self.deliver((Feed::Message, Flush::Policy), |driver| {
-            message.take().map_or(Ok(()), |message| Ok(driver.feed_with(message, compression)?))
-        })
-        .await
+    /// Safe: what is not written yet is still queued.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut pending.call)).await
     }
 
     /// Waits until a message would be accepted without waiting.
@@ -281,48 +257,43 @@ impl<T: AsyncIo> Writer<T> {
         poll_fn(|cx| self.half.shared.poll_ready(cx, &mut pending.call)).await
     }
 
-    /// Queues a message, to be written by the reader, if one waits, or by the next
-    /// [`flush`](Self::flush).
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
+    /// order. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// A reader that waits in [`Reader::recv`] sees the connection to its end and gets what still
+    /// comes. While none does, messages are kept for it up to
+    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, one for each 128 of
+    /// them or 16 at most, and those behind them discarded; if it was dropped, all are. What is
+    /// discarded is not inflated.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
     /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing or closed, too many bytes
-    /// wait to be written, or a message in fragments is not finished.
-    pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.half.shared.feed(|driver| driver.feed(message))
-    }
-
-    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
-    ///
-    /// # Errors
-    /// Why it is not accepted, as for [`feed`](Self::feed).
-    pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.half.shared.feed(|driver| driver.feed_prepared(message))
-    }
-
-    /// As [`feed`](Self::feed), and says whether to compress this message: see
-    /// [`Compression`](crate::deflate::Compression).
-    ///
-    /// # Errors
-    /// As [`feed`](Self::feed).
-    #[cfg(feature = "deflate")]
-    pub fn feed_with(
-        &self,
-        message: impl IntoMessage,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), SendError> {
-        self.half.shared.feed(|driver| driver.feed_with(message, compression))
-    }
-
-    /// Writes all that was queued before, and flushes the stream.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
     ///
     /// # Cancel safety
-    /// Safe: what is not written yet is still queued.
-    pub async fn flush(&self) -> Result<(), Error> {
+    /// Safe: once polled, the Close frame is queued, and a further call of this or of
+    /// [`Reader::recv`] sees the connection to its end.
+    pub async fn close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        let frame = frame.into_close_frame()?;
         let mut pending = PendingCall::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut pending.call)).await
+        poll_fn(|cx| self.half.shared.poll_close(cx, &mut pending.call, &frame)).await
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages and writes what the stream takes at once. Messages that come before
+    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer. A
+    /// reader that receives sees the connection to its end; so does [`close`](Self::close).
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.queue_close(&frame.into_close_frame()?);
+        Ok(())
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2), inside a message in fragments too. Its
@@ -353,55 +324,25 @@ impl<T: AsyncIo> Writer<T> {
         self.deliver((Feed::Control, Flush::Always), |driver| driver.feed_control(&control)).await
     }
 
-    /// Closes the connection: sends a Close frame, waits for the peer's, at most
-    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
-    /// order. If the connection is closing or closed already, this sees it to its end.
-    ///
-    /// A reader that waits in [`Reader::recv`] sees the connection to its end and gets what still
-    /// comes. While none does, messages are kept for it up to
-    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, one for each 128 of
-    /// them or 16 at most, and those behind them discarded; if it was dropped, all are. What is
-    /// discarded is not inflated.
-    ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
-    /// end was not clean.
-    ///
-    /// # Cancel safety
-    /// Safe: once polled, the Close frame is queued, and a further call of this or of
-    /// [`Reader::recv`] sees the connection to its end.
-    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let frame = CloseFrame::new(code, reason)?;
-        let mut pending = PendingCall::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_close(cx, &mut pending.call, &frame)).await
-    }
-
-    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
-    /// frame behind all messages and writes what the stream takes at once. Messages that come before
-    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
-    ///
-    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer. A
-    /// reader that receives sees the connection to its end; so does [`close`](Self::close).
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
-    pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.queue_close(&CloseFrame::new(code, reason)?);
-        Ok(())
-    }
-
-    /// As [`start_close`](Self::start_close).
-    pub(super) fn queue_close(&self, frame: &CloseFrame) {
-        self.half.shared.start_close(frame);
-    }
-
     /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
     /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
     /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
         self.half.shared.is_ready(self.id)
+    }
+
+    /// As [`start_close`](Self::start_close).
+    pub(super) fn queue_close(&self, frame: &Option<CloseFrame>) {
+        self.half.shared.start_close(frame);
+    }
+
+    async fn deliver(
+        &self,
+        how: (Feed, Flush),
+        mut feed: impl FnMut(&mut Driver<T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_send(cx, &mut pending.call, how, &mut feed)).await
     }
 }
 
@@ -478,7 +419,6 @@ impl<T> Drop for Reader<T> {
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
         self.half.shared.sender_gone(self.id);
-        self.sink.as_mut().into_iter().for_each(|call| self.half.shared.leave(call));
     }
 }
 
@@ -486,7 +426,7 @@ impl<T> Clone for Writer<T> {
     fn clone(&self) -> Self {
         let half = Arc::clone(&self.half);
         let id = half.shared.new_id();
-        Self { half, id, sink: None }
+        Self { half, id }
     }
 }
 
@@ -505,43 +445,6 @@ impl<T: AsyncIo> Stream for Reader<T> {
 impl<T: AsyncIo> FusedStream for Reader<T> {
     fn is_terminated(&self) -> bool {
         self.half.shared.look(|driver| driver.has_reported_end())
-    }
-}
-
-/// `close` sends a Close frame with code 1000 and sees the connection to its end.
-impl<T: AsyncIo> Sink<Message> for Writer<T> {
-    type Error = Error;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let (shared, call) = self.sink();
-        shared.poll_ready(cx, call)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.sink().1.flushes = None; // of a flush that was given up
-        Ok(self.feed(message)?)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let (shared, call) = self.sink();
-        let flushed = shared.poll_flush(cx, call);
-        if flushed.is_ready() {
-            call.flushes = None;
-        }
-        flushed
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let (shared, call) = self.sink();
-        shared.poll_close(cx, call, &CloseCode::NORMAL.into())
-    }
-}
-
-impl<T> Writer<T> {
-    /// The call of the `Sink`, which keeps its place from one poll to the next.
-    fn sink(&mut self) -> (&Shared<T>, &mut Call) {
-        let Self { half, id, sink } = self;
-        (&half.shared, sink.get_or_insert_with(|| Box::new(Call::of(*id))))
     }
 }
 

@@ -18,7 +18,7 @@
 //! # Fairness
 //! No connection keeps its thread to itself, whatever runtime it is on and whatever stream it is over.
 //! A task that never has to wait lets other tasks run after 64 reads in a row, after 64 messages or
-//! pieces that there was room for, after 64 flushes, after 64 writes of one backlog, and after 64 calls on a connection
+//! fragments that there was room for, after 64 flushes, after 64 writes of one backlog, and after 64 calls on a connection
 //! that is over. The call is then pending once, and its task is woken at once: nothing is lost, and a
 //! future that you poll only once may be pending although there is something to receive, or room.
 //!
@@ -32,17 +32,17 @@
 //! # Messages too large to hold
 //! [`WebSocket::send_iter`], [`WebSocket::send_stream`], `send_reader` of the adapter and
 //! [`WebSocket::send_fragment`] send one message in fragments (RFC 6455 §5.4), and hold no more of it
-//! than a piece and the backlog; [`WebSocket::recv_chunk`] receives a message in parts.
+//! than a fragment and the backlog; [`WebSocket::recv_chunk`] receives a message in parts.
 //!
 //! If the source fails in the middle, or the future is dropped, the message is unfinished: other
 //! messages are refused with [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished).
-//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same
+//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with fragments of the same
 //! kind; or end it as it is, by `send_fragment("", true)`, or `&[]` if it is binary; or, since the
 //! peer cannot know that something is missing, close the connection, which may be done between
-//! fragments. A message that was begun by `send_fragment` is gone on with in the same way: so `send_fragment_with` can say that it
-//! is not to be compressed, or a head be put in front of a file.
+//! fragments. A message that was begun by `send_fragment` is gone on with in the same way: so its first
+//! fragment can say that it is not to be compressed, or a head be put in front of a file.
 //!
-//! While pieces are sent nothing is received, so pings are not answered. Where a source may pause for
+//! While fragments are sent nothing is received, so pings are not answered. Where a source may pause for
 //! longer than the peer is patient, [split](WebSocket::split) the connection: the reader answers
 //! while [`Writer::send_fragment`] sends what the source gives.
 //!
@@ -59,6 +59,7 @@ mod broadcast;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod halves;
+mod sink;
 mod streaming;
 mod upgrade;
 mod websocket;
@@ -67,6 +68,7 @@ pub use broadcast::{
     Broadcast, BroadcastStats, CloseReport, Delivery, Member, MemberId, SlowConsumer,
 };
 pub use halves::{Reader, ReuniteError, Writer};
+pub use sink::WriterSink;
 pub use upgrade::{HttpExchange, Upgrade, UpgradeOrHttp};
 pub use websocket::WebSocket;
 

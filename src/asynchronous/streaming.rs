@@ -46,7 +46,7 @@ impl<T: AsyncIo> WebSocket<T> {
     }
 
     /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// [`Connection::feed_fragment`](crate::Connection::feed_fragment). `fin` says that it is the
     /// last. Until then no other message is accepted.
     ///
     /// # Errors
@@ -97,13 +97,13 @@ impl<T: AsyncIo> WebSocket<T> {
     /// As [`send_fragment`](Self::send_fragment).
     ///
     /// # Cancel safety
-    /// If it is dropped, the message is unfinished, and up to two pieces that the iterator has
+    /// If it is dropped, the message is unfinished, and up to two fragments that the iterator has
     /// given are gone.
     pub async fn send_iter(
         &mut self,
-        pieces: impl IntoIterator<Item: IntoFragment>,
+        fragments: impl IntoIterator<Item: IntoFragment>,
     ) -> Result<(), Error> {
-        send_iter(&mut self.driver, pieces).await
+        send_iter(&mut self.driver, fragments).await
     }
 
     /// Sends one message whose fragments a stream gives: all text, each UTF-8 by itself, or all
@@ -133,18 +133,18 @@ impl<T: AsyncIo> WebSocket<T> {
     /// on.
     pub async fn send_stream<M: IntoFragment, E>(
         &mut self,
-        pieces: impl Stream<Item = Result<M, E>>,
+        fragments: impl Stream<Item = Result<M, E>>,
     ) -> Result<(), Error>
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        send_stream(&mut self.driver, pieces).await
+        send_stream(&mut self.driver, fragments).await
     }
 }
 
 impl<T: AsyncIo> Writer<T> {
     /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// [`Connection::feed_fragment`](crate::Connection::feed_fragment). `fin` says that it is the
     /// last. Until then, messages of other clones of this writer wait; its own are refused.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// As for [`send`](Self::send).
     pub async fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
-        send_fragment(&mut self.pieces(), fragment, fin).await
+        send_fragment(&mut self.fragments(), fragment, fin).await
     }
 
     /// Queues a fragment of a message, as [`feed`](Self::feed) does a message.
@@ -167,6 +167,12 @@ impl<T: AsyncIo> Writer<T> {
         self.half.shared.feed_fragment(self.id, fragment, fin)
     }
 
+    /// Whether a message that this writer sends in fragments is unfinished: then it can send no
+    /// other, and clones wait for its end.
+    pub fn is_in_fragments(&self) -> bool {
+        self.half.shared.last_fragment(self.id).is_some()
+    }
+
     /// Sends one message whose fragments an iterator gives, as [`WebSocket::send_iter`] does it.
     /// Messages of other clones of this writer wait for its end.
     ///
@@ -174,13 +180,13 @@ impl<T: AsyncIo> Writer<T> {
     /// As [`send_fragment`](Self::send_fragment).
     ///
     /// # Cancel safety
-    /// If it is dropped, the message is unfinished, and up to two pieces that the iterator has
+    /// If it is dropped, the message is unfinished, and up to two fragments that the iterator has
     /// given are gone.
     pub async fn send_iter(
         &self,
-        pieces: impl IntoIterator<Item: IntoFragment>,
+        fragments: impl IntoIterator<Item: IntoFragment>,
     ) -> Result<(), Error> {
-        send_iter(&mut self.pieces(), pieces).await
+        send_iter(&mut self.fragments(), fragments).await
     }
 
     /// Sends one message whose fragments a stream gives, as [`WebSocket::send_stream`] does it.
@@ -195,24 +201,24 @@ impl<T: AsyncIo> Writer<T> {
     /// rest of the stream goes on.
     pub async fn send_stream<M: IntoFragment, E>(
         &self,
-        pieces: impl Stream<Item = Result<M, E>>,
+        fragments: impl Stream<Item = Result<M, E>>,
     ) -> Result<(), Error>
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        send_stream(&mut self.pieces(), pieces).await
+        send_stream(&mut self.fragments(), fragments).await
     }
 
-    /// What sends a message piece by piece.
-    pub(crate) fn pieces(&self) -> impl SendFragments {
-        Pieces(PendingCall::new(&self.half.shared, self.id))
+    /// Sends a message in fragments.
+    pub(crate) fn fragments(&self) -> impl SendFragments {
+        WriterFragments(PendingCall::new(&self.half.shared, self.id))
     }
 }
 
-/// A message that a writer sends piece by piece.
-struct Pieces<'w, T: AsyncIo>(PendingCall<'w, T>);
+/// A message that a writer sends in fragments.
+struct WriterFragments<'w, T: AsyncIo>(PendingCall<'w, T>);
 
-impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
+impl<T: AsyncIo> SendFragments for WriterFragments<'_, T> {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.0.shared.poll_fragment_ready(cx, &mut self.0.call)
     }
@@ -225,8 +231,8 @@ impl<T: AsyncIo> SendFragments for Pieces<'_, T> {
         flushed
     }
 
-    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
-        self.0.shared.feed_fragment(self.0.call.handle, fragment, fin)
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
+        Ok(self.0.shared.feed_fragment(self.0.call.handle, fragment, fin)?)
     }
 
     fn last_fragment(&self) -> Option<MessageRef<'static>> {

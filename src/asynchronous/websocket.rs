@@ -2,8 +2,8 @@
 
 use super::AsyncIo;
 use crate::{
-    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
-    Parts, Prepared, Role, SendError, SendErrorReason, Stats,
+    CloseCode, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage, Message,
+    Outgoing, Parts, Role, SendError, Stats,
     handshake::{Request, Response},
     io::{Control, Driver, Opened, Opening, ReadBuffer},
 };
@@ -32,40 +32,6 @@ pub struct WebSocket<T> {
 }
 
 impl<T: AsyncIo> WebSocket<T> {
-    /// Adopts a stream on which the opening handshake was done elsewhere.
-    pub(crate) fn adopt(
-        io: T,
-        role: Role,
-        config: impl Into<Arc<Config>>,
-        unread: impl Into<Vec<u8>>,
-    ) -> Self {
-        let unread = ReadBuffer::with_bytes(unread.into());
-        let driver = Driver::new(io, role, config.into(), unread);
-        Self { driver, opened: Opened::default() }
-    }
-
-    /// Takes the connection apart. `from_parts` starts a new connection: go on
-    /// with this one by hand, through [`Parts::connection`].
-    pub fn into_parts(self) -> Parts<T::Stream> {
-        self.driver.into_parts(T::into_stream)
-    }
-
-    pub(crate) async fn open(opening: Opening<T>, request: Request) -> Result<Self, Error> {
-        let (driver, response) = Box::pin(opening.client(request)).await?;
-        Ok(Self { driver, opened: Opened::client(response) })
-    }
-
-    pub(super) fn accepted((driver, response): (Driver<T>, Response)) -> Self {
-        Self { driver, opened: Opened::server(&response) }
-    }
-
-    pub(super) async fn drive<R>(
-        &mut self,
-        mut poll: impl FnMut(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
-    ) -> R {
-        poll_fn(|cx| poll(&mut self.driver, cx)).await
-    }
-
     /// The next message, or `None` once the connection was closed cleanly: [`closed`](Self::closed)
     /// says with which code. What was fed is written before this waits. Pings are answered and the
     /// closing handshake is completed on the way.
@@ -79,6 +45,115 @@ impl<T: AsyncIo> WebSocket<T> {
         self.drive(Driver::poll_recv).await
     }
 
+    /// Sends a message, which can be [many things](IntoMessage): queues it and writes it, with
+    /// everything queued before. With
+    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
+    /// backlog is over the mark.
+    ///
+    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
+    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
+    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
+    ///
+    /// # Cancel safety
+    /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
+    /// there is room, it is queued, and dropping this leaves it to the next call that writes. To lose
+    /// none, use [`ready`](Self::ready) and then [`feed`](Self::feed).
+    pub async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        self.ready().await?;
+        self.driver.feed(message)?;
+        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
+    /// receive waits.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, or
+    /// [`Config::max_unsent`] bytes wait to be written.
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.driver.feed(message)
+    }
+
+    /// Writes all that is queued and flushes the stream.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: what is not written yet is still queued.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.drive(|driver, cx| match driver.turn_of_sends_is_over(cx) {
+            true => Poll::Pending,
+            false => driver.poll_flush(cx),
+        })
+        .await
+    }
+
+    /// Waits until there is room for a message: until fewer than
+    /// [`Config::unsent_mark`] bytes wait to be written.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost if it is dropped.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        if self.is_ready() && self.driver.has_turn() {
+            return Ok(());
+        }
+        self.drive(Driver::poll_ready).await
+    }
+
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
+    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
+    /// this sees it to its end.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
+    ///
+    /// # Cancel safety
+    /// Safe: once polled, the Close frame is queued, and a further call of this or of
+    /// [`recv`](Self::recv) sees the connection to its end. Messages stay discarded.
+    pub async fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        let frame = frame.into_close_frame()?;
+        self.drive(|driver, cx| driver.poll_close(cx, &frame)).await
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
+    /// next receive waits. Messages that come before the peer's Close are still received. Does
+    /// nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
+    /// receiving until there is `None`, or [`close`](Self::close).
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn last_answers(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.start_close(CloseCode::NORMAL)?;
+    ///     while let Some(message) = ws.recv().await? {
+    ///         println!("{message}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.driver.start_close(&frame.into_close_frame()?);
+        Ok(())
+    }
+
     /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too.
     ///
     /// # Errors
@@ -88,29 +163,6 @@ impl<T: AsyncIo> WebSocket<T> {
     /// Safe at any byte: if it is dropped, the next receive goes on where this one was.
     pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.drive(Driver::poll_event).await
-    }
-
-    /// Receives and discards all that comes until the connection is over: for a connection that
-    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
-    /// Messages are
-    /// neither held nor inflated, so limits on them do not hold.
-    ///
-    /// ```
-    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
-    ///
-    /// async fn leave(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
-    ///     ws.start_close(CloseCode::GOING_AWAY, "")?;
-    ///     ws.drain().await
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv).
-    ///
-    /// # Cancel safety
-    /// Safe. What comes later is discarded as well, whatever receives it.
-    pub async fn drain(&mut self) -> Result<(), Error> {
-        self.drive(Driver::poll_drain).await
     }
 
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
@@ -142,87 +194,27 @@ impl<T: AsyncIo> WebSocket<T> {
         self.drive(|driver, cx| driver.poll_run(cx, &mut late, &mut handle)).await
     }
 
-    /// Sends a message: queues it and writes it, with everything queued before. With
-    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
-    /// backlog is over the mark.
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
+    /// Messages are
+    /// neither held nor inflated, so limits on them do not hold.
     ///
-    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
-    /// nothing.
+    /// ```
+    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
+    ///
+    /// async fn leave(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
+    ///     ws.start_close(CloseCode::GOING_AWAY)?;
+    ///     ws.drain().await
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
-    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
-    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
+    /// As [`recv`](Self::recv).
     ///
     /// # Cancel safety
-    /// If it is dropped while it waits for room, the message goes with it: not queued, not sent. Once
-    /// there is room, it is queued, and dropping this leaves it to the next call that writes. To lose
-    /// none, use [`ready`](Self::ready) and then [`feed`](Self::feed).
-    pub async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.feed(message)?;
-        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
-    }
-
-    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    /// As for [`send`](Self::send).
-    pub async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-        self.ready().await?;
-        self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
-        if self.driver.sends_strictly() { self.flush().await } else { Ok(()) }
-    }
-
-    /// Waits until there is room for a message: until fewer than
-    /// [`Config::unsent_mark`] bytes wait to be written.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    /// Safe: nothing is lost if it is dropped.
-    pub async fn ready(&mut self) -> Result<(), Error> {
-        if self.is_ready() && self.driver.has_turn() {
-            return Ok(());
-        }
-        self.drive(Driver::poll_ready).await
-    }
-
-    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
-    /// receive waits.
-    ///
-    /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing or closed, or
-    /// [`Config::max_unsent`] bytes wait to be written.
-    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.driver.feed(message)
-    }
-
-    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
-    ///
-    /// # Errors
-    /// As [`feed`](Self::feed), with nothing to hand back.
-    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.driver.feed_prepared(message)
-    }
-
-    /// Writes all that is queued and flushes the stream.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
-    ///
-    /// # Cancel safety
-    /// Safe: what is not written yet is still queued.
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        self.drive(|driver, cx| match driver.turn_of_sends_is_over(cx) {
-            true => Poll::Pending,
-            false => driver.poll_flush(cx),
-        })
-        .await
+    /// Safe. What comes later is discarded as well, whatever receives it.
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        self.drive(Driver::poll_drain).await
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
@@ -263,52 +255,6 @@ impl<T: AsyncIo> WebSocket<T> {
         self.drive(Driver::poll_ready_for_control).await?;
         self.driver.feed_control(&control)?;
         self.flush().await
-    }
-
-    /// Closes the connection: sends a Close frame, waits for the peer's, at most
-    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
-    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
-    /// this sees it to its end.
-    ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
-    /// end was not clean.
-    ///
-    /// # Cancel safety
-    /// Safe: once polled, the Close frame is queued, and a further call of this or of
-    /// [`recv`](Self::recv) sees the connection to its end. Messages stay discarded.
-    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let frame = CloseFrame::new(code, reason)?;
-        self.drive(|driver, cx| driver.poll_close(cx, &frame)).await
-    }
-
-    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
-    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
-    /// next receive waits. Messages that come before the peer's Close are still received. Does
-    /// nothing if the connection is closing already.
-    ///
-    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
-    /// receiving until there is `None`, or [`close`](Self::close).
-    ///
-    /// ```
-    /// use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, WebSocket}};
-    ///
-    /// async fn last_answers(ws: &mut WebSocket<impl AsyncIo>) -> Result<(), Error> {
-    ///     ws.start_close(CloseCode::NORMAL, "")?;
-    ///     while let Some(message) = ws.recv().await? {
-    ///         println!("{message}");
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
-    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.driver.start_close(&CloseFrame::new(code, reason)?);
-        Ok(())
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
@@ -363,6 +309,40 @@ impl<T: AsyncIo> WebSocket<T> {
     pub fn get_ref(&self) -> &T::Stream {
         self.driver.io.stream()
     }
+
+    /// Takes the connection apart. `from_parts` starts a new connection: go on
+    /// with this one by hand, through [`Parts::connection`].
+    pub fn into_parts(self) -> Parts<T::Stream> {
+        self.driver.into_parts(T::into_stream)
+    }
+
+    /// Adopts a stream on which the opening handshake was done elsewhere.
+    pub(crate) fn adopt(
+        io: T,
+        role: Role,
+        config: impl Into<Arc<Config>>,
+        unread: impl Into<Vec<u8>>,
+    ) -> Self {
+        let unread = ReadBuffer::with_bytes(unread.into());
+        let driver = Driver::new(io, role, config.into(), unread);
+        Self { driver, opened: Opened::default() }
+    }
+
+    pub(crate) async fn open(opening: Opening<T>, request: Request) -> Result<Self, Error> {
+        let (driver, response) = Box::pin(opening.client(request)).await?;
+        Ok(Self { driver, opened: Opened::client(response) })
+    }
+
+    pub(super) fn accepted((driver, response): (Driver<T>, Response)) -> Self {
+        Self { driver, opened: Opened::server(&response) }
+    }
+
+    pub(super) async fn drive<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Driver<T>, &mut Context<'_>) -> Poll<R>,
+    ) -> R {
+        poll_fn(|cx| poll(&mut self.driver, cx)).await
+    }
 }
 
 /// Messages until a clean close. An error that ends the connection is the last item;
@@ -400,7 +380,7 @@ impl<T: AsyncIo> Sink<Message> for WebSocket<T> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.driver.poll_close(cx, &CloseCode::NORMAL.into())
+        self.driver.poll_close(cx, &Some(CloseCode::NORMAL.into()))
     }
 }
 

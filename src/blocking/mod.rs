@@ -7,7 +7,7 @@
 //! if let Some(message) = ws.recv()? {
 //!     println!("{:?}", message.as_text());
 //! }
-//! ws.close(fullduplex::CloseCode::NORMAL, "")?;
+//! ws.close(fullduplex::CloseCode::NORMAL)?;
 //! # Ok(()) }
 //! ```
 //!
@@ -24,19 +24,20 @@
 //!
 //! # Messages too large to hold
 //! [`WebSocket::send_iter`], [`WebSocket::send_reader`] and [`WebSocket::send_fragment`] send one
-//! message in fragments (RFC 6455 §5.4), and hold no more of it than a piece and the backlog;
+//! message in fragments (RFC 6455 §5.4), and hold no more of it than a fragment and the backlog;
 //! [`WebSocket::recv_chunk`] receives a message in parts.
 //!
 //! If the source fails in the middle, the message is unfinished: other messages are refused with
 //! [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished);
-//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with pieces of the same
+//! [`WebSocket::is_in_fragments`] says so. Go on with it, by any of these, with fragments of the same
 //! kind; or end it as it is, by `send_fragment("", true)`, or `&[]` if it is binary; or, since the peer cannot know that something is missing, close the
 //! connection, which may be done between fragments. A message that was begun by `send_fragment` is
-//! gone on with in the same way: so `send_fragment_with` can say that it is not to be
-//! compressed, or a head be put in front of a file.
+//! gone on with in the same way: so its first fragment can say that it is not
+//! to be compressed, or a head be put in front of a file.
 //!
-//! While pieces are sent nothing is received, so pings are not answered: a source that pauses for
-//! longer than the peer is patient is not for these.
+//! While fragments are sent nothing is received, so pings are not answered. Where a source may pause
+//! for longer than the peer is patient, [split](WebSocket::split) the connection: the reader answers
+//! while the [`Writer`] sends what the source gives.
 //!
 //! [`WebSocket::close`] gives the peer [`Config::close_timeout`](crate::Config::close_timeout) to take
 //! what is still on its way, too: after much was sent to a slow peer, wait for its answer first.

@@ -38,7 +38,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     }
 
     /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
+    /// [`Connection::feed_fragment`](crate::Connection::feed_fragment). `fin` says that it is the
     /// last. Until then no other message is accepted.
     ///
     /// # Errors
@@ -81,9 +81,9 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// As [`send_fragment`](Self::send_fragment).
     pub fn send_iter(
         &mut self,
-        pieces: impl IntoIterator<Item: IntoFragment>,
+        fragments: impl IntoIterator<Item: IntoFragment>,
     ) -> Result<(), Error> {
-        block_on(send_iter(&mut self.driver, pieces))
+        block_on(send_iter(&mut self.driver, fragments))
     }
 
     /// Sends all that a reader gives as one binary message: how many bytes that were. What one read

@@ -2,8 +2,8 @@
 
 use super::stream::{BlockingIo, Timeouts};
 use crate::{
-    CloseCode, CloseFrame, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing,
-    Parts, Prepared, Role, SendError, SendErrorReason, Stats,
+    Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage, Message, Outgoing, Parts,
+    Role, SendError, Stats,
     handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
     io::{Control, Driver, Opened, Opening, ReadBuffer, block_on},
 };
@@ -27,42 +27,6 @@ pub struct WebSocket<S> {
 }
 
 impl<S: Read + Write + Timeouts> WebSocket<S> {
-    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
-    /// were read behind it.
-    pub fn from_parts(
-        stream: S,
-        role: Role,
-        config: impl Into<Arc<Config>>,
-        unread: impl Into<Vec<u8>>,
-    ) -> Self {
-        let unread = ReadBuffer::with_bytes(unread.into());
-        let driver = Driver::new(BlockingIo::new(stream), role, config.into(), unread);
-        Self { driver, opened: Opened::default() }
-    }
-
-    /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
-    /// with this one by hand, through [`Parts::connection`].
-    pub fn into_parts(self) -> Parts<S> {
-        self.driver.into_parts(BlockingIo::into_stream)
-    }
-
-    pub(super) fn open(opening: Opening<BlockingIo<S>>, request: Request) -> Result<Self, Error> {
-        let (driver, response) = block_on(opening.client(request))?;
-        Ok(Self { driver, opened: Opened::client(response) })
-    }
-
-    fn accepted((driver, response): (Driver<BlockingIo<S>>, Response)) -> Self {
-        Self { driver, opened: Opened::server(&response) }
-    }
-
-    /// Drives the connection, which waits inside its calls.
-    pub(super) fn block<R>(
-        &mut self,
-        mut poll: impl FnMut(&mut Driver<BlockingIo<S>>, &mut Context<'_>) -> Poll<R>,
-    ) -> R {
-        block_on(poll_fn(|cx| poll(&mut self.driver, cx)))
-    }
-
     /// The next message, or `None` once the connection was closed cleanly: [`closed`](Self::closed)
     /// says with which code. What was fed is written before this waits. Pings are answered and the
     /// closing handshake is completed on the way.
@@ -73,31 +37,97 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(Driver::poll_recv)
     }
 
+    /// Sends a message, which can be [many things](IntoMessage): queues it and writes it, with
+    /// everything queued before. With
+    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
+    /// backlog is over the mark.
+    ///
+    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
+    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
+    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
+    pub fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+        self.ready()?;
+        self.driver.feed(message)?;
+        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
+    }
+
+    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
+    /// receive waits.
+    ///
+    /// # Errors
+    /// [`SendError`] hands the message back: the connection is closing or closed, or
+    /// [`Config::max_unsent`] bytes wait to be written.
+    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.driver.feed(message)
+    }
+
+    /// Writes all that is queued and flushes the stream.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_flush)
+    }
+
+    /// Waits until there is room for a message: until fewer than
+    /// [`Config::unsent_mark`] bytes wait to be written.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn ready(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_ready)
+    }
+
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
+    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
+    /// this sees it to its end.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean.
+    pub fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        let frame = frame.into_close_frame()?;
+        self.block(|driver, cx| driver.poll_close(cx, &frame))
+    }
+
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
+    /// next receive waits. Messages that come before the peer's Close are still received. Does
+    /// nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
+    /// receiving until there is `None`, or [`close`](Self::close).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
+    /// ws.start_close(fullduplex::CloseCode::NORMAL)?;
+    /// while let Some(message) = ws.recv()? {
+    ///     println!("{message}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.driver.start_close(&frame.into_close_frame()?);
+        Ok(())
+    }
+
     /// As [`recv`](Self::recv), with pings, pongs and the peer's Close as events too.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         self.block(Driver::poll_event)
-    }
-
-    /// Receives and discards all that comes until the connection is over: for a connection that
-    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
-    /// Messages are
-    /// neither held nor inflated, so limits on them do not hold.
-    ///
-    /// ```no_run
-    /// # fn main() -> Result<(), fullduplex::Error> {
-    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
-    /// ws.send("the last word")?;
-    /// ws.drain() // until the server closes
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv).
-    pub fn drain(&mut self) -> Result<(), Error> {
-        self.block(Driver::poll_drain)
     }
 
     /// Calls `handle` with each message until the connection is closed. The message is borrowed
@@ -126,66 +156,23 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(|driver, cx| driver.poll_run(cx, &mut late, &mut handle))
     }
 
-    /// Sends a message: queues it and writes it, with everything queued before. With
-    /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it only queues, unless the
-    /// backlog is over the mark.
+    /// Receives and discards all that comes until the connection is over: for a connection that
+    /// only sends, or has nothing more to learn. Pings are answered and deadlines run meanwhile.
+    /// Messages are
+    /// neither held nor inflated, so limits on them do not hold.
     ///
-    /// [A table](crate::guide::backpressure) has what this and other calls do on a peer that takes
-    /// nothing.
-    ///
-    /// # Errors
-    /// [`Error::Send`] if it was not accepted, [`Error::Io`] if the stream failed,
-    /// [`Error::Timeout`] if the peer takes nothing; and [why](Error) the connection is over, if it
-    /// is: [`Error::Closed`] has the code and reason of a peer that has closed it.
-    pub fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
-        self.ready()?;
-        self.driver.feed(message)?;
-        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
-    }
-
-    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
+    /// ws.send("the last word")?;
+    /// ws.drain() // until the server closes
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-        self.ready()?;
-        self.driver.feed_prepared(message).map_err(|reason| message.refused(reason))?;
-        if self.driver.sends_strictly() { self.flush() } else { Ok(()) }
-    }
-
-    /// Waits until there is room for a message: until fewer than
-    /// [`Config::unsent_mark`] bytes wait to be written.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn ready(&mut self) -> Result<(), Error> {
-        self.block(Driver::poll_ready)
-    }
-
-    /// Queues a message, to be written by the next [`flush`](Self::flush) or before the next
-    /// receive waits.
-    ///
-    /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing or closed, or
-    /// [`Config::max_unsent`] bytes wait to be written.
-    pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.driver.feed(message)
-    }
-
-    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
-    ///
-    /// # Errors
-    /// As [`feed`](Self::feed), with nothing to hand back.
-    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.driver.feed_prepared(message)
-    }
-
-    /// Writes all that is queued and flushes the stream.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing.
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.block(Driver::poll_flush)
+    /// As [`recv`](Self::recv).
+    pub fn drain(&mut self) -> Result<(), Error> {
+        self.block(Driver::poll_drain)
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
@@ -212,46 +199,6 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.block(Driver::poll_ready_for_control)?;
         self.driver.feed_control(&control)?;
         self.flush()
-    }
-
-    /// Closes the connection: sends a Close frame, waits for the peer's, at most
-    /// [`Config::close_timeout`], and ends the stream in the right order. Messages that still come
-    /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
-    /// this sees it to its end.
-    ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
-    /// end was not clean.
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let frame = CloseFrame::new(code, reason)?;
-        self.block(|driver, cx| driver.poll_close(cx, &frame))
-    }
-
-    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
-    /// frame behind all messages. It is written by the next [`flush`](Self::flush) or before the
-    /// next receive waits. Messages that come before the peer's Close are still received. Does
-    /// nothing if the connection is closing already.
-    ///
-    /// The peer has [`Config::close_timeout`] for its answer, from the next call on; go on
-    /// receiving until there is `None`, or [`close`](Self::close).
-    ///
-    /// ```no_run
-    /// # fn main() -> Result<(), fullduplex::Error> {
-    /// let mut ws = fullduplex::blocking::connect("ws://127.0.0.1:9001/")?;
-    /// ws.start_close(fullduplex::CloseCode::NORMAL, "")?;
-    /// while let Some(message) = ws.recv()? {
-    ///     println!("{message}");
-    /// }
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
-    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.driver.start_close(&CloseFrame::new(code, reason)?);
-        Ok(())
     }
 
     /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
@@ -305,6 +252,42 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// timeouts alone.
     pub fn get_ref(&self) -> &S {
         &self.driver.io.stream
+    }
+
+    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
+    /// were read behind it.
+    pub fn from_parts(
+        stream: S,
+        role: Role,
+        config: impl Into<Arc<Config>>,
+        unread: impl Into<Vec<u8>>,
+    ) -> Self {
+        let unread = ReadBuffer::with_bytes(unread.into());
+        let driver = Driver::new(BlockingIo::new(stream), role, config.into(), unread);
+        Self { driver, opened: Opened::default() }
+    }
+
+    /// Takes the connection apart. [`from_parts`](Self::from_parts) starts a new connection: go on
+    /// with this one by hand, through [`Parts::connection`].
+    pub fn into_parts(self) -> Parts<S> {
+        self.driver.into_parts(BlockingIo::into_stream)
+    }
+
+    pub(super) fn open(opening: Opening<BlockingIo<S>>, request: Request) -> Result<Self, Error> {
+        let (driver, response) = block_on(opening.client(request))?;
+        Ok(Self { driver, opened: Opened::client(response) })
+    }
+
+    fn accepted((driver, response): (Driver<BlockingIo<S>>, Response)) -> Self {
+        Self { driver, opened: Opened::server(&response) }
+    }
+
+    /// Drives the connection, which waits inside its calls.
+    pub(super) fn block<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Driver<BlockingIo<S>>, &mut Context<'_>) -> Poll<R>,
+    ) -> R {
+        block_on(poll_fn(|cx| poll(&mut self.driver, cx)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a connection: the closing handshake, failing, and the end of TCP (RFC 6455 §7).
 //!
 //! ```text
-//! Open ──close()──→ LocalClosing ──peer's Close──→ Closing
+//! Open ──start_close()──→ LocalClosing ──peer's Close──→ Closing
 //! Open ──peer's Close (ours queued)──────────────→ Closing
 //! Open ──error (Close queued)────────────────────→ Failing
 //!
@@ -24,7 +24,7 @@ use super::{
     send::SendBuffer,
     time::{last_call::LastCall, point::Due},
 };
-use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
+use crate::frame::{CloseFrame, ControlPayload, Header, IntoCloseFrame, OpCode, ReasonTooLong};
 use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
@@ -102,9 +102,27 @@ impl Closed {
 
 impl Connection {
     /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame after all messages that
-    /// were accepted, without a code if `frame` is `None`. You still get the messages that come before
-    /// the peer's Close. Does nothing if the connection is closing already.
-    pub fn close(&mut self, frame: Option<CloseFrame>) {
+    /// were accepted. You still get the messages that come before the peer's Close. Does nothing if
+    /// the connection is closing already.
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Config, Connection};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.start_close((CloseCode::GOING_AWAY, "bye"))?;
+    /// assert_eq!(connection.outbox().chunk(), b"\x88\x05\x03\xe9bye");
+    /// # Ok::<(), fullduplex::frame::ReasonTooLong>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReasonTooLong`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), ReasonTooLong> {
+        self.queue_close(frame.into_close_frame()?);
+        Ok(())
+    }
+
+    /// As [`start_close`](Self::start_close), with a frame that fits.
+    pub(crate) fn queue_close(&mut self, frame: Option<CloseFrame>) {
         if matches!(self.state, Phase::Open) {
             self.push_close(frame);
             self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };

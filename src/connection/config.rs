@@ -236,7 +236,7 @@ impl Config {
     /// use fullduplex::{Config, Connection, Input};
     ///
     /// let mut server = Connection::server(Config::default().max_sent_frame(64 * 1024));
-    /// server.send(vec![0; 1 << 30])?; // a GiB, and the first of its frames is made
+    /// server.feed(vec![0; 1 << 30])?; // a GiB, and the first of its frames is made
     /// let made = server.outbox().len();
     /// assert!(made < 100 * 1024);
     /// server.receive(&mut Input::new(&mut [0x89, 0x80, 0, 0, 0, 0]))?; // a ping

@@ -214,7 +214,7 @@ pub enum SendErrorReason {
     Unfinished,
     /// With this fragment the text message would not be UTF-8, or would end inside a code point
     /// (§5.6, §8.1). The message that you get back is binary if the fragment was a
-    /// [`TextFragment`](crate::message::TextFragment).
+    /// [`TextFragment`](crate::TextFragment).
     InvalidUtf8,
 }
 
@@ -255,7 +255,7 @@ impl Error for SendErrorReason {
 /// let mut connection = Connection::client(Config::default());
 /// let mut bytes = *b"\x88\x0a\x03\xf0too many"; // the server's Close
 /// connection.receive(&mut Input::new(&mut bytes))?;
-/// let refused = connection.send("hello").unwrap_err();
+/// let refused = connection.feed("hello").unwrap_err();
 /// assert_eq!(refused.to_string(), "the peer closed the connection with 1008 too many");
 /// let SendErrorReason::Closed(cause) = refused.reason else { panic!() };
 /// assert_eq!((cause.code(), cause.reason()), (1008, "too many"));

@@ -21,7 +21,7 @@ impl Connection {
     /// let agreed = deflate.accept(&offers); // in the handshake; goes into the response
     /// let config = Config::default().deflate(deflate);
     /// let mut connection = Connection::server(config).with_deflate(agreed)?;
-    /// connection.send("to be or not to be, to be or not to be, that is the question".repeat(10))?;
+    /// connection.feed("to be or not to be, to be or not to be, that is the question".repeat(10))?;
     /// assert_eq!(connection.outbox().chunk()[0], 0xc1); // FIN, RSV1, text
     /// assert!(connection.outbox().len() < 100);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

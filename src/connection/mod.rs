@@ -6,7 +6,7 @@ pub use role::Role;
 mod receive;
 pub use receive::{Event, ReceiveBudget};
 mod send;
-pub use send::{Outbox, Prepared, Unsent};
+pub use send::{IntoFragment, IntoMessage, Outbox, Prepared, TextFragment, Unsent};
 mod transport;
 pub use transport::Transport;
 mod close;
@@ -32,6 +32,8 @@ pub use error::{
 };
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
+#[cfg(feature = "std")]
+pub(crate) use send::unfinished;
 
 use alloc::{boxed::Box, sync::Arc};
 use close::Phase;
@@ -83,7 +85,7 @@ use time::{Idle, Pinger};
 ///     // An error is sticky and its Close is queued: go on flushing and discarding.
 ///     while let Ok(Some(event)) = connection.receive(&mut input) {
 ///         match event {
-///             Event::Message(message) => connection.send(message)?,
+///             Event::Message(message) => connection.feed(message)?,
 ///             Event::Close(frame) => println!("closed: {frame:?}"),
 ///             _ => {}
 ///         }

@@ -11,8 +11,8 @@
 //!
 //! Both ends agree on it in the opening handshake. With a peer that does not compress, everything
 //! goes out plain. `deflate` of an adapter's `WebSocket` returns the agreed parameters. You choose
-//! for each message whether it is compressed: see [`Compression`], which also says when compression
-//! leaks secrets.
+//! for each message whether it is compressed: `send(Compression::Never.of(message))`. See
+//! [`Compression`], which also says when compression leaks secrets.
 //!
 //! If you drive a [`Connection`](crate::Connection) by hand, a client makes
 //! [offers](Deflate::offers) and [checks](Deflate::agreed) the server's answer; a server
@@ -29,7 +29,7 @@
 //!
 //! let mut client = Connection::client(Config::default().deflate(ours)).with_deflate(agreed)?;
 //! let mut server = Connection::server(Config::default().deflate(theirs)).with_deflate(answer)?;
-//! client.send("to be or not to be ".repeat(100))?;
+//! client.feed("to be or not to be ".repeat(100))?;
 //! assert!(client.outbox().len() < 100);
 //! let mut wire = client.outbox().chunk().to_vec();
 //! let event = server.receive(&mut Input::new(&mut wire))?;
@@ -96,7 +96,7 @@ pub(crate) use encoder::{Kind, alone};
 pub use params::{DeflateParams, DeflateRefused, InvalidDeflate};
 #[cfg(feature = "std")]
 pub(crate) use params::{agreed, ours};
-pub use settings::{Compression, Deflate};
+pub use settings::{Compression, Deflate, WithCompression};
 
 /// Bytes of payload of compressed messages, in one direction.
 #[derive(Clone, Copy, Default)]

@@ -1,6 +1,7 @@
 //! The settings of compression.
 
 use super::params::MAX_BITS;
+use core::fmt;
 
 /// The default window of either direction: 4 KiB.
 const DEFAULT_BITS: u8 = 12;
@@ -183,6 +184,40 @@ pub enum Compression {
     Always,
     /// Do not compress it. It does not enter the window either: later messages do not refer to it.
     Never,
+}
+
+impl Compression {
+    /// The same message or fragment, to be sent with this choice.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, deflate::Compression};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.feed(Compression::Never.of("a secret beside what others chose"))?;
+    /// connection.feed_fragment(Compression::Always.of("a long message, "), false)?;
+    /// connection.feed_fragment("in fragments", true)?;
+    /// # Ok::<(), fullduplex::SendError>(())
+    /// ```
+    ///
+    /// The first fragment of a message chooses for all of it.
+    pub fn of<M>(self, message: M) -> WithCompression<M> {
+        WithCompression { compression: self, payload: message }
+    }
+}
+
+/// A message or a fragment together with the choice whether to compress it: see
+/// [`Compression::of`].
+#[derive(Clone, Copy)]
+pub struct WithCompression<M> {
+    pub(crate) compression: Compression,
+    pub(crate) payload: M,
+}
+
+/// The choice only: payloads are never printed.
+impl<M> fmt::Debug for WithCompression<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WithCompression").field(&self.compression).finish()
+    }
 }
 
 #[cfg(test)]

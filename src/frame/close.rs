@@ -200,6 +200,62 @@ impl From<CloseCode> for CloseFrame {
     }
 }
 
+/// Everything that you can close a connection with: what `close` and `start_close` take, on every
+/// type.
+///
+/// | you write | the Close frame |
+/// |---|---|
+/// | `CloseCode::NORMAL` | with this code |
+/// | `(CloseCode::GOING_AWAY, "restarting")`, or a `String` or `&String` | with this code and reason |
+/// | a [`CloseFrame`] or `&CloseFrame` | that one |
+/// | `None`, or an `Option<CloseFrame>` | with no code: the peer reads 1005 (RFC 6455 §7.1.5) |
+///
+/// You cannot implement this trait.
+///
+/// ```
+/// use fullduplex::{CloseCode, CloseFrame, IntoCloseFrame};
+///
+/// let frame = CloseFrame::new(CloseCode::GOING_AWAY, "restarting")?;
+/// assert_eq!((CloseCode::GOING_AWAY, "restarting").into_close_frame()?, Some(frame));
+/// assert!((CloseCode::NORMAL, "x".repeat(124)).into_close_frame().is_err());
+/// # Ok::<(), fullduplex::frame::ReasonTooLong>(())
+/// ```
+pub trait IntoCloseFrame: sealed::Sealed {
+    /// The frame, or `None` for one without a code.
+    ///
+    /// # Errors
+    /// [`ReasonTooLong`] for a reason of more than 123 bytes.
+    fn into_close_frame(self) -> Result<Option<CloseFrame>, ReasonTooLong>;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "that is its purpose")]
+    pub trait Sealed {}
+}
+
+macro_rules! into_close_frame {
+    ($($type:ty: |$this:ident| $frame:expr;)*) => {$(
+        impl sealed::Sealed for $type {}
+
+        impl IntoCloseFrame for $type {
+            fn into_close_frame(self) -> Result<Option<CloseFrame>, ReasonTooLong> {
+                let $this = self;
+                Ok($frame)
+            }
+        }
+    )*};
+}
+
+into_close_frame! {
+    CloseCode: |code| Some(code.into());
+    (CloseCode, &str): |frame| Some(CloseFrame::new(frame.0, frame.1)?);
+    (CloseCode, &String): |frame| Some(CloseFrame::new(frame.0, frame.1)?);
+    (CloseCode, String): |frame| Some(CloseFrame::new(frame.0, &frame.1)?);
+    CloseFrame: |frame| Some(frame);
+    &CloseFrame: |frame| Some(frame.clone());
+    Option<CloseFrame>: |frame| frame;
+}
+
 /// `code` or `code (reason)`.
 impl fmt::Display for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,9 @@ mod control;
 mod header;
 mod mask;
 
-pub use close::{CloseCode, CloseFrame, CloseFrameError, InvalidCloseCode, ReasonTooLong};
+pub use close::{
+    CloseCode, CloseFrame, CloseFrameError, IntoCloseFrame, InvalidCloseCode, ReasonTooLong,
+};
 pub use control::{ControlPayload, ControlPayloadTooLong};
 pub use header::{Header, HeaderError, OpCode, Rsv};
 pub use mask::mask;

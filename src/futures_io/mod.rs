@@ -15,7 +15,7 @@
 //!     if let Some(message) = ws.recv().await? {
 //!         println!("{:?}", message.as_text());
 //!     }
-//!     ws.close(CloseCode::NORMAL, "").await
+//!     ws.close(CloseCode::NORMAL).await
 //! })
 //! # .unwrap_or_else(|error: fullduplex::Error| panic!("{error}"));
 //! ```
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Writer<S, T> {
     /// the same reader to go on.
     pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
         let mut reader = pin!(reader);
-        send_reader(&mut self.pieces(), |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
+        send_reader(&mut self.fragments(), |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
     }
 }
 

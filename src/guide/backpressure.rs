@@ -12,9 +12,9 @@
 //! | call | empty, or under the mark | from the mark on | from the limit on |
 //! |---|---|---|---|
 //! | `is_ready` | true | false | false |
-//! | `send`, `send_with`, `send_prepared`, `send_fragment`, `ping`, `pong` | accepted, of any size | accepted, of any size | [`Full`](crate::SendErrorReason::Full); the message is handed back |
+//! | `feed`, `feed_fragment`, `ping`, `pong` | accepted, of any size | accepted, of any size | [`Full`](crate::SendErrorReason::Full); the message is handed back |
 //! | `receive` of a ping | its pong is queued | the same | the same; from 16 unwritten pongs on, only the newest ping is answered |
-//! | `close`, answering a Close, failing | the Close is queued, behind all that waits | the same | the same |
+//! | `start_close`, answering a Close, failing | the Close is queued, behind all that waits | the same | the same |
 //! | a keepalive ping | queued | the same | the same |
 //! | `receive` of messages | delivered | delivered | delivered |
 //!

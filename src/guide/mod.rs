@@ -1,5 +1,6 @@
 //! Rules that hold across all layers, in tables. There is no code here.
 //!
+//! - [Sending](sending): every way to send, in a table and in one program.
 //! - [Back-pressure](backpressure): what each call does while the peer reads nothing.
 //! - [Closing](closing): the result of each thing that the peer can do at the end.
 //! - [Faults](faults): the result of a stream that fails.
@@ -8,4 +9,6 @@
 pub mod backpressure;
 pub mod closing;
 pub mod faults;
+#[doc = include_str!("sending.md")]
+pub mod sending {}
 pub mod specification;

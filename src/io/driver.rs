@@ -460,7 +460,7 @@ impl<T: Io> Driver<T> {
     pub(crate) fn poll_close(
         &mut self,
         cx: &mut Context<'_>,
-        frame: &CloseFrame,
+        frame: &Option<CloseFrame>,
     ) -> Poll<Result<(), Error>> {
         self.session.start_close(frame);
         self.poll_discard(cx, Caller::Sending)

@@ -15,11 +15,11 @@ mod extensions;
 mod opened;
 mod opening;
 mod parts;
-mod pieces;
 mod pool;
 mod session;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod shared;
+mod source;
 mod trace;
 mod wakers;
 #[cfg_attr(
@@ -39,13 +39,13 @@ pub use error::Error;
 pub(crate) use opened::Opened;
 pub(crate) use opening::{Opening, dial_share, dial_target, not_dialled};
 pub use parts::{Outgoing, Parts};
-#[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) use pieces::{SendFragments, send_stream};
-pub(crate) use pieces::{send_fragment, send_iter, send_reader};
 pub(crate) use pool::{give_write, take_write};
 pub(crate) use session::{Ending, Pace, Session, lend};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use shared::{Call, Feed, Flush, Offered, Over, PendingCall, Shared};
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+pub(crate) use source::send_stream;
+pub(crate) use source::{SendFragments, send_fragment, send_iter, send_reader};
 pub(crate) use trace::Trace;
 pub(crate) use write_queue::{Place, Progress, Sends, WaitsFor, WriteQueue};
 

@@ -2,8 +2,7 @@
 
 use super::{Control, lend};
 use crate::{
-    CloseFrame, Connection, Error, Event, IntoFragment, IntoMessage, Prepared, SendError,
-    SendErrorReason,
+    Connection, Error, Event, IntoCloseFrame, IntoFragment, IntoMessage, SendError, SendErrorReason,
 };
 use alloc::vec::Vec;
 use core::fmt;
@@ -78,60 +77,39 @@ impl<'c> Outgoing<'c> {
     #[inline]
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
         lend(self.connection);
-        self.connection.send(message).map_err(|error| self.refused(error))
+        self.connection.feed(message).map_err(|error| self.refused(error))
     }
 
-    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    /// Starts the closing handshake: queues a Close frame behind all messages (RFC 6455 §7.1.2). The
+    /// handler is called on for messages that come before the peer's Close.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), fullduplex::Error> {
+    /// use fullduplex::{CloseCode, blocking};
+    ///
+    /// let mut ws = blocking::connect("ws://127.0.0.1:9001/")?;
+    /// ws.run(|message, out| match message.as_text() {
+    ///     Some("bye") => out.start_close(CloseCode::NORMAL),
+    ///     _ => out.feed(message),
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`feed`](Self::feed).
-    pub fn feed_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-        lend(self.connection);
-        let sent = self.connection.send_prepared(message);
-        sent.map_err(|reason| self.refused(message.refused(reason)))
-    }
-
-    /// As [`feed`](Self::feed), and says whether to compress this message.
-    ///
-    /// # Errors
-    /// As [`feed`](Self::feed).
-    #[cfg(feature = "deflate")]
-    pub fn feed_with(
-        &mut self,
-        message: impl IntoMessage,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), Error> {
-        lend(self.connection);
-        let sent = self.connection.send_with(message, compression);
-        sent.map_err(|error| self.refused(error))
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        Ok(self.connection.start_close(frame)?)
     }
 
     /// Queues a fragment of a message: see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment).
+    /// [`Connection::feed_fragment`].
     ///
     /// # Errors
     /// As [`feed`](Self::feed); [`Error::Send`] if the message under way is of the other kind, too.
     pub fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         lend(self.connection);
-        let sent = self.connection.send_fragment(fragment, fin);
-        sent.map_err(|error| self.refused(error))
-    }
-
-    /// As [`feed_fragment`](Self::feed_fragment); with the first fragment it says whether to compress
-    /// the message.
-    ///
-    /// # Errors
-    /// As [`feed_fragment`](Self::feed_fragment).
-    #[cfg(feature = "deflate")]
-    pub fn feed_fragment_with(
-        &mut self,
-        fragment: impl IntoFragment,
-        fin: bool,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), Error> {
-        lend(self.connection);
-        let sent = self.connection.send_fragment_with(fragment, fin, compression);
-        sent.map_err(|error| self.refused(error))
+        let fed = self.connection.feed_fragment(fragment, fin);
+        fed.map_err(|error| self.refused(error))
     }
 
     /// Queues a ping of at most 125 bytes (RFC 6455 §5.5.2). The peer's pong is no message, so a
@@ -158,20 +136,15 @@ impl<'c> Outgoing<'c> {
         control.queue(self.connection).map_err(|error| self.refused(error))
     }
 
+    /// Whether a message that is sent in fragments is unfinished: then no other is accepted.
+    pub fn is_in_fragments(&self) -> bool {
+        self.connection.is_in_fragments()
+    }
+
     /// Whether there is room for a message: less than [`Config::unsent_mark`] waits to be written.
     ///
     /// [`Config::unsent_mark`]: crate::Config::unsent_mark
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
-    }
-
-    /// Starts the closing handshake. The handler is called on for messages that come before the
-    /// peer's Close.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes; nothing changed.
-    pub fn close(&mut self, code: crate::CloseCode, reason: &str) -> Result<(), Error> {
-        self.connection.close(Some(CloseFrame::new(code, reason)?));
-        Ok(())
     }
 }

@@ -299,10 +299,10 @@ impl Session {
     }
 
     /// Starts the closing handshake: whether it was not on the way already.
-    pub(crate) fn start_close(&mut self, frame: &CloseFrame) -> bool {
+    pub(crate) fn start_close(&mut self, frame: &Option<CloseFrame>) -> bool {
         let starts = self.connection.is_open();
         if starts {
-            self.connection.close(Some(frame.clone()));
+            self.connection.queue_close(frame.clone());
         }
         starts
     }

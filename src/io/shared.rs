@@ -18,7 +18,7 @@ use super::{
     driver::Rest,
     write_queue::{AHEAD, Answer, Place, Progress, Sends, WaitsFor, WriteQueue},
 };
-use crate::{CloseFrame, IntoFragment, MessageRef, SendError, SendErrorReason};
+use crate::{CloseFrame, IntoFragment, MessageRef, SendError, connection::unfinished};
 use alloc::{boxed::Box, sync::Arc};
 use core::task::{Context, Poll, Waker, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -128,7 +128,7 @@ impl<T: Io> State<T> {
     }
 
     /// Starts the closing handshake, behind what is held.
-    fn start_close(&mut self, waiters: &Waiters, frame: &CloseFrame, woken: &mut Woken) {
+    fn start_close(&mut self, waiters: &Waiters, frame: &Option<CloseFrame>, woken: &mut Woken) {
         if self.held.is_some() && self.driver.connection.is_open() {
             self.queue_last(waiters, woken);
         }
@@ -354,9 +354,7 @@ impl<T: Io> Shared<T> {
         let mut woken = Woken::default();
         let mut state = self.state();
         if self.is_shut_out(handle) {
-            let (reason, (_, payload)) = (SendErrorReason::Unfinished, fragment.into_payload());
-            let message = crate::IntoMessage::into_message(payload);
-            return Err(SendError { reason, message });
+            return Err(unfinished(fragment));
         }
         state.driver.feed_fragment(fragment, fin)?;
         self.waiters.lock().queue.set_under_way((!fin).then_some(handle));
@@ -390,7 +388,7 @@ impl<T: Io> Shared<T> {
         &self,
         cx: &Context<'_>,
         call: &mut Call,
-        frame: &CloseFrame,
+        frame: &Option<CloseFrame>,
     ) -> Poll<Result<(), Error>> {
         self.poll_sender(cx, call, |state, cx, _, polling| {
             state.start_close(&self.waiters, frame, &mut polling.woken);
@@ -419,7 +417,7 @@ impl<T: Io> Shared<T> {
     }
 
     /// Starts the closing handshake.
-    pub(crate) fn start_close(&self, frame: &CloseFrame) {
+    pub(crate) fn start_close(&self, frame: &Option<CloseFrame>) {
         let mut woken = Woken::default();
         let mut state = self.state();
         let before = state.mark();

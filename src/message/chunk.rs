@@ -70,7 +70,7 @@ impl<'i> Chunk<'i> {
         Vec::from(self.bytes).into()
     }
 
-    pub(super) fn into_cow(self) -> Cow<'i, [u8]> {
+    pub(crate) fn into_cow(self) -> Cow<'i, [u8]> {
         self.bytes
     }
 

@@ -1,8 +1,8 @@
 //! Messages (RFC 6455 §5.6): owned, received and on their way out.
 
 mod assembly;
+mod borrowed;
 mod chunk;
-mod outgoing;
 mod text;
 mod text_pieces;
 mod utf8;
@@ -10,11 +10,9 @@ mod utf8;
 #[cfg(feature = "std")]
 pub(crate) use assembly::AHEAD_AT_FIRST;
 pub(crate) use assembly::Assembly;
+pub use borrowed::MessageRef;
 pub use chunk::Chunk;
 pub(crate) use chunk::Passage;
-#[cfg(feature = "std")]
-pub(crate) use outgoing::Returned;
-pub use outgoing::{IntoFragment, IntoMessage, MessageRef, TextFragment};
 pub use text::Text;
 pub use text_pieces::{NotText, TextPieces};
 pub(crate) use utf8::{Incomplete, whole as whole_utf8};
@@ -26,7 +24,8 @@ use core::fmt;
 /// A whole message that owns its payload and is cheap to clone.
 ///
 /// Made from `&str`, `String`, [`Text`], `&[u8]`, `Vec<u8>` or [`Bytes`]. To send one of these no
-/// conversion is needed: every `send` takes them as they are (see [`IntoMessage`]).
+/// conversion is needed: every `send` takes them as they are (see
+/// [`IntoMessage`](crate::IntoMessage)).
 ///
 /// ```
 /// use fullduplex::Message;
@@ -266,6 +265,7 @@ impl From<&[u8]> for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::IntoMessage;
 
     #[test]
     fn a_message_is_text_or_bytes() {

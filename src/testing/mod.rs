@@ -16,7 +16,7 @@
 //! let handler = thread::spawn(|| shout(server));
 //! client.send("hello")?;
 //! assert_eq!(client.recv()?, Some("HELLO".into()));
-//! client.close(CloseCode::NORMAL, "")?;
+//! client.close(CloseCode::NORMAL)?;
 //! handler.join().unwrap()?;
 //! # Ok::<(), Error>(())
 //! ```
@@ -106,7 +106,7 @@ pub fn blocking_pair(
 /// let handler = tokio::spawn(serve(server));
 /// client.send("hello").await?;
 /// assert_eq!(client.recv().await?, Some("hello".into()));
-/// client.close(CloseCode::NORMAL, "").await?;
+/// client.close(CloseCode::NORMAL).await?;
 /// handler.await.unwrap()?;
 /// # Ok::<(), Error>(()) })?; Ok::<(), Error>(())
 /// ```

@@ -10,7 +10,7 @@
 //! if let Some(message) = ws.recv().await? {
 //!     println!("{:?}", message.as_text());
 //! }
-//! ws.close(fullduplex::CloseCode::NORMAL, "").await?;
+//! ws.close(fullduplex::CloseCode::NORMAL).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -39,7 +39,7 @@
 //!     Ok::<(), fullduplex::Error>(())
 //! });
 //! writer.send("hello").await?;
-//! writer.close(CloseCode::NORMAL, "").await?; // `printing` ends when the server has answered
+//! writer.close(CloseCode::NORMAL).await?; // `printing` ends when the server has answered
 //! # Ok(()) }
 //! ```
 //!
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
     /// Safe: if you drop the future, everything that the reader has given is queued. Call this again with
     /// the same reader to go on.
     pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
-        send_all(&mut self.pieces(), reader).await
+        send_all(&mut self.fragments(), reader).await
     }
 }
 

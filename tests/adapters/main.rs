@@ -16,6 +16,7 @@ mod budgets;
 mod calls;
 mod futures_io;
 mod keepalive;
+mod methods;
 mod scripted;
 mod streaming;
 mod tcp;

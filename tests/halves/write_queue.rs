@@ -286,7 +286,7 @@ fn section_5_4_a_ping_goes_in_front_of_messages_that_wait() {
             script.state().writes.push_back(Step::Stall);
             writer.feed("stuck").unwrap();
             let mut receiving = reads.then(|| Box::pin(reader.recv()));
-            let (mut sinks, mut waiting) = ([(); 2].map(|()| writer.clone()), Vec::new());
+            let (mut sinks, mut waiting) = ([(); 2].map(|()| writer.clone().into_sink()), Vec::new());
             let [sink, other_sink] = &mut sinks;
             waiting.push(kept(writer.send("1")));
             waiting.push(kept(sink.send("2".into())));
@@ -324,7 +324,7 @@ fn a_sink_that_is_dropped_holds_up_nobody() {
         let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
         script.state().writes.push_back(Step::Stall);
         writer.feed("stuck").unwrap();
-        let mut sink = writer.clone();
+        let mut sink = writer.clone().into_sink();
         assert!(SinkExt::send(&mut sink, "gone".into()).now_or_never().is_none());
         let mut executor = Executor::default();
         executor.spawn(async { writer.send("next").await.unwrap() });

@@ -9,7 +9,7 @@ use core::{
 #[cfg(feature = "futures-io")]
 use fullduplex::futures_io::FuturesIo;
 use fullduplex::{
-    Chunk, CloseCode, Closed, Config, Error, Event, Message, Prepared, Role, SendError, Stats,
+    Chunk, Closed, Config, Error, Event, IntoCloseFrame, Message, Prepared, Role, SendError, Stats,
     Unsent, asynchronous, asynchronous::AsyncIo, blocking,
 };
 
@@ -40,7 +40,7 @@ pub(crate) trait Sends: Knows {
     async fn ready(&mut self) -> Result<(), Error>;
     async fn flush(&mut self) -> Result<(), Error>;
     async fn ping(&mut self, payload: &[u8]) -> Result<(), Error>;
-    async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
+    async fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error>;
 }
 
 /// A connection in one piece.
@@ -104,7 +104,7 @@ macro_rules! sends {
             }
 
             async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-                <$type>::send_prepared(self, message)$(.$wait)?
+                <$type>::send(self, message)$(.$wait)?
             }
 
             async fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error> {
@@ -127,8 +127,8 @@ macro_rules! sends {
                 <$type>::ping(self, payload)$(.$wait)?
             }
 
-            async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-                <$type>::close(self, code, reason)$(.$wait)?
+            async fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+                <$type>::close(self, frame)$(.$wait)?
             }
         }
     };

@@ -12,8 +12,8 @@ pub(crate) use script::{Script, Step};
 
 use core::time::Duration;
 use fullduplex::{
-    Chunk, CloseCode, Closed, Config, Error, Event, Incoming, IntoMessage, Message, Outgoing, Role,
-    SendError, Stats, blocking, message::TextFragment,
+    Chunk, CloseFrame, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage,
+    Message, Outgoing, Role, SendError, Stats, TextFragment, blocking,
 };
 use std::{
     io::{self, Read, Write},
@@ -122,8 +122,8 @@ pub(crate) trait Ws {
     fn pong(&mut self, payload: &[u8]) -> Result<(), Error>;
     fn send_text_fragment(&mut self, part: &[u8], fin: bool) -> Result<(), Error>;
     fn drain(&mut self) -> Result<(), Error>;
-    fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
-    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
+    fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error>;
+    fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error>;
     fn closed(&self) -> Option<&Closed>;
     fn stats(&self) -> Stats;
 
@@ -142,6 +142,17 @@ pub(crate) trait Ws {
     /// Sends back what comes, until the end.
     fn echo(&mut self) -> Result<(), Error> {
         self.run(&mut |message, out| out.feed(message))
+    }
+}
+
+/// What a trait object cannot be generic over.
+impl dyn Ws + '_ {
+    pub(crate) fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.close_with(frame.into_close_frame()?)
+    }
+
+    pub(crate) fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.start_close_with(frame.into_close_frame()?)
     }
 }
 
@@ -198,12 +209,12 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
         self.drain()
     }
 
-    fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.start_close(code, reason)
+    fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+        self.start_close(frame)
     }
 
-    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.close(code, reason)
+    fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+        self.close(frame)
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -367,12 +378,12 @@ mod on_tokio {
             self.block(async |ws| ws.drain().await)
         }
 
-        fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-            self.ws.start_close(code, reason)
+        fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+            self.ws.start_close(frame)
         }
 
-        fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-            self.block(async |ws| ws.close(code, reason).await)
+        fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+            self.block(async |ws| ws.close(frame).await)
         }
 
         fn closed(&self) -> Option<&Closed> {

@@ -50,7 +50,7 @@ pub(super) enum Work<T> {
     /// A message is offered to one member after the other.
     Send(Round<T>),
     /// All leave and are closed.
-    Close(CloseFrame, Vec<(MemberId, Writer<T>)>),
+    Close(Option<CloseFrame>, Vec<(MemberId, Writer<T>)>),
 }
 
 /// What came of it.

@@ -27,7 +27,7 @@ pub(super) struct Members<T> {
     places: Vec<Place<T>>,
     count: usize,
     /// What those who come now are closed with.
-    pub(super) closed: Option<CloseFrame>,
+    pub(super) closed: Option<Option<CloseFrame>>,
 }
 
 struct Place<T> {
@@ -146,7 +146,11 @@ impl<T: AsyncIo> Members<T> {
     }
 
     /// Lets the next few leave, and starts to close their connections.
-    pub(super) fn close_some(&mut self, frame: &CloseFrame, left: &mut Vec<(MemberId, Writer<T>)>) {
+    pub(super) fn close_some(
+        &mut self,
+        frame: &Option<CloseFrame>,
+        left: &mut Vec<(MemberId, Writer<T>)>,
+    ) {
         let some = self.places.len().min(AT_ONCE);
         for place in self.places.drain(..some) {
             let Some(seat) = place.seat else { continue };
@@ -234,7 +238,7 @@ impl<T: AsyncIo> Seat<T> {
             (Offered::Refused, SlowConsumer::Disconnect(code)) => {
                 delivery.disconnected += 1;
                 // What panics would have it leave, too.
-                let _ = guarded(|| self.writer.queue_close(&code.into()));
+                let _ = guarded(|| self.writer.queue_close(&Some(code.into())));
                 return false;
             }
             (Offered::Refused, _) => {

@@ -7,7 +7,7 @@ mod policy;
 pub use policy::{BroadcastStats, CloseReport, Delivery, MemberId, SlowConsumer};
 
 use super::{AsyncIo, Writer};
-use crate::{CloseCode, CloseFrame, Error, Prepared};
+use crate::{CloseFrame, Error, IntoCloseFrame, Prepared};
 use alloc::sync::Arc;
 use core::{fmt, future::poll_fn, pin::pin, task::Poll};
 use jobs::{Group, Outcome, Work};
@@ -159,7 +159,7 @@ impl<T: AsyncIo> Broadcast<T> {
     /// ```no_run
     /// # use fullduplex::{CloseCode, Error, asynchronous::{AsyncIo, Broadcast}};
     /// async fn shut_down(room: &Broadcast<impl AsyncIo>) -> Result<(), Error> {
-    ///     let report = room.close(CloseCode::GOING_AWAY, "restart").await?;
+    ///     let report = room.close((CloseCode::GOING_AWAY, "restart")).await?;
     ///     println!("{} ended cleanly", report.clean);
     ///     for (member, error) in report.failed {
     ///         println!("{member:?}: {error}");
@@ -174,16 +174,16 @@ impl<T: AsyncIo> Broadcast<T> {
     /// # Cancel safety
     /// If it is dropped, the group is closed, and some members may have left and others not: a
     /// further call closes those.
-    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<CloseReport, Error> {
-        let frame = CloseFrame::new(code, reason)?;
+    pub async fn close(&self, frame: impl IntoCloseFrame) -> Result<CloseReport, Error> {
+        let frame = frame.into_close_frame()?;
         self.group.members().closed.get_or_insert_with(|| frame.clone());
-        let work = Work::Close(frame, Default::default());
+        let work = Work::Close(frame.clone(), Default::default());
         let Outcome::Closed(members) = self.group.work(work).await else {
             return Ok(CloseReport::default());
         };
         let mut report = CloseReport::default();
         for (id, writer) in members {
-            match ended(&writer, code, reason).await {
+            match ended(&writer, &frame).await {
                 Ok(()) => report.clean += 1,
                 Err(error) => report.failed.push((id, error)),
             }
@@ -194,8 +194,8 @@ impl<T: AsyncIo> Broadcast<T> {
 }
 
 /// Waits for the end of a connection whose stream may panic.
-async fn ended<T: AsyncIo>(writer: &Writer<T>, code: CloseCode, reason: &str) -> Result<(), Error> {
-    let mut closing = pin!(writer.close(code, reason));
+async fn ended<T: AsyncIo>(writer: &Writer<T>, frame: &Option<CloseFrame>) -> Result<(), Error> {
+    let mut closing = pin!(writer.close(frame.clone()));
     poll_fn(|cx| {
         let polled = guarded(|| closing.as_mut().poll(cx));
         polled.unwrap_or_else(|| Poll::Ready(Err(Error::other("the stream or its timer panicked"))))

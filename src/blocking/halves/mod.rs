@@ -1,8 +1,7 @@
 //! A connection as two: a [`Reader`] and a [`Writer`], for different threads.
 
 mod calls;
-#[cfg(feature = "deflate")]
-mod deflate;
+mod fragments;
 mod reader;
 mod receiving;
 mod sending;
@@ -14,7 +13,9 @@ pub use reader::{Reader, ReuniteError};
 pub use writer::Writer;
 
 use super::{Duplex, WebSocket};
+use crate::{Closed, Role, Stats, Unsent, handshake::Response};
 use alloc::sync::Arc;
+use core::{fmt, time::Duration};
 use shared::Shared;
 
 impl<S: Duplex> WebSocket<S> {
@@ -38,13 +39,78 @@ impl<S: Duplex> WebSocket<S> {
     ///         }
     ///     });
     ///     writer.send("hello")?;
-    ///     writer.close(CloseCode::NORMAL, "")
+    ///     writer.close(CloseCode::NORMAL)
     /// })
     /// # }
     /// ```
     pub fn split(self) -> (Reader<S>, Writer<S>) {
         let Self { driver, opened } = self;
-        let shared = Arc::new(Shared::new(driver));
-        (Reader::new(shared.clone(), opened), Writer::first(shared))
+        let shared = Arc::new(Shared::new(driver, opened));
+        (Reader::new(shared.clone()), Writer::first(shared))
     }
 }
+
+/// What can be asked of either half.
+macro_rules! both {
+    ($($half:ident),*) => {$(
+        impl<S: Duplex> $half<S> {
+            /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
+            pub fn is_open(&self) -> bool {
+                self.shared.lock().connection.is_open()
+            }
+
+            /// How the connection ended; `None` while it has not.
+            pub fn closed(&self) -> Option<Closed> {
+                self.shared.lock().connection.closed().cloned()
+            }
+
+            /// What was received and sent so far: see [`Stats`].
+            pub fn stats(&self) -> Stats {
+                self.shared.lock().connection.stats()
+            }
+
+            /// How long the newest ping of keepalive took to be answered: see
+            /// [`Connection::round_trip`](crate::Connection::round_trip).
+            pub fn round_trip(&self) -> Option<Duration> {
+                self.shared.lock().connection.round_trip()
+            }
+
+            /// What waits to be written, and once the connection is over, what never was.
+            pub fn unsent(&self) -> Unsent {
+                self.shared.lock().connection.unsent()
+            }
+
+            /// The subprotocol that was agreed on.
+            pub fn subprotocol(&self) -> Option<&str> {
+                self.shared.opened.subprotocol()
+            }
+
+            /// The server's response, on a client.
+            pub fn response(&self) -> Option<&Response> {
+                self.shared.opened.response()
+            }
+
+            /// Which end this is.
+            pub fn role(&self) -> Role {
+                self.shared.lock().connection.role()
+            }
+
+            /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
+            /// timeouts alone.
+            pub fn get_ref(&self) -> &S {
+                &self.shared.stream
+            }
+        }
+
+        impl<S: Duplex + fmt::Debug> fmt::Debug for $half<S> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($half))
+                    .field("stream", &self.shared.stream)
+                    .field("connection", &self.shared.lock().connection)
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+both!(Reader, Writer);

@@ -2,13 +2,12 @@
 
 use super::{Writer, shared::Shared, state::ReaderIs};
 use crate::{
-    Chunk, Closed, Error, Event, Message, Role, Stats, Unsent,
+    Chunk, Error, Event, Message,
     blocking::{Duplex, WebSocket},
-    handshake::Response,
-    io::{Opened, Pace},
+    io::Pace,
 };
 use alloc::sync::Arc;
-use core::{fmt, mem, ops::ControlFlow, time::Duration};
+use core::{fmt, mem, ops::ControlFlow};
 
 /// The half of a connection that receives: see [`WebSocket::split`].
 ///
@@ -37,13 +36,12 @@ use core::{fmt, mem, ops::ControlFlow, time::Duration};
 /// # ?; Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Reader<S: Duplex> {
-    shared: Arc<Shared<S>>,
-    opened: Opened,
+    pub(super) shared: Arc<Shared<S>>,
 }
 
 impl<S: Duplex> Reader<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, opened: Opened) -> Self {
-        Self { shared, opened }
+    pub(super) fn new(shared: Arc<Shared<S>>) -> Self {
+        Self { shared }
     }
 
     /// The next message, or `None` once the connection was closed cleanly: as
@@ -114,60 +112,13 @@ impl<S: Duplex> Reader<S> {
             return Err(ReuniteError { reader: self, writer });
         }
         let shared = self.shared.clone();
-        let mut reader = self;
-        let (opened, pending) = (mem::take(&mut reader.opened), shared.lock().pending.take());
-        drop((reader, writer));
-        let driver = Arc::into_inner(shared).and_then(Shared::into_driver);
-        let mut driver = driver.expect("nobody else has the connection");
+        let pending = shared.lock().pending.take(); // a reader that is dropped discards it
+        drop((self, writer));
+        let mut shared = Arc::into_inner(shared).expect("nobody else has the connection");
+        let opened = mem::take(&mut shared.opened);
+        let mut driver = shared.into_driver().expect("nobody else has the stream");
         driver.session.pending = pending;
         Ok(WebSocket { driver, opened })
-    }
-
-    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
-    pub fn is_open(&self) -> bool {
-        self.shared.lock().connection.is_open()
-    }
-
-    /// How the connection ended; `None` while it has not.
-    pub fn closed(&self) -> Option<Closed> {
-        self.shared.lock().connection.closed().cloned()
-    }
-
-    /// What was received and sent so far: see [`Stats`].
-    pub fn stats(&self) -> Stats {
-        self.shared.lock().connection.stats()
-    }
-
-    /// How long the newest ping of keepalive took to be answered: see
-    /// [`Connection::round_trip`](crate::Connection::round_trip).
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.lock().connection.round_trip()
-    }
-
-    /// What waits to be written, and once the connection is over, what never was.
-    pub fn unsent(&self) -> Unsent {
-        self.shared.lock().connection.unsent()
-    }
-
-    /// The subprotocol that was agreed on.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.opened.subprotocol()
-    }
-
-    /// The server's response, on a client.
-    pub fn response(&self) -> Option<&Response> {
-        self.opened.response()
-    }
-
-    /// Which end this is.
-    pub fn role(&self) -> Role {
-        self.shared.lock().connection.role()
-    }
-
-    /// The stream, for its addresses and options. Do not read from it or write to it, and leave its
-    /// timeouts alone.
-    pub fn get_ref(&self) -> &S {
-        &self.shared.stream
     }
 }
 
@@ -176,15 +127,6 @@ impl<S: Duplex> Drop for Reader<S> {
         let mut state = self.shared.lock();
         (state.reader, state.session.pending) = (ReaderIs::Gone, None);
         self.shared.wake(&state);
-    }
-}
-
-impl<S: Duplex + fmt::Debug> fmt::Debug for Reader<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("stream", &self.shared.stream)
-            .field("connection", &self.shared.lock().connection)
-            .finish_non_exhaustive()
     }
 }
 

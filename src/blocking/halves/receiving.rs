@@ -58,7 +58,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Starts the closing handshake, and writes what the stream takes at once.
-    pub(super) fn start_close(&self, frame: &CloseFrame) {
+    pub(super) fn start_close(&self, frame: &Option<CloseFrame>) {
         let mut state = self.lock();
         if state.start_close(frame) {
             self.timers(&mut state); // the deadline runs from now
@@ -68,7 +68,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Starts the closing handshake and sees it to its end.
-    pub(super) fn close(&self, frame: &CloseFrame) -> Result<(), Error> {
+    pub(super) fn close(&self, frame: &Option<CloseFrame>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.start_close(frame) {
             self.timers(&mut state); // the deadline runs from now

@@ -5,29 +5,54 @@ use super::{
     state::{ReaderIs, State},
 };
 use crate::{
-    FlushPolicy, IntoFragment, IntoMessage, SendError, SendErrorReason,
+    IntoFragment, SendError,
     blocking::Duplex,
+    connection::unfinished,
     io::{Error, Place, Progress, Sends, WaitsFor},
 };
 use alloc::vec::Vec;
 use std::thread::{self, Thread};
 
 impl<S: Duplex> Shared<S> {
+    /// Waits for room and queues with `feed`.
+    pub(super) fn queue(
+        &self,
+        sends: Sends,
+        feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
+    ) -> Result<Locked<'_, S>, Error> {
+        let mut state = self.turn(self.lock(), sends)?;
+        if let Err(error) = feed(&mut state) {
+            self.wake(&state);
+            return Err(error);
+        }
+        Ok(state)
+    }
+
+    /// Queues a fragment of a message of `writer`.
+    pub(super) fn feed_fragment(
+        &self,
+        state: &mut State<S>,
+        writer: u64,
+        fragment: impl IntoFragment,
+        fin: bool,
+    ) -> Result<(), SendError> {
+        let mut senders = self.senders();
+        if senders.is_shut_out(writer) {
+            return Err(unfinished(fragment));
+        }
+        state.feed_fragment(fragment, fin)?;
+        senders.set_under_way((!fin).then_some(writer));
+        Ok(())
+    }
+
     /// Waits for room and queues with `feed`; and writes unless that is left to the reader.
     pub(super) fn send(
         &self,
         sends: Sends,
         feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut state = self.turn(self.lock(), sends)?;
-        if let Err(error) = feed(&mut state) {
-            self.wake(&state);
-            return Err(error);
-        }
-        let strict = state.connection.config().flush_policy == FlushPolicy::Strict;
-        // A reader that waits for the peer already does not write before it comes back.
-        let waits = state.reading.is_none() || state.reader == ReaderIs::Gone;
-        if strict || waits || sends == Sends::Control {
+        let state = self.queue(sends, feed)?;
+        if sends == Sends::Control || state.sends_strictly() {
             self.wake_others(&state);
             return self.flush(state);
         }
@@ -214,12 +239,6 @@ impl<S: Duplex> Shared<S> {
         }
         self.look(state)
     }
-}
-
-/// A fragment from a writer that cannot go on with the message that is under way.
-pub(super) fn barred(fragment: impl IntoFragment) -> Error {
-    let reason = SendErrorReason::Unfinished;
-    SendError { reason, message: fragment.into_payload().1.into_message() }.into()
 }
 
 #[cfg(all(test, feature = "testing"))]

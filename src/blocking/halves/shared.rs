@@ -12,7 +12,7 @@ use crate::{
         duplex::{join_stream, split_stream},
         stream::BlockingIo,
     },
-    io::{Driver, Ending, WriteQueue},
+    io::{Driver, Ending, Opened, WriteQueue},
 };
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -34,6 +34,7 @@ pub(super) type Locked<'s, S> = MutexGuard<'s, State<S>>;
 /// What the halves share.
 pub(super) struct Shared<S> {
     pub(super) stream: Arc<S>,
+    pub(super) opened: Opened,
     epoch: Instant,
     state: Mutex<State<S>>,
     /// For who waits to read, and who closes.
@@ -43,7 +44,7 @@ pub(super) struct Shared<S> {
 }
 
 impl<S: Duplex> Shared<S> {
-    pub(super) fn new(driver: Driver<BlockingIo<S>>) -> Self {
+    pub(super) fn new(driver: Driver<BlockingIo<S>>, opened: Opened) -> Self {
         let (io, session) = driver.into_session();
         let epoch = io.epoch();
         let (stream, reading, writing) = split_stream(io);
@@ -62,8 +63,9 @@ impl<S: Duplex> Shared<S> {
             waiting_to_send: 0,
             session,
         };
+        let (state, received) = (Mutex::new(state), Condvar::new());
         let senders = Mutex::new(WriteQueue::new(1, fragments));
-        Self { stream, epoch, state: Mutex::new(state), received: Condvar::new(), senders }
+        Self { stream, opened, epoch, state, received, senders }
     }
 
     /// The way back, once nobody else has the stream.

@@ -1,7 +1,7 @@
 //! What is behind the lock: the session, and who is doing what with it.
 
 use crate::{
-    Connection, IntoMessage, Prepared, SendError, SendErrorReason, Time,
+    Connection, FlushPolicy, IntoFragment, IntoMessage, SendError, Time,
     blocking::{duplex::SharedStream, stream::BlockingIo},
     io::{ReadBuffer, Sends, Session, give_write, lend},
 };
@@ -61,6 +61,13 @@ pub(super) enum ReaderIs {
 }
 
 impl<S> State<S> {
+    /// Whether what is sent is to be written at once, and not left to the reader.
+    pub(super) fn sends_strictly(&self) -> bool {
+        // A reader that waits for the peer already does not write before it comes back.
+        let waits = self.reading.is_none() || self.reader == ReaderIs::Gone;
+        waits || self.connection.config().flush_policy == FlushPolicy::Strict
+    }
+
     /// Whether a writer is to look at what has arrived.
     pub(super) fn may_look(&self) -> bool {
         self.reader != ReaderIs::Receiving && self.reading.is_some() && !self.over
@@ -125,25 +132,18 @@ impl<S> State<S> {
 
     /// Queues a message.
     pub(super) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        let sent = self.queueing().send(message);
-        sent.map_err(|error| self.end.refused(error))
+        let fed = self.queueing().feed(message);
+        fed.map_err(|error| self.end.refused(error))
     }
 
-    /// Queues a message that is prepared for many connections.
-    pub(super) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        let sent = self.queueing().send_prepared(message);
-        sent.map_err(|reason| self.end.reason(reason))
-    }
-
-    /// Queues a message, and says whether to compress it.
-    #[cfg(feature = "deflate")]
-    pub(super) fn feed_with(
+    /// Queues a fragment of a message.
+    pub(super) fn feed_fragment(
         &mut self,
-        message: impl IntoMessage,
-        compression: crate::deflate::Compression,
+        fragment: impl IntoFragment,
+        fin: bool,
     ) -> Result<(), SendError> {
-        let sent = self.queueing().send_with(message, compression);
-        sent.map_err(|error| self.end.refused(error))
+        let fed = self.queueing().feed_fragment(fragment, fin);
+        fed.map_err(|error| self.end.refused(error))
     }
 }
 

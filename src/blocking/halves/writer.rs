@@ -1,14 +1,12 @@
 //! The sending half.
 
-use super::{sending::barred, shared::Shared};
+use super::shared::Shared;
 use crate::{
-    CloseCode, CloseFrame, Closed, Error, IntoFragment, IntoMessage, Prepared, SendError,
-    SendErrorReason, Stats, Unsent,
+    Error, IntoCloseFrame, IntoMessage, SendError,
     blocking::Duplex,
     io::{Control, Sends},
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::{fmt, time::Duration};
 use std::thread::Thread;
 
 /// The half of a connection that sends: see [`WebSocket::split`](crate::blocking::WebSocket::split).
@@ -49,7 +47,7 @@ use std::thread::Thread;
 ///         scope.spawn(move || clone.send("to be"));
 ///         writer.send("or not")
 ///     })?;
-///     writer.close(CloseCode::NORMAL, "")
+///     writer.close(CloseCode::NORMAL)
 /// });
 /// let mut peer = WebSocket::from_parts(theirs, Role::Server, Config::default(), []);
 /// let mut messages = vec![peer.recv()?.unwrap(), peer.recv()?.unwrap()];
@@ -62,24 +60,12 @@ use std::thread::Thread;
 pub struct Writer<S: Duplex> {
     pub(super) shared: Arc<Shared<S>>,
     /// Which of the clones this is.
-    id: u64,
+    pub(super) id: u64,
 }
 
 impl<S: Duplex> Writer<S> {
-    pub(super) fn first(shared: Arc<Shared<S>>) -> Self {
-        Self { shared, id: 0 }
-    }
-
-    /// Whether a message is under way that this writer cannot go on with.
-    fn is_shut_out(&self) -> bool {
-        self.shared.senders().is_shut_out(self.id)
-    }
-
-    pub(super) fn sends(&self) -> Sends {
-        Sends::Message(self.id)
-    }
-
-    /// Sends a message: queues it and writes it, with everything queued before. With
+    /// Sends a message, which can be [many things](IntoMessage): queues it and writes it, with
+    /// everything queued before. With
     /// [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait) it is left to the reader to
     /// write it, unless that waits for the peer, or the backlog is over the mark.
     ///
@@ -95,36 +81,24 @@ impl<S: Duplex> Writer<S> {
         self.shared.send(self.sends(), |state| Ok(state.feed(message)?))
     }
 
-    /// As [`send`](Self::send), of a message that is [prepared](Prepared) for many connections.
+    /// Queues a message, to be written by the next [`flush`](Self::flush) or
+    /// [`send`](Self::send), or before the reader next waits. Never waits itself.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
-        self.shared.send(self.sends(), |state| {
-            let sent = state.feed_prepared(message);
-            Ok(sent.map_err(|reason| message.refused(reason))?)
-        })
+    /// [`SendError`] hands the message back: the connection is closing or closed,
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message in
+    /// fragments is not finished.
+    pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
+        self.shared.lock().feed(message)
     }
 
-    /// Sends a fragment of a message (RFC 6455 §5.4): see
-    /// [`Connection::send_fragment`](crate::Connection::send_fragment). `fin` says that it is the
-    /// last. Until then clones wait with their messages, and this one accepts no other.
-    ///
-    /// Dropping the writer before the end leaves a message that nobody can finish: nothing but a
-    /// Close can be sent then.
+    /// Writes all that is queued and flushes the stream.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
-    pub fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
-        self.shared.send(self.sends(), |state| {
-            if self.is_shut_out() {
-                return Err(barred(fragment));
-            }
-            let sent = state.queueing().send_fragment(fragment, fin);
-            sent.map_err(|error| state.end.refused(error))?;
-            self.shared.senders().set_under_way((!fin).then_some(self.id));
-            Ok(())
-        })
+    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing,
+    /// [`Error::Unsent`] if the connection ended before.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.shared.flush(self.shared.lock())
     }
 
     /// Waits until a message would be accepted: until it is this writer's turn and fewer than
@@ -137,32 +111,35 @@ impl<S: Duplex> Writer<S> {
         self.shared.ready(self.sends())
     }
 
-    /// Queues a message, to be written by the next [`flush`](Self::flush) or
-    /// [`send`](Self::send), or before the reader next waits. Never waits itself.
+    /// Closes the connection: sends a Close frame, waits for the peer's, at most
+    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
+    /// order. Messages that still come are the reader's, if there is one; once it has left one
+    /// lying for half a second, that and all that follows is discarded, and not inflated. If the
+    /// connection is closing or closed already, this sees it to its end.
+    ///
+    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
     /// # Errors
-    /// [`SendError`] hands the message back: the connection is closing or closed,
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message in
-    /// fragments is not finished.
-    pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.shared.lock().feed(message)
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
+    /// end was not clean, each time; the reader is told as well.
+    pub fn close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.shared.close(&frame.into_close_frame()?)
     }
 
-    /// As [`feed`](Self::feed), of a message that is [prepared](Prepared) for many connections.
+    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
+    /// frame behind all messages and writes what the stream takes at once. Messages that come before
+    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
+    ///
+    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer, which a
+    /// call has to be under way to keep: [`close`](Self::close) does, and so does a reader. But a
+    /// reader that waits in a read already does not know of that time before its read comes back,
+    /// which it does for keepalive, every quarter of its interval.
     ///
     /// # Errors
-    /// As [`feed`](Self::feed), with nothing to hand back.
-    pub fn feed_prepared(&self, message: &Prepared) -> Result<(), SendErrorReason> {
-        self.shared.lock().feed_prepared(message)
-    }
-
-    /// Writes all that is queued and flushes the stream.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the stream failed, [`Error::Timeout`] if the peer takes nothing,
-    /// [`Error::Unsent`] if the connection ended before.
-    pub fn flush(&self) -> Result<(), Error> {
-        self.shared.flush(self.shared.lock())
+    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.shared.start_close(&frame.into_close_frame()?);
+        Ok(())
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 §5.5.2). Its pong shows in
@@ -191,69 +168,20 @@ impl<S: Duplex> Writer<S> {
         })
     }
 
-    /// Closes the connection: sends a Close frame, waits for the peer's, at most
-    /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
-    /// order. Messages that still come are the reader's, if there is one; once it has left one
-    /// lying for half a second, that and all that follows is discarded, and not inflated. If the
-    /// connection is closing or closed already, this sees it to its end.
-    ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
-    /// end was not clean, each time; the reader is told as well.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.close(&CloseFrame::new(code, reason)?)
-    }
-
-    /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
-    /// frame behind all messages and writes what the stream takes at once. Messages that come before
-    /// the peer's Close are still the reader's. Does nothing if the connection is closing already.
-    ///
-    /// The peer has [`Config::close_timeout`](crate::Config::close_timeout) for its answer, which a
-    /// call has to be under way to keep: [`close`](Self::close) does, and so does a reader. But a
-    /// reader that waits in a read already does not know of that time before its read comes back,
-    /// which it does for keepalive, every quarter of its interval.
-    ///
-    /// # Errors
-    /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
-    pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.shared.start_close(&CloseFrame::new(code, reason)?);
-        Ok(())
-    }
-
-    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
-    pub fn is_open(&self) -> bool {
-        self.shared.lock().connection.is_open()
-    }
-
     /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
     /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
     /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
         let state = self.shared.lock();
-        state.connection.is_ready() && !self.is_shut_out()
+        state.connection.is_ready() && !self.shared.senders().is_shut_out(self.id)
     }
 
-    /// How the connection ended; `None` while it has not.
-    pub fn closed(&self) -> Option<Closed> {
-        self.shared.lock().connection.closed().cloned()
+    pub(super) fn first(shared: Arc<Shared<S>>) -> Self {
+        Self { shared, id: 0 }
     }
 
-    /// What was received and sent so far: see [`Stats`].
-    pub fn stats(&self) -> Stats {
-        self.shared.lock().connection.stats()
-    }
-
-    /// How long the newest ping of keepalive took to be answered: see
-    /// [`Connection::round_trip`](crate::Connection::round_trip).
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.lock().connection.round_trip()
-    }
-
-    /// What waits to be written, and once the connection is over, what never was.
-    pub fn unsent(&self) -> Unsent {
-        self.shared.lock().connection.unsent()
+    pub(super) fn sends(&self) -> Sends {
+        Sends::Message(self.id)
     }
 }
 
@@ -272,14 +200,5 @@ impl<S: Duplex> Drop for Writer<S> {
         self.shared.wake(&state);
         drop(state);
         woken.iter().for_each(Thread::unpark);
-    }
-}
-
-impl<S: Duplex + fmt::Debug> fmt::Debug for Writer<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("stream", &self.shared.stream)
-            .field("connection", &self.shared.lock().connection)
-            .finish_non_exhaustive()
     }
 }

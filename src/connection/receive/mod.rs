@@ -131,7 +131,7 @@ impl Connection {
     /// may refer to those that were not inflated.
     ///
     /// Use it when you want no more messages but go on sending, or while you close: messages still come
-    /// after [`close`](Self::close), and a peer could make you inflate gigabytes for nothing. The adapters
+    /// after [`start_close`](Self::start_close), and a peer could make you inflate gigabytes for nothing. The adapters
     /// do this in `close`, and when a reader is dropped. Discarded messages count in
     /// [`stats`](Self::stats); their payload does not.
     ///
@@ -139,13 +139,13 @@ impl Connection {
     /// use fullduplex::{Config, Connection, Event, Input};
     ///
     /// let mut connection = Connection::client(Config::default());
-    /// connection.close(None);
+    /// connection.start_close(None)?;
     /// connection.discard_messages();
     /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
     /// let mut input = Input::new(&mut wire);
     /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
     /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
-    /// # Ok::<(), fullduplex::ProtocolError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn discard_messages(&mut self) {
         if !self.state.is_over() {

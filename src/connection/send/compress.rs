@@ -1,13 +1,13 @@
 //! Compressing what is sent (RFC 7692 §6.1).
 
-use super::Prepared;
+use super::{IntoMessage, Prepared};
 #[cfg(feature = "std")]
 use crate::connection::keys::Keys;
 use crate::{
-    Connection, SendError, Stats,
+    Connection, Stats,
     deflate::{Compression, DeflateParams, Encoder, Volume},
     frame::{Header, OpCode, Rsv},
-    message::{IntoFragment, IntoMessage, MessageRef},
+    message::MessageRef,
 };
 
 /// What there is for sending once permessage-deflate is agreed on.
@@ -38,39 +38,6 @@ impl Connection {
         (stats.deflated_sent, stats.inflated_sent) = (sent.deflated, sent.inflated);
         stats.payload_received += received.inflated;
         stats.payload_sent += sent.inflated;
-    }
-
-    /// As [`send`](Self::send), and says whether to compress this message: see [`Compression`].
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_with<M: IntoMessage>(
-        &mut self,
-        message: M,
-        compression: Compression,
-    ) -> Result<(), SendError> {
-        if let Err(refusal) = self.may_send() {
-            return Err(self.refuse(refusal, message));
-        }
-        self.push_compressed(message, compression);
-        Ok(())
-    }
-
-    /// As [`send_fragment`](Self::send_fragment), and says whether to compress the message, of
-    /// which this is the first fragment; for the others it means nothing.
-    /// [`Auto`](Compression::Auto) compresses unless this is a small message by itself.
-    ///
-    /// # Errors
-    /// As [`send_fragment`](Self::send_fragment).
-    pub fn send_fragment_with<F: IntoFragment>(
-        &mut self,
-        fragment: F,
-        fin: bool,
-        compression: Compression,
-    ) -> Result<(), SendError> {
-        self.send_fragment_as(fragment, fin, |connection, first| {
-            connection.compresses(first, fin, compression)
-        })
     }
 
     /// Whether a message with this first fragment is to be compressed.
@@ -143,16 +110,20 @@ impl Connection {
 
     /// Queues a message that many connections send, if they may share what is compressed, or if it
     /// is to be compressed for this one alone: whether it did.
-    pub(crate) fn push_prepared(&mut self, message: &Prepared) -> bool {
+    pub(crate) fn push_prepared_compressed(
+        &mut self,
+        message: &Prepared,
+        compression: Compression,
+    ) -> bool {
         #[cfg(feature = "std")]
         if let (Keys::Server, Some(Deflating { encoder: Some(encoder), sent, .. })) =
             (&self.keys, self.deflate.as_deref_mut())
         {
-            if !encoder.takes(message.len(), message.choice()) {
+            if !encoder.takes(message.len(), compression) {
                 return false;
             }
             if let Some(frame) = message.compressed(encoder.kind()) {
-                if message.choice() == Compression::Auto && frame.len() > message.plain().len() {
+                if compression == Compression::Auto && frame.len() > message.plain().len() {
                     return false; // nothing refers to it yet
                 }
                 encoder.passed_by(message.message().as_bytes());
@@ -162,7 +133,7 @@ impl Connection {
                 return true;
             }
         }
-        self.push_compressed(message.message(), message.choice());
+        self.push_compressed(message.message(), compression);
         true
     }
 }

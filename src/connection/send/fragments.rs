@@ -1,11 +1,11 @@
 //! Messages that are sent in fragments (RFC 6455 §5.4), because they are too large to be held, or
 //! not all of them is there yet.
 
-use super::{Refusal, Unfinished};
+use super::{IntoFragment, IntoMessage, Refusal, Unfinished};
 use crate::{
     Connection, SendError,
     frame::{Header, OpCode},
-    message::{Incomplete, IntoFragment, IntoMessage, MessageRef},
+    message::{Incomplete, MessageRef},
 };
 
 /// The message that is being sent in fragments.
@@ -22,7 +22,7 @@ impl Connection {
     /// not known yet, or that is better made piece by piece. `fin` says that it is the last.
     ///
     /// All fragments of a message are text, each of them UTF-8 by itself or given as a
-    /// [`TextFragment`](crate::message::TextFragment), or all are binary; any may be empty. Until
+    /// [`TextFragment`](crate::TextFragment), or all are binary; any may be empty. Until
     /// the last, no other message is accepted; control frames go out between them. Each is one
     /// frame, whatever its size: where to cut is the caller's choice, and
     /// [`Config::max_sent_frame`](crate::Config::max_sent_frame) does not hold. With
@@ -33,45 +33,27 @@ impl Connection {
     /// use fullduplex::{Config, Connection};
     ///
     /// let mut connection = Connection::server(Config::default());
-    /// connection.send_fragment("Hel", false)?;
-    /// connection.send_fragment("lo", true)?;
+    /// connection.feed_fragment("Hel", false)?;
+    /// connection.feed_fragment("lo", true)?;
     /// assert_eq!(connection.outbox().chunk(), b"\x01\x03Hel\x80\x02lo"); // §5.7
     /// # Ok::<(), fullduplex::SendError>(())
     /// ```
     ///
     /// # Errors
-    /// As [`send`](Self::send); and
+    /// As [`feed`](Self::feed); and
     /// [`SendErrorReason::Unfinished`](crate::SendErrorReason::Unfinished) if the message under way
     /// is of the other kind, [`SendErrorReason::InvalidUtf8`](crate::SendErrorReason::InvalidUtf8)
     /// if it would not be UTF-8 any more, or ends inside of a code point.
-    pub fn send_fragment<F: IntoFragment>(
+    pub fn feed_fragment<F: IntoFragment>(
         &mut self,
         fragment: F,
         fin: bool,
     ) -> Result<(), SendError> {
-        self.send_fragment_as(fragment, fin, |connection, first| {
-            #[cfg(feature = "deflate")]
-            return connection.compresses(first, fin, crate::deflate::Compression::Auto);
-            #[cfg(not(feature = "deflate"))]
-            return {
-                _ = (connection, first);
-                false
-            };
-        })
-    }
-
-    /// As [`send_fragment`](Self::send_fragment); what `compresses` says about the first fragment
-    /// holds for the message.
-    pub(crate) fn send_fragment_as<F: IntoFragment>(
-        &mut self,
-        fragment: F,
-        fin: bool,
-        compresses: impl FnOnce(&Self, &[u8]) -> bool,
-    ) -> Result<(), SendError> {
-        let (partial, fragment) = fragment.into_payload();
+        let options = fragment.options();
+        let fragment = fragment.into_payload();
         let (text, payload) = match fragment.as_message() {
             MessageRef::Text(text) => (true, text.as_bytes()),
-            MessageRef::Binary(bytes) => (partial, bytes),
+            MessageRef::Binary(bytes) => (options.partial_text, bytes),
         };
         let mut open = Incomplete::default();
         let accepted = match &self.outbox.unfinished {
@@ -82,7 +64,7 @@ impl Connection {
             _ => self.may_send(),
         };
         let accepted = accepted.and_then(|()| {
-            let checked = !partial && open.is_empty(); // by its type
+            let checked = !options.partial_text && open.is_empty(); // by its type
             let valid = checked || open.feed(payload, |_| ()).is_ok();
             if valid && (open.is_empty() || !fin) { Ok(()) } else { Err(Refusal::InvalidUtf8) }
         });
@@ -95,7 +77,10 @@ impl Connection {
         };
         let (opcode, compressed) = match &self.outbox.unfinished {
             Unfinished::Fragments(message) => (OpCode::Continuation, message.compressed),
-            _ => (first, compresses(self, payload)),
+            #[cfg(feature = "deflate")]
+            _ => (first, self.compresses(payload, fin, options.compression)),
+            #[cfg(not(feature = "deflate"))]
+            _ => (first, false),
         };
         let mask = self.keys.next();
         self.outbox.unfinished = match fin {
@@ -125,7 +110,7 @@ impl Connection {
         self.outbox.push_message(&header, fragment);
     }
 
-    /// Whether a message that is sent in fragments is unfinished: then [`send`](Self::send) accepts
+    /// Whether a message that is sent in fragments is unfinished: then [`feed`](Self::feed) accepts
     /// nothing.
     pub fn is_in_fragments(&self) -> bool {
         matches!(self.outbox.unfinished, Unfinished::Fragments(_))
@@ -156,9 +141,9 @@ mod tests {
             (MessageRef::Text("a"), MessageRef::Text("")),
             (MessageRef::Binary(b"a"), MessageRef::Binary(b"")),
         ] {
-            connection.send_fragment(first, false).unwrap();
+            connection.feed_fragment(first, false).unwrap();
             assert_eq!(connection.last_fragment(), Some(last));
-            connection.send_fragment(last, true).unwrap();
+            connection.feed_fragment(last, true).unwrap();
             assert_eq!(connection.last_fragment(), None);
         }
     }

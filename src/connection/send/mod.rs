@@ -5,6 +5,7 @@ mod compress;
 mod fragments;
 mod outbox;
 mod prepared;
+mod sendable;
 mod split;
 
 #[cfg(feature = "deflate")]
@@ -12,13 +13,23 @@ pub(super) use compress::Deflating;
 pub(super) use outbox::SendBuffer;
 pub use outbox::{Outbox, Unsent};
 pub use prepared::Prepared;
+pub(crate) use sendable::SendOptions;
+pub use sendable::{IntoFragment, IntoMessage, TextFragment};
 pub(super) use split::Unfinished;
 
 use super::{CloseCause, Connection, SendError, SendErrorReason, close::Phase};
 use crate::{
     frame::{ControlPayload, Header, OpCode},
-    message::{IntoMessage, MessageRef},
+    message::MessageRef,
 };
+
+/// Hands a fragment back: it is not the next one of the message that is under way.
+#[cfg(feature = "std")]
+#[cold]
+pub(crate) fn unfinished(fragment: impl IntoFragment) -> SendError {
+    let message = fragment.into_payload().into_message();
+    SendError { reason: SendErrorReason::Unfinished, message }
+}
 
 /// Why something is not accepted, for the way in: whose word it is that the connection is closed is
 /// looked up only for an error.
@@ -31,21 +42,26 @@ pub(crate) enum Refusal {
 }
 
 impl Connection {
-    /// Queues a message: as one frame, unless it is larger than
+    /// Queues a message, which can be [many things](IntoMessage): as one frame, unless it is larger than
     /// [`Config::max_sent_frame`](crate::Config::max_sent_frame).
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
     /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message
-    /// that is sent in [fragments](Self::send_fragment) is not finished.
+    /// that is sent in [fragments](Self::feed_fragment) is not finished.
     #[inline]
-    pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
+    pub fn feed<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
         if let Err(refusal) = self.may_send() {
             return Err(self.refuse(refusal, message));
         }
+        if let Some(prepared) = message.prepared() {
+            self.push_prepared(prepared, message.options());
+            return Ok(());
+        }
         #[cfg(feature = "deflate")]
         if self.deflate.is_some() {
-            self.push_compressed(message, crate::deflate::Compression::Auto);
+            let compression = message.options().compression;
+            self.push_compressed(message, compression);
             return Ok(());
         }
         self.push_plain(message);
@@ -211,8 +227,8 @@ impl Connection {
     /// use fullduplex::{Config, Connection};
     ///
     /// let mut connection = Connection::server(Config::default());
-    /// connection.send("one")?; // 5 bytes with its head
-    /// connection.send("two")?;
+    /// connection.feed("one")?; // 5 bytes with its head
+    /// connection.feed("two")?;
     /// connection.outbox().advance(6);
     /// assert_eq!((connection.unsent().bytes, connection.unsent().messages), (4, 1));
     /// connection.transport_failed();

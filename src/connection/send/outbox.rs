@@ -6,11 +6,8 @@ mod unsent;
 pub use handle::Outbox;
 pub use unsent::Unsent;
 
-use super::Unfinished;
-use crate::{
-    frame::{Header, OpCode, mask},
-    message::IntoMessage,
-};
+use super::{IntoMessage, Unfinished};
+use crate::frame::{Header, OpCode, mask};
 use alloc::{collections::VecDeque, vec::Vec};
 use bytes::{Buf, Bytes};
 use core::fmt;

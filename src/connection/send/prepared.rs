@@ -3,9 +3,8 @@
 #[cfg(all(feature = "deflate", feature = "std"))]
 mod compressed;
 
-use crate::connection::{Connection, SendErrorReason, keys::Keys};
-#[cfg(feature = "deflate")]
-use crate::deflate::Compression;
+use super::{IntoMessage, SendOptions};
+use crate::connection::{Connection, keys::Keys};
 #[cfg(all(feature = "deflate", feature = "std"))]
 use crate::{
     deflate::{self, Kind},
@@ -13,7 +12,7 @@ use crate::{
 };
 use crate::{
     frame::Header,
-    message::{IntoMessage, Message, MessageRef},
+    message::{Message, MessageRef},
 };
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;
@@ -30,10 +29,10 @@ use core::fmt;
 /// let news = Prepared::new("to be or not to be");
 /// let mut members: Vec<_> = (0..3).map(|_| Connection::server(Config::default())).collect();
 /// for member in &mut members {
-///     member.send_prepared(&news)?;
+///     member.feed(&news)?;
 ///     assert_eq!(member.outbox().chunk(), b"\x81\x12to be or not to be");
 /// }
-/// # Ok::<(), fullduplex::SendErrorReason>(())
+/// # Ok::<(), fullduplex::SendError>(())
 /// ```
 ///
 /// What a server's connection is spared:
@@ -50,15 +49,14 @@ use core::fmt;
 ///   feature `std` there is no lock to keep it behind, and each connection compresses for itself.
 ///
 /// A client has to mask what it sends with a key that is fresh for each frame (RFC 6455 §5.3), so
-/// it shares nothing: there this is [`Connection::send`] of the same message.
+/// it shares nothing: there this is the same as sending the message itself.
 ///
 /// It holds the message, the frame (which is the same memory if the message is binary), and each
 /// compressed frame.
 #[derive(Clone)]
 pub struct Prepared {
     shared: Arc<Shared>,
-    #[cfg(feature = "deflate")]
-    compression: Compression,
+    options: SendOptions,
 }
 
 struct Shared {
@@ -70,11 +68,24 @@ struct Shared {
 }
 
 impl Prepared {
-    /// Encodes a message. With permessage-deflate it is compressed as [`Compression::Auto`] says,
-    /// where [`send`](Connection::send) would do so.
+    /// Encodes a message. With permessage-deflate it is compressed where the message itself would
+    /// be, or as you say:
     ///
-    /// [`Compression::Auto`]: crate::deflate::Compression::Auto
+    /// ```
+    /// # #[cfg(feature = "deflate")] {
+    /// use fullduplex::{Prepared, deflate::Compression};
+    ///
+    /// let secret = Prepared::new(Compression::Never.of("not beside what others chose"));
+    /// # }
+    /// ```
+    ///
+    /// You can choose each time that you send it, too. What was compressed already is shared, whatever
+    /// you choose. Of a message that is prepared already this is a clone.
     pub fn new(message: impl IntoMessage) -> Self {
+        let options = message.options();
+        if let Some(prepared) = message.prepared() {
+            return Self { shared: Arc::clone(&prepared.shared), options };
+        }
         let payload = message.as_message();
         let header = Header::new(payload.opcode(), payload.as_bytes().len() as u64);
         let frame = encode(&header, payload.as_bytes());
@@ -89,25 +100,8 @@ impl Prepared {
                 #[cfg(all(feature = "deflate", feature = "std"))]
                 compressed: Compressed::default(),
             }),
-            #[cfg(feature = "deflate")]
-            compression: Compression::Auto,
+            options,
         }
-    }
-
-    /// Says whether to compress it: see [`Compression`]. [`Auto`](Compression::Auto), the default,
-    /// leaves it plain if it is under the connection's
-    /// [threshold](crate::deflate::Deflate::threshold), or does not become smaller. What was
-    /// compressed already is shared with the clones of this, whatever they say.
-    ///
-    /// ```
-    /// use fullduplex::{Prepared, deflate::Compression};
-    ///
-    /// let secret = Prepared::new("not beside what others chose").compression(Compression::Never);
-    /// ```
-    #[cfg(feature = "deflate")]
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression;
-        self
     }
 
     /// The message.
@@ -150,15 +144,13 @@ impl Prepared {
         head.map_or(0, |(_, length)| frame.len() - length)
     }
 
-    #[cfg(feature = "deflate")]
-    pub(crate) fn choice(&self) -> Compression {
-        self.compression
+    pub(crate) fn options(&self) -> SendOptions {
+        self.options
     }
 
-    /// What an adapter says if a connection did not accept it.
-    #[cfg(feature = "std")]
-    pub(crate) fn refused(&self, reason: SendErrorReason) -> crate::SendError {
-        crate::SendError { reason, message: self.shared.message.clone() }
+    /// The message by itself, in the same memory.
+    pub(crate) fn to_message(&self) -> Message {
+        self.shared.message.clone()
     }
 }
 
@@ -176,27 +168,19 @@ impl<M: IntoMessage> From<M> for Prepared {
 }
 
 impl Connection {
-    /// Queues a message that is prepared for many connections: see [`Prepared`]. Otherwise this is
-    /// [`send`](Self::send).
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); nothing changed, and there is nothing to hand back.
-    pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        if let Err(refusal) = self.may_send() {
-            return Err(self.reason(refusal));
-        }
+    /// Queues a message that is prepared for many connections.
+    #[cfg_attr(not(feature = "deflate"), expect(unused_variables, reason = "nothing to choose"))]
+    pub(crate) fn push_prepared(&mut self, message: &Prepared, options: SendOptions) {
         if message.len() > self.config.max_sent_frame {
             // It goes out in fragments, and nobody else's are where these are.
-            let whole = message.shared.message.clone();
             #[cfg(feature = "deflate")]
-            self.push_compressed(whole, message.choice());
+            return self.push_compressed(message.to_message(), options.compression);
             #[cfg(not(feature = "deflate"))]
-            self.push_plain(whole);
-            return Ok(());
+            return self.push_plain(message.to_message());
         }
         #[cfg(feature = "deflate")]
-        if self.deflate.is_some() && self.push_prepared(message) {
-            return Ok(());
+        if self.deflate.is_some() && self.push_prepared_compressed(message, options.compression) {
+            return;
         }
         match self.keys {
             Keys::Client(_) => self.push_plain(message.message()),
@@ -206,7 +190,6 @@ impl Connection {
                 self.outbox.push_frame(&message.shared.frame);
             }
         }
-        Ok(())
     }
 }
 

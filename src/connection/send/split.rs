@@ -1,8 +1,8 @@
 //! A large message as many frames (RFC 6455 §5.4), each made when those before it are almost
 //! written, so that control frames find their place between them.
 
-use super::{Refusal, fragments::Fragments};
-use crate::{Connection, frame::OpCode, message::IntoMessage};
+use super::{IntoMessage, Refusal, fragments::Fragments};
+use crate::{Connection, frame::OpCode};
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 use core::mem;
@@ -113,7 +113,7 @@ mod tests {
     fn a_message_is_cut_until_its_last_fragment_is_made() {
         let mut connection = Connection::server(Config::default().max_sent_frame(10_000));
         assert!(!connection.is_cut());
-        connection.send(alloc::vec![1; 30_000]).unwrap();
+        connection.feed(alloc::vec![1; 30_000]).unwrap();
         assert!(connection.is_cut(), "one is made ahead, and one more to have 16 KiB");
         connection.outbox().advance(10_000);
         connection.outbox();

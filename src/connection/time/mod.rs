@@ -200,7 +200,7 @@ mod tests {
         let mut pong = [&[0x8a, 0x88, 0, 0, 0, 0], &ping[2..]].concat();
         connection.receive(&mut Input::new(&mut pong)).unwrap();
         assert!(connection.has_pong());
-        connection.close(None);
+        connection.queue_close(None);
         assert!(!connection.has_pong(), "nobody asks any more");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Caller, CoopBudget, Driver};
 use crate::{
-    Error, FlushPolicy, IntoFragment, IntoMessage, Prepared, SendErrorReason, Time, Transport,
+    Error, FlushPolicy, IntoFragment, IntoMessage, SendError, Time, Transport,
     io::{Control, Io, Session, lend},
 };
 use core::task::{Context, Poll, ready};
@@ -155,15 +155,9 @@ impl<T: Io> Driver<T> {
 
     /// Queues a message, to be written by a flush or before the next receive waits.
     #[inline]
-    pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), crate::SendError> {
+    pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         lend(&mut self.connection);
-        self.connection.send(message).map_err(|error| self.end.refused(error))
-    }
-
-    /// Queues a message that is prepared for many connections.
-    pub(crate) fn feed_prepared(&mut self, message: &Prepared) -> Result<(), SendErrorReason> {
-        lend(&mut self.connection);
-        self.connection.send_prepared(message).map_err(|reason| self.end.reason(reason))
+        self.connection.feed(message).map_err(|error| self.end.refused(error))
     }
 
     /// Queues a fragment of a message.
@@ -171,34 +165,9 @@ impl<T: Io> Driver<T> {
         &mut self,
         fragment: impl IntoFragment,
         fin: bool,
-    ) -> Result<(), crate::SendError> {
+    ) -> Result<(), SendError> {
         lend(&mut self.connection);
-        self.connection.send_fragment(fragment, fin).map_err(|error| self.end.refused(error))
-    }
-
-    /// As `feed`, and says whether to compress.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn feed_with(
-        &mut self,
-        message: impl IntoMessage,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), crate::SendError> {
-        lend(&mut self.connection);
-        let sent = self.connection.send_with(message, compression);
-        sent.map_err(|error| self.end.refused(error))
-    }
-
-    /// As `feed_fragment`, and says whether to compress.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn feed_fragment_with(
-        &mut self,
-        fragment: impl IntoFragment,
-        fin: bool,
-        compression: crate::deflate::Compression,
-    ) -> Result<(), crate::SendError> {
-        lend(&mut self.connection);
-        let sent = self.connection.send_fragment_with(fragment, fin, compression);
-        sent.map_err(|error| self.end.refused(error))
+        self.connection.feed_fragment(fragment, fin).map_err(|error| self.end.refused(error))
     }
 
     /// Whether `send` is to flush.

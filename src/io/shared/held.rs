@@ -175,7 +175,7 @@ impl<T: Io> State<T> {
                 break;
             }
             let Some(message) = held.pop(waiters, woken) else { break };
-            queued |= self.driver.feed_prepared(&message).is_ok();
+            queued |= self.driver.feed(&message).is_ok();
         }
         // Behind a message that nobody can end, or a Close, nothing comes any more.
         if is_abandoned || !self.driver.connection.is_open() {
@@ -193,7 +193,7 @@ impl<T: Io> State<T> {
         let Some(mut held) = self.held.take() else { return };
         let mut goes = waiters.lock().queue.fragments_of().is_none();
         while let Some(message) = held.pop(waiters, woken) {
-            goes = goes && self.driver.feed_prepared(&message).is_ok();
+            goes = goes && self.driver.feed(&message).is_ok();
         }
     }
 
@@ -220,7 +220,7 @@ impl<T: Io> Shared<T> {
             drop(state);
             return self.offer_behind(member, message, over, false);
         }
-        if driver.feed_prepared(message).is_err() {
+        if driver.feed(message).is_err() {
             return Offered::Gone;
         }
         write_at_once(seen.reader, driver, &mut Context::from_waker(&self.waker));
@@ -273,7 +273,7 @@ impl<T: Io> Shared<T> {
         } else if is_barred || state.held.is_some() {
             state.hold().push(self.new_id(), member, message.clone(), Claim::Accepted);
             Offered::Accepted
-        } else if state.driver.feed_prepared(message).is_ok() {
+        } else if state.driver.feed(message).is_ok() {
             Offered::Accepted
         } else {
             Offered::Gone

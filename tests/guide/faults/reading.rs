@@ -96,7 +96,7 @@ fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) 
         run(receive_all(&mut reader, &mut told));
         told_of_the_end(&told, &run(writer.send("late".into())));
         // Who closes is told of the same end.
-        let closed = run(writer.close(CloseCode::NORMAL, "")).map_err(|error| name(&error)).err();
+        let closed = run(writer.close(CloseCode::NORMAL)).map_err(|error| name(&error)).err();
         assert!(closed.as_ref() == told.errors.last() || told.closed.as_ref().unwrap().is_clean());
         drop(reader);
     };
@@ -132,7 +132,7 @@ fn closing<W: Whole>(way: Way, role: Role, reads: &[Step], behind: bool) -> Told
     }
     fn close<S: Sends>(of: &mut S, told: &mut Told) {
         for _ in 0..TRIES {
-            match run(of.close(CloseCode::NORMAL, "")) {
+            match run(of.close(CloseCode::NORMAL)) {
                 Ok(()) => return,
                 Err(error) => told.error(&error),
             }

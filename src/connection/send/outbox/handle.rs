@@ -22,7 +22,7 @@ use core::fmt;
 /// use fullduplex::{Config, Connection};
 ///
 /// let mut connection = Connection::server(Config::default());
-/// connection.send("Hello")?;
+/// connection.feed("Hello")?;
 /// let mut outbox = connection.outbox();
 /// assert_eq!(outbox.chunk(), b"\x81\x05Hello");
 /// outbox.advance(7);

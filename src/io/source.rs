@@ -1,7 +1,6 @@
-//! Messages that are sent piece by piece, as a source gives them.
+//! Messages that are sent in fragments, as a source gives them.
 
 use super::{Driver, Error, Io, counted};
-use crate::message::{Returned, TextFragment};
 use crate::{IntoFragment, MessageRef, SendError, SendErrorReason};
 use alloc::vec;
 use core::{
@@ -11,7 +10,7 @@ use core::{
 use std::io;
 
 /// How much is read from a reader at once, in bytes.
-const PIECE: usize = 64 * 1024;
+const READ: usize = 64 * 1024;
 
 /// What takes fragments.
 pub(crate) trait SendFragments {
@@ -22,7 +21,7 @@ pub(crate) trait SendFragments {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
     /// Queues a fragment.
-    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError>;
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error>;
 
     /// The empty fragment that ends the message that is under way, if there is one that this sends.
     fn last_fragment(&self) -> Option<MessageRef<'static>>;
@@ -40,8 +39,8 @@ impl<T: Io> SendFragments for Driver<T> {
         self.poll_flush(cx)
     }
 
-    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
-        self.feed_fragment(fragment, fin)
+    fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
+        Ok(self.feed_fragment(fragment, fin)?)
     }
 
     fn last_fragment(&self) -> Option<MessageRef<'static>> {
@@ -70,49 +69,42 @@ async fn feed(
     fragment: impl IntoFragment,
     fin: bool,
 ) -> Result<(), Error> {
-    let (partial, payload) = fragment.into_payload();
-    let mut fed = match partial {
-        true => to.feed_fragment(TextFragment(payload), fin),
-        false => to.feed_fragment(payload, fin),
-    };
-    loop {
-        match fed {
-            Err(SendError { reason: SendErrorReason::Full, message }) => {
-                poll_fn(|cx| to.poll_ready(cx)).await?;
-                fed = to.feed_fragment(Returned { partial, message }, fin);
-            }
-            fed => return Ok(fed?),
-        }
+    let options = fragment.options();
+    let mut fed = to.feed_fragment(fragment, fin);
+    while let Err(Error::Send(SendError { reason: SendErrorReason::Full, message })) = fed {
+        poll_fn(|cx| to.poll_ready(cx)).await?;
+        fed = to.feed_fragment((options, message), fin);
     }
+    fed
 }
 
-/// Sends the pieces as the fragments of one message.
+/// Sends what an iterator gives as the fragments of one message.
 pub(crate) async fn send_iter(
     to: &mut impl SendFragments,
-    pieces: impl IntoIterator<Item: IntoFragment>,
+    fragments: impl IntoIterator<Item: IntoFragment>,
 ) -> Result<(), Error> {
-    let mut pieces = pieces.into_iter().peekable();
-    if pieces.peek().is_none() {
+    let mut fragments = fragments.into_iter().peekable();
+    if fragments.peek().is_none() {
         return end(to).await;
     }
-    while let Some(piece) = pieces.next() {
-        send_fragment(to, piece, pieces.peek().is_none()).await?;
+    while let Some(fragment) = fragments.next() {
+        send_fragment(to, fragment, fragments.peek().is_none()).await?;
     }
     Ok(())
 }
 
-/// Sends the pieces as the fragments of one message, each as soon as it is there.
+/// Sends what a stream gives as the fragments of one message, each as soon as it is there.
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) async fn send_stream<M: IntoFragment, E>(
     to: &mut impl SendFragments,
-    pieces: impl futures_core::Stream<Item = Result<M, E>>,
+    fragments: impl futures_core::Stream<Item = Result<M, E>>,
 ) -> Result<(), Error>
 where
     E: Into<alloc::boxed::Box<dyn core::error::Error + Send + Sync>>,
 {
-    let mut pieces = core::pin::pin!(pieces);
-    while let Some(piece) = given(to, |cx| pieces.as_mut().poll_next(cx)).await? {
-        feed(to, piece.map_err(Error::other)?, false).await?;
+    let mut fragments = core::pin::pin!(fragments);
+    while let Some(fragment) = next_of(to, |cx| fragments.as_mut().poll_next(cx)).await? {
+        feed(to, fragment.map_err(Error::other)?, false).await?;
         written(to).await?;
     }
     end(to).await?;
@@ -132,9 +124,9 @@ pub(crate) async fn send_reader(
     to: &mut impl SendFragments,
     mut read: impl FnMut(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Result<u64, Error> {
-    let (mut buffer, mut sent) = (vec![0; PIECE], 0);
+    let (mut buffer, mut sent) = (vec![0; READ], 0);
     loop {
-        let read = given(to, |cx| match counted(read(cx, &mut buffer), PIECE) {
+        let read = next_of(to, |cx| match counted(read(cx, &mut buffer), READ) {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 // In the next poll: one that says so for ever keeps nobody from their turn.
                 cx.waker().wake_by_ref();
@@ -152,16 +144,16 @@ pub(crate) async fn send_reader(
     }
 }
 
-/// What the source gives next. Nothing is taken from it before there is room, so that who drops
+/// The next item of the source. Nothing is taken from it before there is room, so dropping
 /// this loses nothing, and what is queued is written while it is waited for.
-async fn given<T>(
+async fn next_of<T>(
     to: &mut impl SendFragments,
     mut source: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Error> {
     poll_fn(|cx| {
         ready!(to.poll_ready(cx))?;
-        if let Poll::Ready(piece) = source(cx) {
-            return Poll::Ready(Ok(piece));
+        if let Poll::Ready(fragment) = source(cx) {
+            return Poll::Ready(Ok(fragment));
         }
         ready!(to.poll_flush(cx))?;
         Poll::Pending
