@@ -5,7 +5,7 @@ use crate::{
     Chunk, CloseFrame, Closed, Error, Event, IntoCloseFrame, IntoMessage, Message, Role, SendError,
     Stats, Unsent,
     handshake::Response,
-    io::{Control, Driver, Feed, Flush, Opened, Shared, Turn},
+    io::{Control, Driver, Feed, Flush, Opened, PendingCall, Shared},
 };
 use alloc::sync::Arc;
 use core::{
@@ -28,7 +28,21 @@ pub struct Reader<T> {
 /// The half of a connection that sends: see [`WebSocket::split`]. Clone it for further tasks.
 ///
 /// Messages that several tasks send at a time go out one behind the other, never one inside another.
-/// Who waits for room is served in turn.
+///
+/// # Who goes first
+/// When too much waits to be written, calls wait for room in one line, first come, first served:
+///
+/// 1. A [`ping`](Self::ping) or [`pong`](Self::pong) waits for room only. It goes in front of all
+///    messages that wait, and between the fragments of a message.
+/// 2. The writer in the middle of a message in fragments goes on with it in front of all others. Their
+///    messages wait for its end.
+/// 3. All other messages go in the order in which their calls began to wait, those of a
+///    [`Broadcast`](super::Broadcast) and of the `Sink` too.
+///
+/// You may keep a future that waits and stop polling it: it holds up nobody. When its turn has come and
+/// it does not, the next one goes. Once you poll it again, it is first in line. While no reader is in
+/// [`Reader::recv`], more than a dozen of such futures in a row may keep the calls between them asleep
+/// until something happens on the connection: a byte comes, a deadline passes, another call sends.
 pub struct Writer<T> {
     pub(super) half: Arc<Half<T>>,
     pub(super) id: u64,
@@ -227,8 +241,8 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// Safe: what is not written yet is still queued.
     pub async fn flush(&self) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut turn.call)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_flush(cx, &mut pending.call)).await
     }
 
     /// Waits until a message would be accepted without waiting.
@@ -239,8 +253,8 @@ impl<T: AsyncIo> Writer<T> {
     /// # Cancel safety
     /// Safe: nothing is lost if it is dropped.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_ready(cx, &mut turn.call)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_ready(cx, &mut pending.call)).await
     }
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
@@ -264,8 +278,8 @@ impl<T: AsyncIo> Writer<T> {
     /// [`Reader::recv`] sees the connection to its end.
     pub async fn close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
         let frame = frame.into_close_frame()?;
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_close(cx, &mut turn.call, &frame)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_close(cx, &mut pending.call, &frame)).await
     }
 
     /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
@@ -310,9 +324,11 @@ impl<T: AsyncIo> Writer<T> {
         self.deliver((Feed::Control, Flush::Always), |driver| driver.feed_control(&control)).await
     }
 
-    /// Whether a message would be accepted now without waiting.
+    /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
+    /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
+    /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
-        self.half.shared.look(|driver| driver.connection.is_ready())
+        self.half.shared.is_ready(self.id)
     }
 
     /// As [`start_close`](Self::start_close).
@@ -325,8 +341,8 @@ impl<T: AsyncIo> Writer<T> {
         how: (Feed, Flush),
         mut feed: impl FnMut(&mut Driver<T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut turn = Turn::new(&self.half.shared, self.id);
-        poll_fn(|cx| self.half.shared.poll_send(cx, &mut turn.call, how, &mut feed)).await
+        let mut pending = PendingCall::new(&self.half.shared, self.id);
+        poll_fn(|cx| self.half.shared.poll_send(cx, &mut pending.call, how, &mut feed)).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! A writer as a `Sink`.
 
-use super::{AsyncIo, Writer};
+use super::{AsyncIo, Writer, halves::Half};
 use crate::{CloseCode, Error, Message, io::Call};
+use alloc::sync::Arc;
 use core::{
     fmt,
     pin::Pin,
@@ -25,7 +26,9 @@ impl<T: AsyncIo> Writer<T> {
     /// }
     /// ```
     pub fn into_sink(self) -> WriterSink<T> {
-        WriterSink { writer: self, flushes: None }
+        let (half, call) = (Arc::clone(&self.half), Call::of(self.id));
+        let call = SinkCall { half, call };
+        WriterSink { writer: self, call }
     }
 }
 
@@ -34,8 +37,20 @@ impl<T: AsyncIo> Writer<T> {
 /// `close` sends a Close frame with code 1000 and sees the connection to its end.
 pub struct WriterSink<T> {
     writer: Writer<T>,
-    /// Up to where a flush that has begun goes.
-    flushes: Option<Option<u64>>,
+    /// What it waits for, from one poll to the next.
+    call: SinkCall<T>,
+}
+
+/// A call that is over when this is dropped.
+struct SinkCall<T> {
+    half: Arc<Half<T>>,
+    call: Call,
+}
+
+impl<T> Drop for SinkCall<T> {
+    fn drop(&mut self) {
+        self.half.shared.leave(&mut self.call);
+    }
 }
 
 impl<T> WriterSink<T> {
@@ -53,27 +68,28 @@ impl<T> WriterSink<T> {
 impl<T: AsyncIo> Sink<Message> for WriterSink<T> {
     type Error = Error;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let writer = &self.writer;
-        writer.half.shared.poll_ready(cx, &mut Call::of_sink(writer.id, None))
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let SinkCall { half, call } = &mut self.call;
+        half.shared.poll_ready(cx, call)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.flushes = None; // of a flush that was given up
+        self.call.call.flushes = None; // of a flush that was given up
         Ok(self.writer.feed(message)?)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut call = Call::of_sink(self.writer.id, self.flushes);
-        let flushed = self.writer.half.shared.poll_flush(cx, &mut call);
-        self.flushes = call.flushes.filter(|_| flushed.is_pending());
+        let SinkCall { half, call } = &mut self.call;
+        let flushed = half.shared.poll_flush(cx, call);
+        if flushed.is_ready() {
+            call.flushes = None;
+        }
         flushed
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let writer = &self.writer;
-        let mut call = Call::of_sink(writer.id, None);
-        writer.half.shared.poll_close(cx, &mut call, &Some(CloseCode::NORMAL.into()))
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let SinkCall { half, call } = &mut self.call;
+        half.shared.poll_close(cx, call, &Some(CloseCode::NORMAL.into()))
     }
 }
 

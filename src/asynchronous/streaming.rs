@@ -3,7 +3,7 @@
 use super::{AsyncIo, WebSocket, Writer};
 use crate::{
     Chunk, Error, IntoFragment, MessageRef, SendError,
-    io::{Driver, SendFragments, Turn, send_fragment, send_iter, send_stream},
+    io::{Driver, PendingCall, SendFragments, send_fragment, send_iter, send_stream},
 };
 use alloc::boxed::Box;
 use core::{
@@ -211,12 +211,12 @@ impl<T: AsyncIo> Writer<T> {
 
     /// Sends a message in fragments.
     pub(crate) fn fragments(&self) -> impl SendFragments {
-        WriterFragments(Turn::new(&self.half.shared, self.id))
+        WriterFragments(PendingCall::new(&self.half.shared, self.id))
     }
 }
 
 /// A message that a writer sends in fragments.
-struct WriterFragments<'w, T: AsyncIo>(Turn<'w, T>);
+struct WriterFragments<'w, T: AsyncIo>(PendingCall<'w, T>);
 
 impl<T: AsyncIo> SendFragments for WriterFragments<'_, T> {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

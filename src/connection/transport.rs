@@ -48,6 +48,12 @@ impl Connection {
         !self.outbox.is_drained()
     }
 
+    /// How many of all bytes that are ever queued are flushed.
+    #[cfg(feature = "std")]
+    pub(crate) fn total_flushed(&self) -> u64 {
+        self.outbox.totals().1
+    }
+
     /// Whether a message that was accepted was dropped because the transport is gone.
     #[cfg(feature = "std")]
     pub(crate) fn has_lost(&self) -> bool {

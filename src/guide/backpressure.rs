@@ -39,8 +39,9 @@
 //! | `close` | queues the Close, waits for the end, discards messages | the same | the same |
 //!
 //! # `Writer` and `Reader`, async
-//! A writer that waits does not stop the reader. While no reader is in a call, a writer answers pings
-//! and notices a Close itself, as long as no message comes before them.
+//! Calls of writers that wait for room go in the order in which they came; a ping or pong goes in front
+//! of all messages that wait. A writer that waits does not stop the reader. While no reader is in a
+//! call, a writer answers pings and notices a Close itself, as long as no message comes before them.
 //!
 //! | call | empty, or under the mark | from the mark on | from the limit on |
 //! |---|---|---|---|

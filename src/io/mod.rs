@@ -22,6 +22,11 @@ mod shared;
 mod source;
 mod trace;
 mod wakers;
+#[cfg_attr(
+    not(any(feature = "futures-io", feature = "tokio")),
+    allow(dead_code, reason = "tasks may stop to poll a call that waits, and threads may not")
+)]
+mod write_queue;
 
 pub(crate) use buffer::ReadBuffer;
 pub(crate) use control::Control;
@@ -37,11 +42,12 @@ pub use parts::{Outgoing, Parts};
 pub(crate) use pool::{give_write, take_write};
 pub(crate) use session::{Ending, Pace, Session, lend};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(crate) use shared::{Call, Feed, Flush, Offered, Over, Shared, Turn};
+pub(crate) use shared::{Call, Feed, Flush, Offered, Over, PendingCall, Shared};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use source::send_stream;
 pub(crate) use source::{SendFragments, send_fragment, send_iter, send_reader};
 pub(crate) use trace::Trace;
+pub(crate) use write_queue::{Place, Progress, Sends, WaitsFor, WriteQueue};
 
 use crate::Time;
 use alloc::vec::Vec;

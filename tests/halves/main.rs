@@ -11,3 +11,4 @@ mod holes;
 mod model;
 mod tls;
 mod tokio_split;
+mod write_queue;

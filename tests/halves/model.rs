@@ -10,6 +10,7 @@ use crate::support::{
 };
 use core::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -100,7 +101,7 @@ type Sent = Rc<RefCell<Vec<(String, bool)>>>;
 
 /// Sends some messages in every way there is.
 async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent: Sent) {
-    let mut number = 0;
+    let (mut number, mut alone) = (0, Vec::new());
     let mut next = || {
         number += 1;
         format!("{name} {number} {}", "x".repeat(dice.below(200) as usize))
@@ -110,7 +111,7 @@ async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent:
             pause().await;
         }
         let text = next();
-        match dice.below(7) {
+        match dice.below(8) {
             0 | 1 => {
                 writer.send(&text).await.unwrap();
                 sent.borrow_mut().push((text, true));
@@ -145,6 +146,15 @@ async fn write(writer: Writer<Late>, name: String, count: u64, dice: Dice, sent:
                 let pieces: Vec<&str> = text.split_inclusive(' ').collect();
                 writer.send_iter(pieces).await.unwrap();
                 sent.borrow_mut().push((text, true));
+            }
+            6 => {
+                // One that is kept and not polled any more holds up nobody.
+                let writer = writer.clone();
+                let message = text.clone();
+                let mut sending = Box::pin(async move { writer.send(message).await });
+                let whole = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_ready())).await;
+                sent.borrow_mut().push((text, whole));
+                alone.push(sending);
             }
             _ => writer.ping("ping").await.unwrap(),
         }

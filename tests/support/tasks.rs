@@ -78,7 +78,8 @@ pub(crate) fn run_all(
             drop(tasks.swap_remove(pick));
         }
     }
-    panic!("it goes on for ever");
+    let names: Vec<_> = tasks.iter().map(|task| task.0).collect();
+    panic!("it goes on for ever: {names:?}");
 }
 
 /// A future that is dropped after some polls: then `None`.

@@ -128,7 +128,7 @@ impl<T: AsyncIo> Members<T> {
             let places = &mut self.places[..end];
             let stays = guarded(|| offer_some(places, &mut at, &mut turns, round, slow));
             match stays {
-                Some(Stop::Turn) => break,
+                Some(Stop::Batch) => break,
                 Some(Stop::Leaves) => {}
                 None => round.delivery.gone += 1, // its stream panicked, or its timer
             }
@@ -168,7 +168,7 @@ impl<T: AsyncIo> Members<T> {
 /// Why a batch is interrupted.
 enum Stop {
     /// It is at its end, or the task has used up its turn.
-    Turn,
+    Batch,
     /// The member leaves.
     Leaves,
 }
@@ -212,7 +212,7 @@ fn offer_some<T: AsyncIo>(
         }
         *at += 1;
     }
-    Stop::Turn
+    Stop::Batch
 }
 
 impl<T: AsyncIo> Seat<T> {
@@ -272,7 +272,7 @@ impl<T: AsyncIo> Waiting<T> {
 
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
-        self.writer.half.shared.forget_call(&self.call);
+        self.writer.half.shared.forget_call(&mut self.call);
     }
 }
 

@@ -1,8 +1,8 @@
 //! One message to many connections.
 
+mod jobs;
 mod members;
 mod policy;
-mod turns;
 
 pub use policy::{BroadcastStats, CloseReport, Delivery, MemberId, SlowConsumer};
 
@@ -10,8 +10,8 @@ use super::{AsyncIo, Writer};
 use crate::{CloseFrame, Error, IntoCloseFrame, Prepared};
 use alloc::sync::Arc;
 use core::{fmt, future::poll_fn, pin::pin, task::Poll};
+use jobs::{Group, Outcome, Work};
 use members::{Round, guarded};
-use turns::{Group, Outcome, Work};
 
 /// A group of connections that all get the same messages. Clones are the same group.
 ///

@@ -20,8 +20,9 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`send`](Self::send); [`Error::Send`] if the message under way is of the other kind.
     pub fn send_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
-        let sending = self.sending();
-        self.shared.send(sending, |state| Ok(state.feed_fragment(self.id, fragment, fin)?))
+        let sending = self.sends();
+        self.shared
+            .send(sending, |state| Ok(self.shared.feed_fragment(state, self.id, fragment, fin)?))
     }
 
     /// Queues a fragment of a message, as [`feed`](Self::feed) does a message.
@@ -31,7 +32,7 @@ impl<S: Duplex> Writer<S> {
     /// writer's.
     pub fn feed_fragment(&self, fragment: impl IntoFragment, fin: bool) -> Result<(), SendError> {
         let mut state = self.shared.lock();
-        let fed = state.feed_fragment(self.id, fragment, fin);
+        let fed = self.shared.feed_fragment(&mut state, self.id, fragment, fin);
         self.shared.wake(&state);
         fed
     }
@@ -68,7 +69,8 @@ impl<S: Duplex> Writer<S> {
     /// The empty fragment that ends the message of this writer, if one is under way.
     fn last_fragment(&self) -> Option<MessageRef<'static>> {
         let state = self.shared.lock();
-        state.turns.is_by(self.id).then(|| state.connection.last_fragment())?
+        let is_mine = self.shared.senders().fragments_of() == Some(self.id);
+        is_mine.then(|| state.connection.last_fragment())?
     }
 }
 
@@ -87,8 +89,8 @@ impl<S: Duplex> SendFragments for WriterFragments<'_, S> {
     /// Waits for its turn under the same lock: a clone may have begun a message since it was ready.
     fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
         let (shared, id) = (&self.0.shared, self.0.id);
-        let queued =
-            shared.queue(self.0.sending(), |state| Ok(state.feed_fragment(id, fragment, fin)?));
+        let queued = shared
+            .queue(self.0.sends(), |state| Ok(shared.feed_fragment(state, id, fragment, fin)?));
         queued.map(drop)
     }
 

@@ -7,7 +7,6 @@ mod receiving;
 mod sending;
 mod shared;
 mod state;
-mod turns;
 mod writer;
 
 pub use reader::{Reader, ReuniteError};

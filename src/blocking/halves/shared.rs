@@ -4,10 +4,7 @@
 //! No call on the stream that may wait is made under the lock. Whoever has changed what others may
 //! wait for [wakes](Shared::wake) them before it lets go of the lock.
 
-use super::{
-    state::{ReaderIs, State},
-    turns::Turns,
-};
+use super::state::{ReaderIs, State};
 use crate::{
     Time,
     blocking::{
@@ -15,12 +12,13 @@ use crate::{
         duplex::{join_stream, split_stream},
         stream::BlockingIo,
     },
-    io::{Driver, Ending, Opened},
+    io::{Driver, Ending, Opened, WriteQueue},
 };
 use alloc::sync::Arc;
 use core::time::Duration;
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread::Thread,
     time::Instant,
 };
 
@@ -41,8 +39,8 @@ pub(super) struct Shared<S> {
     state: Mutex<State<S>>,
     /// For who waits to read, and who closes.
     received: Condvar,
-    /// For who sends.
-    written: Condvar,
+    /// Who waits to send. Its lock is taken inside that of the state.
+    senders: Mutex<WriteQueue<Thread>>,
 }
 
 impl<S: Duplex> Shared<S> {
@@ -50,6 +48,8 @@ impl<S: Duplex> Shared<S> {
         let (io, session) = driver.into_session();
         let epoch = io.epoch();
         let (stream, reading, writing) = split_stream(io);
+        // The first writer goes on with what was begun before there were halves.
+        let fragments = session.connection.is_in_fragments().then_some(0);
         let state = State {
             reading: Some(reading),
             writing: Some(writing),
@@ -59,14 +59,13 @@ impl<S: Duplex> Shared<S> {
             drained: false,
             looked: None,
             grace: None,
-            turns: Turns::new(session.connection.is_in_fragments().then_some(0)),
-            writers: 0,
             waiting_to_receive: 0,
             waiting_to_send: 0,
             session,
         };
-        let (received, written) = (Condvar::new(), Condvar::new());
-        Self { stream, opened, epoch, state: Mutex::new(state), received, written }
+        let (state, received) = (Mutex::new(state), Condvar::new());
+        let senders = Mutex::new(WriteQueue::new(1, fragments));
+        Self { stream, opened, epoch, state, received, senders }
     }
 
     /// The way back, once nobody else has the stream.
@@ -87,12 +86,20 @@ impl<S: Duplex> Shared<S> {
 
     /// Something has changed that others may wait for.
     pub(super) fn wake(&self, state: &State<S>) {
+        self.wake_receivers(state);
+        if state.waiting_to_send > 0 {
+            self.wake_senders(state, state.writing.is_some());
+        }
+    }
+
+    pub(super) fn wake_receivers(&self, state: &State<S>) {
         if state.waiting_to_receive > 0 {
             self.received.notify_all();
         }
-        if state.waiting_to_send > 0 {
-            self.written.notify_all();
-        }
+    }
+
+    pub(super) fn senders(&self) -> MutexGuard<'_, WriteQueue<Thread>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits, at most until the time is `until`, for something to change for who receives.
@@ -113,21 +120,6 @@ impl<S: Duplex> Shared<S> {
             None => self.received.wait(state).unwrap_or_else(PoisonError::into_inner),
         };
         state.waiting_to_receive -= 1;
-        state
-    }
-
-    /// Waits for something to change for who sends; not for long if there is perhaps nobody who sees
-    /// to the connection meanwhile.
-    pub(super) fn wait_to_send<'s>(&self, mut state: Locked<'s, S>) -> Locked<'s, S> {
-        state.waiting_to_send += 1;
-        let mut state = if state.writing.is_some() {
-            // There is nothing to write, so nobody may be in a call.
-            let waited = self.written.wait_timeout(state, SLICE);
-            waited.unwrap_or_else(PoisonError::into_inner).0
-        } else {
-            self.written.wait(state).unwrap_or_else(PoisonError::into_inner)
-        };
-        state.waiting_to_send -= 1;
         state
     }
 

@@ -1,11 +1,9 @@
 //! What is behind the lock: the session, and who is doing what with it.
 
-use super::turns::{Sending, Turns};
 use crate::{
     Connection, FlushPolicy, IntoFragment, IntoMessage, SendError, Time,
     blocking::{duplex::SharedStream, stream::BlockingIo},
-    connection::unfinished,
-    io::{ReadBuffer, Session, give_write, lend},
+    io::{ReadBuffer, Sends, Session, give_write, lend},
 };
 use core::{
     ops::{Deref, DerefMut},
@@ -36,8 +34,6 @@ pub(super) struct State<S> {
     pub(super) looked: Option<Time>,
     /// Until when whoever closes leaves what has come to a reader that is not in a call.
     pub(super) grace: Option<Time>,
-    pub(super) turns: Turns,
-    pub(super) writers: u64,
     pub(super) waiting_to_receive: u32,
     pub(super) waiting_to_send: u32,
 }
@@ -127,10 +123,10 @@ impl<S> State<S> {
     }
 
     /// Whether this can still be sent, if there is room.
-    pub(super) fn accepts(&self, sending: Sending) -> bool {
-        match sending {
-            Sending::Message(_) => self.connection.is_open(),
-            Sending::Control => self.connection.takes_control(),
+    pub(super) fn accepts(&self, sends: Sends) -> bool {
+        match sends {
+            Sends::Message(_) => self.connection.is_open(),
+            Sends::Control => self.connection.takes_control(),
         }
     }
 
@@ -140,20 +136,14 @@ impl<S> State<S> {
         fed.map_err(|error| self.end.refused(error))
     }
 
-    /// Queues a fragment of a message of `writer`.
+    /// Queues a fragment of a message.
     pub(super) fn feed_fragment(
         &mut self,
-        writer: u64,
         fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
-        if self.turns.is_barred(writer) {
-            return Err(unfinished(fragment));
-        }
         let fed = self.queueing().feed_fragment(fragment, fin);
-        fed.map_err(|error| self.end.refused(error))?;
-        self.turns.fragment(writer, fin);
-        Ok(())
+        fed.map_err(|error| self.end.refused(error))
     }
 }
 

@@ -1,14 +1,27 @@
 //! The sending half.
 
-use super::{shared::Shared, turns::Sending};
-use crate::{Error, IntoCloseFrame, IntoMessage, SendError, blocking::Duplex, io::Control};
-use alloc::sync::Arc;
+use super::shared::Shared;
+use crate::{
+    Error, IntoCloseFrame, IntoMessage, SendError,
+    blocking::Duplex,
+    io::{Control, Sends},
+};
+use alloc::{sync::Arc, vec::Vec};
+use std::thread::Thread;
 
 /// The half of a connection that sends: see [`WebSocket::split`](crate::blocking::WebSocket::split).
 ///
 /// Every method takes `&self`, and clones send on the same connection, so any number of threads can
-/// send. Those that wait for room are served in the order in which they came. What several queue
-/// while one of them writes goes out with one write.
+/// send. What several queue while one of them writes goes out with one write.
+///
+/// # Who goes first
+/// When too much waits to be written, calls wait for room in one line, first come, first served:
+///
+/// 1. A [`ping`](Self::ping) or [`pong`](Self::pong) waits for room only. It goes in front of all
+///    messages that wait, and between the fragments of a message.
+/// 2. The writer in the middle of a message in fragments goes on with it in front of all others. Their
+///    messages wait for its end.
+/// 3. All other messages go in the order in which their calls began to wait.
 ///
 /// # While nobody receives
 /// A [`Reader`](super::Reader) that is in a call answers pings and keeps deadlines. While it is not,
@@ -65,7 +78,7 @@ impl<S: Duplex> Writer<S> {
     /// As [`WebSocket::send`](crate::blocking::WebSocket::send). [`Error::Send`] too if this writer
     /// is in the middle of a message itself, or another one was when it was dropped.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.shared.send(self.sending(), |state| Ok(state.feed(message)?))
+        self.shared.send(self.sends(), |state| Ok(state.feed(message)?))
     }
 
     /// Queues a message, to be written by the next [`flush`](Self::flush) or
@@ -95,7 +108,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn ready(&self) -> Result<(), Error> {
-        self.shared.turn(self.shared.lock(), self.sending()).map(|_| ())
+        self.shared.ready(self.sends())
     }
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
@@ -149,40 +162,43 @@ impl<S: Duplex> Writer<S> {
     }
 
     fn control(&self, control: Control) -> Result<(), Error> {
-        self.shared.send(Sending::Control, |state| {
+        self.shared.send(Sends::Control, |state| {
             let queued = control.queue(state.queueing());
             queued.map_err(|error| state.end.refused(error).into())
         })
     }
 
-    /// Whether a message of this writer would be accepted now.
+    /// Whether a message or a fragment of this writer would be accepted now: there is room, and no
+    /// other writer is in the middle of a message. [`send`](Self::send) and [`ready`](Self::ready) let
+    /// those go first that wait already.
     pub fn is_ready(&self) -> bool {
         let state = self.shared.lock();
-        state.connection.is_ready() && !state.turns.is_barred(self.id)
+        state.connection.is_ready() && !self.shared.senders().is_shut_out(self.id)
     }
 
     pub(super) fn first(shared: Arc<Shared<S>>) -> Self {
         Self { shared, id: 0 }
     }
 
-    pub(super) fn sending(&self) -> Sending {
-        Sending::Message(self.id)
+    pub(super) fn sends(&self) -> Sends {
+        Sends::Message(self.id)
     }
 }
 
 /// Another writer on the same connection.
 impl<S: Duplex> Clone for Writer<S> {
     fn clone(&self) -> Self {
-        let mut state = self.shared.lock();
-        state.writers += 1;
-        Self { shared: self.shared.clone(), id: state.writers }
+        Self { shared: self.shared.clone(), id: self.shared.senders().number() }
     }
 }
 
 impl<S: Duplex> Drop for Writer<S> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.turns.abandon(self.id);
+        let mut woken = Vec::new();
+        let state = self.shared.lock();
+        self.shared.senders().abandon(self.id, &mut woken);
         self.shared.wake(&state);
+        drop(state);
+        woken.iter().for_each(Thread::unpark);
     }
 }

@@ -1,16 +1,22 @@
 //! Messages of groups: each goes out at once, or waits inside the connection for its place, so that
 //! whoever drives the connection sends it on.
 
-use super::{Call, Driver, Presence, Shared, State};
+use super::{
+    super::write_queue::{Answer, Place, Sends, WaitsFor},
+    Call, Driver, Polling, ReaderState, Shared, State, Waiters, Woken, is_news, serve,
+};
 use crate::{Error, Prepared, io::Io};
-use alloc::{boxed::Box, collections::VecDeque};
-use core::task::{Context, Poll, Waker};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::{
+    mem,
+    task::{Context, Poll},
+};
 
 /// What a message that is held costs beside its payload, in bytes: the reference to it.
 const REFERENCE: usize = 64;
 
-/// How many of those who wait for room drive the connection at most.
-const MAX_DRIVERS: usize = 16;
+/// What groups send is no writer's.
+const NO_WRITER: u64 = u64::MAX;
 
 /// What becomes of a message for which there is no room.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,25 +48,23 @@ pub(crate) enum Offered {
 /// Messages that wait for their place in the outbox, in order.
 #[derive(Default)]
 pub(super) struct Held {
-    /// By id.
-    entries: VecDeque<Entry>,
+    /// By their places in the write queue.
+    entries: BTreeMap<u64, Entry>,
     /// What those cost that are accepted: it counts as unsent.
     bytes: usize,
-    /// How many of the calls that wait drive the connection.
-    drivers: usize,
+    /// How many are beyond the mark.
+    over: usize,
+    /// The first one asks here for its turn.
+    asks: Place,
+    /// Whether it is to ask again soon.
+    again: bool,
 }
 
 struct Entry {
-    /// The id of the call that waits for it, if one does.
-    id: u64,
     /// The member of a group that it is for.
     member: u64,
     message: Prepared,
     claim: Claim,
-    /// Who is to be told when it is not held any more.
-    waker: Option<Waker>,
-    /// Whether that one drives the connection while nobody receives.
-    drives: bool,
 }
 
 /// On what ground a message is held.
@@ -75,77 +79,55 @@ enum Claim {
 }
 
 impl Held {
-    fn push(&mut self, id: u64, member: u64, message: Prepared, claim: Claim) {
-        if claim == Claim::Accepted {
-            self.bytes += message.len() + REFERENCE;
+    fn push(&mut self, ticket: u64, member: u64, message: Prepared, claim: Claim) {
+        match claim {
+            Claim::Accepted => self.bytes += message.len() + REFERENCE,
+            Claim::Awaited | Claim::Newest => self.over += 1,
         }
-        self.entries.push_back(Entry { id, member, message, claim, waker: None, drives: false });
+        self.entries.insert(ticket, Entry { member, message, claim });
     }
 
     /// Puts a message in the place of the newest one: whether there was one.
     fn replace(&mut self, member: u64, message: &Prepared) -> bool {
         let newest = |entry: &&mut Entry| entry.member == member && entry.claim == Claim::Newest;
-        let entry = self.entries.iter_mut().find(newest);
+        let entry = self.entries.values_mut().find(newest);
         entry.map(|entry| entry.message = message.clone()).is_some()
     }
 
-    fn pop(&mut self) -> Option<Prepared> {
-        let entry = self.entries.pop_front()?;
-        Some(self.removed(entry))
+    fn remove(&mut self, ticket: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&ticket)?;
+        match entry.claim {
+            Claim::Accepted => self.bytes -= entry.message.len() + REFERENCE,
+            Claim::Awaited | Claim::Newest => self.over -= 1,
+        }
+        Some(entry)
     }
 
-    /// Tells those who have to know that an entry is gone.
-    fn removed(&mut self, entry: Entry) -> Prepared {
-        if entry.claim == Claim::Accepted {
-            self.bytes -= entry.message.len() + REFERENCE;
-        }
-        if entry.drives {
-            self.drivers -= 1;
-            let waits = |other: &&mut Entry| !other.drives && other.waker.is_some();
-            let next = self.entries.iter_mut().find(waits);
-            next.and_then(|next| next.waker.take()).into_iter().for_each(Waker::wake);
-        }
-        entry.waker.into_iter().for_each(Waker::wake);
-        entry.message
+    /// Takes the first one out, and wakes the call that waits for it.
+    fn pop(&mut self, waiters: &Waiters, woken: &mut Woken) -> Option<Prepared> {
+        let ticket = *self.entries.first_key_value()?.0;
+        woken.0.extend(waiters.lock().queue.wake_other(ticket));
+        self.remove(ticket).map(|entry| entry.message)
     }
 
-    fn find(&self, id: u64) -> Option<usize> {
-        self.entries.binary_search_by_key(&id, |entry| entry.id).ok()
+    /// Whether it is the turn of the first one. Those that are accepted are in front of all writers
+    /// that wait.
+    fn ask(&mut self, waiters: &Waiters, woken: &mut Woken) -> Answer {
+        match self.entries.first_key_value() {
+            None => Answer::Wait,
+            Some((_, Entry { claim: Claim::Accepted, .. })) => Answer::Go,
+            Some((ticket, _)) => {
+                self.asks.stand_at(*ticket);
+                let queue = &mut waiters.lock().queue;
+                queue.ask(&mut self.asks, Sends::Message(NO_WRITER), &mut woken.0)
+            }
+        }
     }
 
     /// Whether a message of this member is held beyond the mark.
     fn is_over(&self, member: u64) -> bool {
         let over = |entry: &Entry| entry.member == member && entry.claim != Claim::Accepted;
-        self.entries.iter().any(over)
-    }
-
-    /// Somebody waits for an entry: whether it only has to be told, as enough others drive the
-    /// connection. With all of them each byte that is written would wake as many as wait.
-    fn waits(&mut self, id: u64, waker: &Waker) -> bool {
-        let Some(place) = self.find(id) else { return false };
-        let entry = &mut self.entries[place];
-        match &mut entry.waker {
-            Some(known) => known.clone_from(waker),
-            None => entry.waker = Some(waker.clone()),
-        }
-        if !entry.drives && self.drivers < MAX_DRIVERS {
-            entry.drives = true;
-            self.drivers += 1;
-        }
-        !entry.drives
-    }
-
-    /// Whether nothing is left.
-    fn forget(&mut self, forgotten: impl Fn(&Entry) -> bool) -> bool {
-        let mut place = 0;
-        while let Some(entry) = self.entries.get(place) {
-            if !forgotten(entry) {
-                place += 1;
-            } else if let Some(entry) = self.entries.remove(place) {
-                self.removed(entry);
-            }
-        }
-        self.entries.is_empty()
+        self.over > 0 && self.entries.values().any(over)
     }
 }
 
@@ -162,25 +144,42 @@ impl<T: Io> State<T> {
 
     /// Queues and writes what is held, as far as there is room.
     #[cold]
-    pub(super) fn let_held_go(&mut self, cx: &mut Context<'_>) {
-        while self.queue_held() {
+    pub(super) fn let_held_go(
+        &mut self,
+        waiters: &Waiters,
+        cx: &mut Context<'_>,
+        woken: &mut Woken,
+    ) {
+        while self.queue_held(waiters, woken) {
             if self.driver.poll_write_out(cx).is_err() {
                 return; // it shows in how the connection ends
             }
         }
+        if self.held.as_mut().is_some_and(|held| mem::take(&mut held.again)) {
+            cx.waker().wake_by_ref(); // somebody is in front, who may not come
+        }
     }
 
     /// Queues what is held, as far as there is room: whether there was something.
-    pub(super) fn queue_held(&mut self) -> bool {
+    pub(super) fn queue_held(&mut self, waiters: &Waiters, woken: &mut Woken) -> bool {
         let Some(held) = &mut self.held else { return false };
         let mut queued = false;
-        while self.fragmenting.is_none() && self.driver.connection.is_ready() {
-            let Some(message) = held.pop() else { break };
+        let (fragments_of, is_abandoned) = {
+            let queue = &waiters.lock().queue;
+            (queue.fragments_of(), queue.is_abandoned())
+        };
+        while fragments_of.is_none() && !is_abandoned && self.driver.connection.is_ready() {
+            let answer = held.ask(waiters, woken);
+            held.again = answer == Answer::Again;
+            if answer != Answer::Go {
+                break;
+            }
+            let Some(message) = held.pop(waiters, woken) else { break };
             queued |= self.driver.feed(&message).is_ok();
         }
         // Behind a message that nobody can end, or a Close, nothing comes any more.
-        if self.orphaned || !self.driver.connection.is_open() {
-            while held.pop().is_some() {}
+        if is_abandoned || !self.driver.connection.is_open() {
+            while held.pop(waiters, woken).is_some() {}
         }
         if held.entries.is_empty() {
             self.held = None;
@@ -190,10 +189,10 @@ impl<T: Io> State<T> {
 
     /// Queues all that is held, beyond the mark too, because nothing can be queued from now on.
     #[cold]
-    pub(super) fn queue_last(&mut self) {
+    pub(super) fn queue_last(&mut self, waiters: &Waiters, woken: &mut Woken) {
         let Some(mut held) = self.held.take() else { return };
-        let mut goes = self.fragmenting.is_none();
-        while let Some(message) = held.pop() {
+        let mut goes = waiters.lock().queue.fragments_of().is_none();
+        while let Some(message) = held.pop(waiters, woken) {
             goes = goes && self.driver.feed(&message).is_ok();
         }
     }
@@ -203,6 +202,11 @@ impl<T: Io> State<T> {
     }
 }
 
+/// Writes what can be written at once. What goes wrong shows in how the connection ends.
+fn write_at_once<T: Io>(reader: ReaderState, driver: &mut Driver<T>, cx: &mut Context<'_>) {
+    let _ = driver.poll_write_out(cx).and_then(|()| serve(reader, driver, cx));
+}
+
 impl<T: Io> Shared<T> {
     /// Queues a message for a member and writes what can be written at once. Behind a message in
     /// fragments that is under way it waits for its place, which is room as any other. Where there
@@ -210,24 +214,19 @@ impl<T: Io> Shared<T> {
     /// to do.
     pub(crate) fn offer(&self, member: u64, message: &Prepared, over: Over) -> Offered {
         let mut state = self.state();
-        let State { driver, fragmenting, held, .. } = &mut *state;
-        if fragmenting.is_some() || held.is_some() || !driver.connection.is_ready() {
+        let seen = self.waiters.seen();
+        let State { driver, held, .. } = &mut *state;
+        if !seen.is_clear || held.is_some() || !driver.connection.is_ready() {
             drop(state);
             return self.offer_behind(member, message, over, false);
         }
-        let written = driver.written();
         if driver.feed(message).is_err() {
             return Offered::Gone;
         }
-        self.write_at_once(driver);
-        // As `tell`: here nothing else can have changed.
-        let (wrote, open) = (driver.written() != written, driver.connection.is_open());
-        drop(state);
-        if wrote || !open {
-            self.hub.wake_senders(None);
-        }
-        if !open {
-            self.hub.wake_receiver();
+        write_at_once(seen.reader, driver, &mut Context::from_waker(&self.waker));
+        let is_open = driver.connection.is_open();
+        if !is_open || !self.waiters.lock().queue.is_idle() {
+            self.tell(state, Woken::default(), !is_open);
         }
         Offered::Accepted
     }
@@ -242,12 +241,13 @@ impl<T: Io> Shared<T> {
         over: Over,
         anyway: bool,
     ) -> Offered {
+        let mut woken = Woken::default();
         let mut state = self.state();
         let before = state.mark();
-        let cx = &mut Context::from_waker(&self.waker);
         let slow = state.driver.connection.is_open()
             && !state.has_room(member)
-            && self.is_slow(&mut state, member);
+            && self.is_slow(&mut state, member, &mut woken);
+        let is_barred = self.waiters.lock().queue.fragments_of().is_some();
         let offered = if !state.driver.connection.is_open() {
             Offered::Gone
         } else if slow && !anyway && !T::has_turn() {
@@ -256,20 +256,21 @@ impl<T: Io> Shared<T> {
             match over {
                 Over::Refused => Offered::Refused,
                 Over::Waits => {
-                    let call = Call::of_sink(self.new_id(), None);
-                    state.hold().push(call.id, member, message.clone(), Claim::Awaited);
+                    let mut call = Call::default();
+                    let ticket = self.waiters.lock().queue.draw(&mut call.place);
+                    state.hold().push(ticket, member, message.clone(), Claim::Awaited);
                     Offered::Waits(call)
                 }
                 Over::Replaces => {
                     let replaced = state.hold().replace(member, message);
                     if !replaced {
-                        let id = self.new_id();
-                        state.hold().push(id, member, message.clone(), Claim::Newest);
+                        let ticket = self.new_id();
+                        state.hold().push(ticket, member, message.clone(), Claim::Newest);
                     }
                     Offered::Kept { replaced }
                 }
             }
-        } else if state.fragmenting.is_some() || state.held.is_some() {
+        } else if is_barred || state.held.is_some() {
             state.hold().push(self.new_id(), member, message.clone(), Claim::Accepted);
             Offered::Accepted
         } else if state.driver.feed(message).is_ok() {
@@ -278,50 +279,48 @@ impl<T: Io> Shared<T> {
             Offered::Gone
         };
         if let Offered::Accepted = offered {
-            self.write_at_once(&mut state.driver);
-            state.let_held_go(cx);
+            let cx = &mut Context::from_waker(&self.waker);
+            write_at_once(self.waiters.seen().reader, &mut state.driver, cx);
+            state.let_held_go(&self.waiters, cx, &mut woken);
         }
-        self.tell(state, &before);
+        let news = is_news(&before, &state.mark());
+        self.tell(state, woken, news);
         offered
-    }
-
-    /// What goes wrong shows in how the connection ends.
-    fn write_at_once(&self, driver: &mut Driver<T>) {
-        let cx = &mut Context::from_waker(&self.waker);
-        let _ = driver.poll_write_out(cx).and_then(|()| self.serve(driver, cx));
     }
 
     /// Writes what waits, which perhaps only nobody has tried: whether the member is slow all the
     /// same. While nobody drives the connection one that takes something is not.
-    fn is_slow(&self, state: &mut State<T>, member: u64) -> bool {
-        let driven = matches!(self.hub.presence(), Presence::Waiting);
+    fn is_slow(&self, state: &mut State<T>, member: u64, woken: &mut Woken) -> bool {
+        let reader = self.waiters.seen().reader;
         let written = state.driver.written();
-        self.write_at_once(&mut state.driver);
-        state.let_held_go(&mut Context::from_waker(&self.waker));
+        let cx = &mut Context::from_waker(&self.waker);
+        write_at_once(reader, &mut state.driver, cx);
+        state.let_held_go(&self.waiters, cx, woken);
         if state.has_room(member) {
             return false;
         }
-        let takes = !driven && written != state.driver.written();
+        let takes = reader != ReaderState::Waiting && written != state.driver.written();
         !takes || state.held.is_some() || state.driver.connection.is_at_limit()
     }
 
     /// Ready when the message that this call waits for is queued, or was forgotten. Drives the
     /// connection if nobody else does.
     pub(crate) fn poll_held(&self, cx: &Context<'_>, call: &mut Call) -> Poll<Result<(), Error>> {
-        let held = self.state().held.as_mut().map(|held| held.waits(call.id, cx.waker()));
-        if held == Some(true) {
-            return Poll::Pending;
-        }
-        self.poll_sender(cx, call, |state, cx, call| {
+        self.poll_sender(cx, call, |state, cx, call, polling| {
+            polling.waits_for = WaitsFor::Other;
             loop {
-                state.let_held_go(cx);
-                if !state.driver.connection.is_open() || state.orphaned {
+                state.let_held_go(polling.waiters, cx, &mut polling.woken);
+                let Polling { waiters, .. } = polling;
+                if !state.driver.connection.is_open() || waiters.lock().queue.is_abandoned() {
                     return Poll::Ready(Err(state.driver.refusal()));
                 }
-                if state.held.as_ref().is_none_or(|held| held.find(call.id).is_none()) {
+                let ticket = call.place.ticket();
+                let is_held = |held: &Held| held.entries.contains_key(&ticket);
+                if !state.held.as_deref().is_some_and(is_held) {
                     return Poll::Ready(Ok(()));
                 }
-                if state.fragmenting.is_some() {
+                let is_barred = waiters.lock().queue.fragments_of().is_some();
+                if is_barred || state.driver.connection.is_ready() {
                     return Poll::Pending;
                 }
                 match state.driver.poll_ready(cx) {
@@ -337,23 +336,40 @@ impl<T> Shared<T> {
     /// A member has left its group: nothing more is held for it beyond the mark, and nobody waits
     /// for that.
     pub(crate) fn forget_member(&self, member: u64) {
+        let mut woken = Woken::default();
         let mut state = self.state();
         let Some(held) = &mut state.held else { return };
-        if held.forget(|entry| entry.member == member && entry.claim != Claim::Accepted) {
-            state.held = None;
-        }
-    }
-
-    /// A call is over that may have waited.
-    pub(crate) fn forget_call(&self, call: &Call) {
-        self.hub.sender_left(call.id);
-        let mut state = self.state();
-        let Some(held) = &mut state.held else { return };
-        if let Some(entry) = held.find(call.id).and_then(|place| held.entries.remove(place)) {
-            held.removed(entry);
+        let is_forgotten = |(ticket, entry): (&u64, &Entry)| {
+            (entry.member == member && entry.claim != Claim::Accepted).then_some(*ticket)
+        };
+        let forgotten: Vec<u64> = held.entries.iter().filter_map(is_forgotten).collect();
+        for ticket in forgotten {
+            held.remove(ticket);
+            woken.0.extend(self.waiters.lock().queue.wake_other(ticket));
         }
         if held.entries.is_empty() {
             state.held = None;
         }
+        drop(state);
+        woken.wake();
+    }
+
+    /// A call is over that may have waited.
+    pub(crate) fn forget_call(&self, call: &mut Call) {
+        let mut woken = Woken::default();
+        let mut state = self.state();
+        if let Some(held) = &mut state.held {
+            let entry = held.remove(call.place.ticket());
+            if held.entries.is_empty() {
+                state.held = None;
+            }
+            if entry.is_some() {
+                // What looked after the connection is gone: another one does.
+                self.waiters.lock().queue.wake_some(1, &mut woken.0);
+            }
+        }
+        self.waiters.lock().queue.leave(&mut call.place);
+        drop(state);
+        woken.wake();
     }
 }

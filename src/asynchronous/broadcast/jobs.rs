@@ -144,8 +144,8 @@ impl<T> Group<T> {
 impl<T: AsyncIo> Group<T> {
     /// Does some work when all that was there before is done.
     pub(super) async fn work(&self, work: Work<T>) -> Outcome<T> {
-        let mut turn = Turn::begin(self, work);
-        poll_fn(|cx| turn.poll(cx)).await
+        let mut job = PendingJob::begin(self, work);
+        poll_fn(|cx| job.poll(cx)).await
     }
 
     /// Waits for slow members: one after the other, as they all go on taking what they have.
@@ -227,13 +227,13 @@ async fn others_first() {
 }
 
 /// A call that waits for its turn, and may be dropped at any time.
-struct Turn<'g, T> {
+struct PendingJob<'g, T> {
     group: &'g Group<T>,
     number: u64,
     began: bool,
 }
 
-impl<'g, T: AsyncIo> Turn<'g, T> {
+impl<'g, T: AsyncIo> PendingJob<'g, T> {
     fn begin(group: &'g Group<T>, work: Work<T>) -> Self {
         let mut queue = group.queue();
         let number = queue.next;
@@ -274,7 +274,7 @@ impl<'g, T: AsyncIo> Turn<'g, T> {
     }
 }
 
-impl<T> Drop for Turn<'_, T> {
+impl<T> Drop for PendingJob<'_, T> {
     fn drop(&mut self) {
         let mut queue = self.group.queue();
         let done = queue.take_done(self.number);
