@@ -415,6 +415,7 @@ fn section_7_1_2_a_writer_closes() {
                 assert_eq!(messages, ["late"]);
             }
             if let Some(mut reader) = gone {
+                assert_eq!(reader.recv().unwrap(), Some("late".into()), "it was kept");
                 assert_eq!(reader.recv().unwrap(), None);
             }
             peer.join().unwrap();

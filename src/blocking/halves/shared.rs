@@ -57,7 +57,6 @@ impl<S: Duplex> Shared<S> {
             reader: ReaderIs::Away,
             drained: false,
             looked: None,
-            grace: None,
             turns: Turns::new(session.connection.is_in_fragments().then_some(0)),
             writers: 0,
             waiting_to_receive: 0,
@@ -135,7 +134,7 @@ impl<S: Duplex> Shared<S> {
         let Some(due) = state.connection.poll_timeout() else { return };
         let now = self.now();
         if due <= now {
-            let unread = state.reader != ReaderIs::Receiving && state.holds_data();
+            let unread = state.holds_data();
             state.session.handle_timeout(now, unread);
             self.wake(state);
         }

@@ -177,9 +177,13 @@ impl<S: Duplex> Writer<S> {
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
-    /// order. Messages that still come are the reader's, if there is one; once it has left one
-    /// lying for half a second, that and all that follows is discarded, and not inflated. If the
-    /// connection is closing or closed already, this sees it to its end.
+    /// order. If the connection is closing or closed already, this sees it to its end.
+    ///
+    /// A reader that is in [`Reader::recv`](super::Reader::recv) gets what still comes. While it is in
+    /// no call, messages are kept for it up to
+    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, one for each 128 of
+    /// them or 16 at most, and those behind them discarded; if it was dropped, all are. What is
+    /// discarded is not inflated.
     ///
     /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
     ///
