@@ -1,7 +1,7 @@
 //! RFC 6455 WebSocket for Rust: a sans-IO core that holds the whole protocol, and thin adapters for
 //! threads, tokio, smol and every other runtime.
 //!
-//! Connect, on tokio (feature `tokio`):
+//! Connect. This is tokio, feature `tokio`; [`blocking`] has the same calls without `await`:
 #![cfg_attr(feature = "tokio", doc = "```no_run")]
 #![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! # async fn talk() -> Result<(), fullduplex::Error> {

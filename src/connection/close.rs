@@ -1,5 +1,4 @@
-//! The end of a connection: the closing handshake, failing, and who closes TCP first
-//! (RFC 6455 §7).
+//! The end of a connection: the closing handshake, failing, and the end of TCP (RFC 6455 §7).
 //!
 //! ```text
 //! Open ──close()──→ LocalClosing ──peer's Close──→ Closing
@@ -21,34 +20,16 @@
 //! connection and lose our Close.
 
 use super::{
-    CloseCause, ProtocolError, Time, TimeoutError,
+    CloseCause, Connection, ProtocolError, Time, TimeoutError, Transport,
     send::SendBuffer,
     time::{last_call::LastCall, point::Due},
 };
-use crate::frame::CloseFrame;
+use crate::frame::{CloseFrame, ControlPayload, Header, OpCode};
 use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
 /// The most input that is discarded, in bytes. A peer that sends more is cut off.
 const MAX_DISCARDED: u32 = 64 << 20;
-
-/// The thing to do with the transport, from [`Connection::transport`](crate::Connection::transport).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Read and write.
-    Open,
-    /// Write the outbox. The peer has sent everything, so reading is over.
-    WriteOnly,
-    /// Shut the write side down (TLS `close_notify`, TCP FIN), then call
-    /// [`shutdown_complete`](crate::Connection::shutdown_complete).
-    ShutDown,
-    /// Read until the end: give the input to [`receive`](crate::Connection::receive), which
-    /// discards it, and then call [`receive_eof`](crate::Connection::receive_eof).
-    AwaitEof,
-    /// Drop it. [`closed`](crate::Connection::closed) says how the connection ended.
-    Closed,
-}
 
 /// An endpoint, seen from this one: the one that closed first, for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +100,77 @@ impl Closed {
     }
 }
 
+impl Connection {
+    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame after all messages that
+    /// were accepted, without a code if `frame` is `None`. You still get the messages that come before
+    /// the peer's Close. Does nothing if the connection is closing already.
+    pub fn close(&mut self, frame: Option<CloseFrame>) {
+        if matches!(self.state, Phase::Open) {
+            self.push_close(frame);
+            self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };
+        }
+    }
+
+    /// Whether you can still send messages: no Close was sent or received, and nothing has failed.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, Phase::Open)
+    }
+
+    /// How the connection ended; `None` while the transport is in use.
+    pub fn closed(&self) -> Option<&Closed> {
+        match &self.state {
+            Phase::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// How the connection ended, or will end for certain.
+    #[cfg(feature = "std")]
+    pub(crate) fn outcome(&self) -> Option<&Closed> {
+        match &self.state {
+            Phase::Ending { outcome, .. } | Phase::Closed(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether we have queued or sent a Close, and the peer's has not come.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, Phase::LocalClosing { .. })
+    }
+
+    pub(super) fn push_close(&mut self, frame: Option<CloseFrame>) {
+        let mask = self.keys.next();
+        let mut body = ControlPayload::EMPTY;
+        if let Some(frame) = &frame {
+            frame.encode(&mut body);
+        }
+        let length = body.as_bytes().len() as u64;
+        let header = Header { mask, ..Header::new(OpCode::Close, length) };
+        self.sent.others += 1;
+        self.outbox.push_close(&header, body.as_bytes());
+    }
+
+    /// Drops a partial message, once nothing more can be received.
+    pub(super) fn settle(&mut self) {
+        if self.state.is_over() {
+            #[cfg(feature = "deflate")]
+            if let (Some(deflate), false) = (&mut self.deflate, self.outbox.is_cut()) {
+                deflate.release();
+            }
+            self.receiver.stop();
+        }
+    }
+}
+
 pub(super) enum Phase {
     Open,
     /// Our Close is queued or sent.
     LocalClosing {
         deadline: CloseDeadline,
     },
-    /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
-    /// still read.
+    /// The transport takes no more bytes. Earlier input, perhaps the peer's Close, is still read.
     Unwritable {
         deadline: CloseDeadline,
         /// The end that closed first, should the peer's Close come.
@@ -276,7 +320,7 @@ impl Phase {
         }
     }
 
-    /// Input came that nobody looks at.
+    /// Counts input that is discarded.
     pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
             *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));

@@ -376,7 +376,7 @@ impl Default for Config {
 mod tests {
     use super::*;
 
-    /// What only the adapters look at.
+    /// Settings that only the adapters use.
     #[test]
     fn settings_of_the_adapters() {
         let config = Config::default()
@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(config.flush_policy, FlushPolicy::BeforeWait);
     }
 
-    /// Connections that nobody configured share one set of defaults.
+    /// Connections without a configuration share one set of defaults.
     #[test]
     fn defaults_are_shared() {
         assert!(Arc::ptr_eq(&Config::shared(), &Config::shared()));

@@ -1,5 +1,4 @@
-//! WebSocket on smol and every other runtime, over any [`AsyncRead`] + [`AsyncWrite`] of the crate
-//! `futures-io`.
+//! WebSocket on smol and every other runtime, over any `AsyncRead` + `AsyncWrite` of `futures-io`.
 //!
 //! Use [`client`] in a client and [`accept`] in a server. See
 //! [`WebSocket`](asynchronous::WebSocket) for everything that you can do with a connection.
@@ -198,18 +197,15 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// is 408 after [`Config::handshake_timeout`].
 ///
 /// # Cancel safety
-/// As for [`client`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
     accept_with(stream, &Acceptor::new(), Config::shared()).await
 }
 
 /// As [`accept`], with your own policy on origins and subprotocols, limits and times.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     acceptor: &Acceptor,
@@ -220,11 +216,8 @@ pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Reads a client's request and leaves the answer to you: see [`Upgrade`].
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -239,11 +232,8 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 /// A request with only a part of an upgrade is refused. A proxy may have dropped the rest, and the
 /// client should know.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -264,13 +254,7 @@ pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// The functions of this module, for a stream with its own timer.
 impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
-    /// As [`client`].
-    ///
-    /// # Errors
-    /// As [`client`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`client`], with the same errors and cancel safety.
     pub async fn client(
         self,
         request: impl Into<Request>,
@@ -279,13 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
         WebSocket::open(Opening::new(self, config.into()), request.into()).await
     }
 
-    /// As [`accept_with`].
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`accept_with`], with the same errors and cancel safety.
     pub async fn accept_with(
         self,
         acceptor: &Acceptor,
@@ -296,26 +274,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
         Box::pin(async { self.upgrade(config).await?.answer(acceptor).await }).await
     }
 
-    /// As [`upgrade`](fn@upgrade).
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`upgrade`](fn@upgrade), with the same errors and cancel safety.
     pub async fn upgrade(self, config: impl Into<Arc<Config>>) -> Result<Upgrade<S, T>, Error> {
         let mut opening = Opening::new(self, config.into());
         let request = Box::pin(opening.request()).await?;
         Ok(Upgrade::new(opening, request))
     }
 
-    /// As [`upgrade_or_http`](fn@upgrade_or_http).
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`upgrade_or_http`](fn@upgrade_or_http), with the same errors and cancel safety.
     pub async fn upgrade_or_http(
         self,
         config: impl Into<Arc<Config>>,

@@ -20,7 +20,7 @@
 //!
 //! # `WebSocket`, async
 //! "Waits" means that the future is pending. Except in `recv` and `close`, nothing is received while a
-//! call waits: no ping is answered, no Close is noticed. What has arrived is read once more before a
+//! call waits: no ping is answered, no Close is noticed. Arrived input is read once more before a
 //! deadline gives the peer up.
 //!
 //! | call | empty, or under the mark | from the mark on | from the limit on |
@@ -67,7 +67,7 @@
 //!
 //! # What ends the wait
 //! Deadlines run while a call waits. When one passes, the call returns its error, the connection is
-//! over, and `unsent` says what was lost. What has arrived is read once more before that.
+//! over, and `unsent` says how much was lost. Arrived input is read once more before that.
 //!
 //! | deadline | default | error |
 //! |---|---|---|

@@ -176,11 +176,8 @@ pub async fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStre
 
 /// As [`connect`], with limits and times of your own.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`connect`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn connect_with(
     request: impl Into<Request>,
     config: impl Into<Arc<Config>>,
@@ -249,7 +246,7 @@ async fn within<T>(
 /// As [`connect`], without those of dialling.
 ///
 /// # Cancel safety
-/// As for [`connect`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: impl Into<Request>,
@@ -293,18 +290,15 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// is 408 after [`Config::handshake_timeout`].
 ///
 /// # Cancel safety
-/// As for [`connect`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
     accept_with(stream, &Acceptor::new(), Config::shared()).await
 }
 
 /// As [`accept`], with your own policy on origins and subprotocols, limits and times.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     acceptor: &Acceptor,
@@ -317,11 +311,8 @@ pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Reads a client's request and leaves the answer to you: see [`Upgrade`].
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -338,11 +329,8 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 /// A request with only a part of an upgrade is refused. A proxy may have dropped the rest, and the
 /// client should know.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,

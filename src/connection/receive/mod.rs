@@ -1,10 +1,11 @@
 //! Input from the peer.
 
 mod budget;
+mod event;
 mod receiver;
 
 pub use budget::ReceiveBudget;
-pub use receiver::Event;
+pub use event::Event;
 pub(crate) use receiver::Receiver;
 
 use super::{Closed, Config, Connection, ProtocolError, close::Phase, keys::Keys};
@@ -69,34 +70,6 @@ impl Connection {
         self.receive_next(input, false)
     }
 
-    /// Discards messages from now on, also the one under way. They are neither handed out nor inflated.
-    /// Nothing is held, so no limit on size applies. Control frames are received and answered as before,
-    /// heads are checked, and so is text that is not compressed. You cannot undo this: later messages
-    /// may refer to those that were not inflated.
-    ///
-    /// Use it when you want no more messages but go on sending, or while you close: messages still come
-    /// after [`close`](Self::close), and a peer could make you inflate gigabytes for nothing. The adapters
-    /// do this in `close`, and when a reader is dropped. Discarded messages count in
-    /// [`stats`](Self::stats); their payload does not.
-    ///
-    /// ```
-    /// use fullduplex::{Config, Connection, Event, Input};
-    ///
-    /// let mut connection = Connection::client(Config::default());
-    /// connection.close(None);
-    /// connection.discard_messages();
-    /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
-    /// let mut input = Input::new(&mut wire);
-    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
-    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
-    /// # Ok::<(), fullduplex::ProtocolError>(())
-    /// ```
-    pub fn discard_messages(&mut self) {
-        if !self.state.is_over() {
-            self.receiver.discard();
-        }
-    }
-
     /// As [`receive`](Self::receive), but gives a message as it comes, in [chunks](Event::Chunk), and
     /// holds none of it: for messages of any size. A chunk may be left when `input` is empty: go on until
     /// you get `None`.
@@ -152,6 +125,34 @@ impl Connection {
         self.receiver.is_passing() && !self.state.is_over()
     }
 
+    /// Discards messages from now on, also the one under way. They are neither handed out nor inflated.
+    /// Nothing is held, so no limit on size applies. Control frames are received and answered as before,
+    /// heads are checked, and so is text that is not compressed. You cannot undo this: later messages
+    /// may refer to those that were not inflated.
+    ///
+    /// Use it when you want no more messages but go on sending, or while you close: messages still come
+    /// after [`close`](Self::close), and a peer could make you inflate gigabytes for nothing. The adapters
+    /// do this in `close`, and when a reader is dropped. Discarded messages count in
+    /// [`stats`](Self::stats); their payload does not.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Event, Input};
+    ///
+    /// let mut connection = Connection::client(Config::default());
+    /// connection.close(None);
+    /// connection.discard_messages();
+    /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
+    /// let mut input = Input::new(&mut wire);
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
+    /// # Ok::<(), fullduplex::ProtocolError>(())
+    /// ```
+    pub fn discard_messages(&mut self) {
+        if !self.state.is_over() {
+            self.receiver.discard();
+        }
+    }
+
     /// The rest of a message was discarded after its first chunks were handed out.
     #[cfg(feature = "std")]
     pub(crate) fn cut_off_chunks(&mut self) {
@@ -184,7 +185,7 @@ impl Connection {
     }
 
     /// Whether the next frame, of which some is in `input`, is a control frame. Those can be received
-    /// although nobody takes messages.
+    /// although you take no messages.
     #[cfg(feature = "std")]
     pub(crate) fn is_control_next(&self, input: &Input<'_>) -> bool {
         self.receiver.is_control_next(input.as_bytes())
@@ -302,7 +303,7 @@ mod tests {
         }
     }
 
-    /// What is held goes out as a chunk without further input.
+    /// The held part goes out as a chunk without further input.
     #[test]
     fn what_was_received_whole_is_handed_on() {
         let mut connection = Connection::client(Config::default());

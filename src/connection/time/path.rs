@@ -182,7 +182,7 @@ mod tests {
         // A MiB, less a packet; and so much less as time passes.
         let looks = [(0, 0, false), (1, 1024, false), (101, 1024, false), (1000, 1024, false)];
         assert_eq!(allowances(&looks), [0, 255, 155, 0]);
-        // What is taken is added.
+        // Taken bytes are added.
         let looks = [(0, 0, false), (1, 1024, false), (101, 1424, false), (301, 1424, false)];
         assert_eq!(allowances(&looks), [0, 255, 255, 55]);
         // Before the first look, too, and never more than fits.
@@ -225,7 +225,7 @@ mod tests {
         // A ping that ended at 1,000 KiB: 24 KiB may be on the way, at 1,000 / 11 / 4 KiB per second.
         path.delivered(1000 * KIB, at(1), at(11));
         assert_eq!(path.allowance(at(11), SLOWEST).as_millis(), 23 * 4 * 11);
-        // What it says of bytes that were delivered before is nothing new.
+        // A pong for bytes that were delivered before says nothing new.
         path.delivered(900 * KIB, at(1), at(11));
         assert_eq!(path.allowance(at(11), SLOWEST).as_millis(), 23 * 4 * 11);
         // Little that took long says nothing about the path: it is not slower for that.
