@@ -105,6 +105,6 @@
 //! Receiving stops when you stop calling `recv` or `run`. Then at most one read, 64 KiB, is taken from
 //! the stream and held, and TCP holds the peer up. `send`, `flush` and `ping` of a `WebSocket` read
 //! nothing but that one, and only before a deadline gives the peer up. Only `close` reads on, and
-//! discards. For a reader that exists but is not in a call, the async
+//! discards. For a reader that exists but is not in a call,
 //! [`Writer::close`](crate::tokio::Writer::close) keeps what comes, up to
 //! [`max_message_size`](crate::Config::max_message_size).

@@ -25,8 +25,9 @@
 //! | neither sends nor takes a part of a message for the `idle_timeout` | `Timeout(Idle)` | `TimedOut`, 1006 | 1001 | at once, in both roles |
 //!
 //! No second Close follows our own. A peer that breaks a rule after it is not told which; the rest of
-//! the row holds. Messages that come after our Close go to the reader, if there is one. A blocking
-//! `Writer::close` waits half a second for a reader that is not in a call, then discards.
+//! the row holds. Messages that come after our Close go to the reader, if there is one. While it is in no
+//! call, `Writer::close` keeps them for it, up to
+//! [`max_message_size`](crate::Config::max_message_size), and discards what follows.
 //!
 //! Discarded messages are neither inflated nor held, so a peer cannot cause useless work, and they may
 //! have any size. Their heads are checked, and so is text that is not compressed. Once a call has begun

@@ -173,6 +173,30 @@ impl Session {
         input.release();
     }
 
+    /// Receives for a half that may come back for it: as much is kept as makes a message of the
+    /// largest size, and what follows is discarded.
+    pub(crate) fn receive_ahead(&mut self) {
+        let most = self.connection.config().max_message_size;
+        let Self { input, connection, pending, .. } = self;
+        input.consume(|input| {
+            loop {
+                let event = match connection.is_in_chunks() {
+                    true => connection.receive_chunk(input),
+                    false => connection.receive(input),
+                };
+                match event {
+                    Ok(Some(event)) => {
+                        pending.get_or_insert_default().keep(event, most, connection);
+                    }
+                    // An error shows again in how the connection ends; what follows it is discarded.
+                    _ if input.is_empty() => break,
+                    _ => {}
+                }
+            }
+        });
+        input.release();
+    }
+
     /// Nobody wants what was received or comes from now on.
     pub(crate) fn discard(&mut self) {
         self.connection.discard_messages();

@@ -2,9 +2,8 @@
 //! kept, forgotten or dropped while they wait.
 #![cfg(all(feature = "futures-io", feature = "tokio", feature = "testing"))]
 
-use crate::{common, heap, support};
+use crate::support::{self, heap};
 
-use common::split;
 use core::{
     mem,
     pin::Pin,
@@ -25,6 +24,7 @@ use std::{
     },
     task::Wake,
 };
+use support::split;
 use support::{
     Script, Step, Woken, on_async, paused, quiet, run,
     tasks::{Dice, dropped, pause},

@@ -97,6 +97,7 @@ impl<S: Duplex> Reader<S> {
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
         self.shared.receive(Pace::Chunks, |event, _| match event {
             Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
+            Event::Message(pending) => ControlFlow::Break(Chunk::whole(pending).into_owned()),
             _ => ControlFlow::Continue(()),
         })
     }

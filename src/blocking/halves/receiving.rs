@@ -2,18 +2,14 @@
 
 use super::{
     shared::{Locked, PATIENCE, SLICE, Shared},
-    state::{ReaderIs, State},
+    state::ReaderIs,
 };
 use crate::{
-    CloseFrame, Connection, Event, Time,
+    CloseFrame, Connection, Event,
     blocking::Duplex,
     io::{Error, Pace},
 };
-use core::{ops::ControlFlow, time::Duration};
-
-/// How long a message waits for a reader that is not in a call, before whoever closes discards it
-/// and all that follows.
-const GRACE: Duration = Duration::from_millis(500);
+use core::ops::ControlFlow;
 
 /// What comes of an event that nobody wants.
 fn discarded(_: Event<'_>, _: &mut Connection) -> ControlFlow<()> {
@@ -50,7 +46,7 @@ impl<S: Duplex> Shared<S> {
         pace: Pace,
         on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> (Locked<'s, S>, Option<B>) {
-        (state.reader, state.grace) = (ReaderIs::Receiving, None);
+        state.reader = ReaderIs::Receiving;
         let (mut state, output) = self.drive(state, Some(pace), on_event);
         state.reader = ReaderIs::Away;
         self.wake(&state); // a closer reads on
@@ -80,7 +76,7 @@ impl<S: Duplex> Shared<S> {
 
     /// Moves bytes and waits until `on_event` breaks; nothing once the connection is over. It is the
     /// reader that comes with a pace. Others want to see the end: what comes is for the reader if
-    /// there is one, as long as it comes back for it.
+    /// there is one.
     fn drive<'s, B>(
         &'s self,
         mut state: Locked<'s, S>,
@@ -92,13 +88,14 @@ impl<S: Duplex> Shared<S> {
         }
         loop {
             let mine = pace.is_some() || state.reader != ReaderIs::Receiving;
-            let mut later = None;
             if let Some(pace) = pace {
                 if let Some(output) = state.session.deliver(pace, &mut on_event) {
                     return (self.delivered(state), Some(output));
                 }
+            } else if state.reader == ReaderIs::Away {
+                state.session.receive_ahead();
             } else if mine {
-                later = self.grace(&mut state);
+                state.take_control(); // all of it, as the reader is gone
             }
             let Some(reads) = self.end(&mut state) else { return (state, None) };
             if !state.connection.is_open() {
@@ -124,7 +121,7 @@ impl<S: Duplex> Shared<S> {
                 continue;
             }
             let again = queued.then(|| self.now() + SLICE);
-            let until = [due, again, later].into_iter().flatten().min();
+            let until = [due, again].into_iter().flatten().min();
             let waited = if mine && reads && state.reading.is_some() {
                 let pending;
                 (state, pending) = self.fill(state, until);
@@ -142,23 +139,6 @@ impl<S: Duplex> Shared<S> {
         }
     }
 
-    /// Receives for whoever closes. Data is left to a reader that is not in a call, and discarded once
-    /// it has not come for that: until when it is left.
-    fn grace(&self, state: &mut State<S>) -> Option<Time> {
-        state.take_control();
-        if !state.holds_data() {
-            return None;
-        }
-        let now = self.now();
-        let end = *state.grace.get_or_insert(now + GRACE);
-        if now < end {
-            return Some(end);
-        }
-        state.connection.discard_messages(); // what comes was left lying
-        state.session.take_control(true);
-        None
-    }
-
     /// The last event may be the last that the caller wants: what is urgent is done before.
     fn delivered<'s>(&'s self, mut state: Locked<'s, S>) -> Locked<'s, S> {
         if !state.connection.is_open() {
@@ -169,7 +149,7 @@ impl<S: Duplex> Shared<S> {
             }
             self.end(&mut state);
             self.wake(&state);
-        } else if state.drained && state.input.is_empty() {
+        } else if state.drained || state.connection.has_pong() {
             state.drained = false;
             // Whatever it finds shows in the next call: the message must not be lost.
             self.timers(&mut state);

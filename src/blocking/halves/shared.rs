@@ -58,7 +58,6 @@ impl<S: Duplex> Shared<S> {
             reader: ReaderIs::Away,
             drained: false,
             looked: None,
-            grace: None,
             waiting_to_receive: 0,
             waiting_to_send: 0,
             session,
@@ -128,7 +127,7 @@ impl<S: Duplex> Shared<S> {
         let Some(due) = state.connection.poll_timeout() else { return };
         let now = self.now();
         if due <= now {
-            let unread = state.reader != ReaderIs::Receiving && state.holds_data();
+            let unread = state.holds_data();
             state.session.handle_timeout(now, unread);
             self.wake(state);
         }

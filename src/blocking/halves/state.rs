@@ -32,8 +32,6 @@ pub(super) struct State<S> {
     pub(super) drained: bool,
     /// When a writer looked at what has arrived.
     pub(super) looked: Option<Time>,
-    /// Until when whoever closes leaves what has come to a reader that is not in a call.
-    pub(super) grace: Option<Time>,
     pub(super) waiting_to_receive: u32,
     pub(super) waiting_to_send: u32,
 }

@@ -113,11 +113,15 @@ impl<S: Duplex> Writer<S> {
 
     /// Closes the connection: sends a Close frame, waits for the peer's, at most
     /// [`Config::close_timeout`](crate::Config::close_timeout), and ends the stream in the right
-    /// order. Messages that still come are the reader's, if there is one; once it has left one
-    /// lying for half a second, that and all that follows is discarded, and not inflated. If the
-    /// connection is closing or closed already, this sees it to its end.
+    /// order. If the connection is closing or closed already, this sees it to its end.
     ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
+    /// A reader in [`Reader::recv`](super::Reader::recv) gets the messages that still come. While it
+    /// is in no call they are kept for it, up to
+    /// [`Config::max_message_size`](crate::Config::max_message_size) bytes in all, and up to one
+    /// message for each 128 of these bytes, at least 16. Later ones are discarded; after the reader
+    /// is dropped, all of them are. Discarded messages are not inflated.
+    ///
+    /// See the [table of outcomes](crate::guide::closing) for each thing that the peer can do.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the

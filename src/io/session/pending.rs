@@ -63,10 +63,6 @@ impl PendingEvents {
 
     /// As [`push`](Self::push), of what a call receives in the place of the half that does: what
     /// comes behind an event that is not kept is discarded.
-    #[cfg_attr(
-        not(any(feature = "futures-io", feature = "tokio")),
-        allow(dead_code, reason = "for halves of async streams")
-    )]
     pub(crate) fn keep(&mut self, event: Event<'_>, most: usize, connection: &mut Connection) {
         let (was_full, part) = (self.full, is_chunk(&event));
         self.push(event, most);
