@@ -111,7 +111,7 @@ fn receive(c: &mut Criterion) {
                 let mut input = Input::new(wire);
                 while let Some(event) = connection.receive(&mut input).unwrap() {
                     let Event::Message(message) = event else { unreachable!() };
-                    black_box(message.into_owned());
+                    black_box(message.into_message());
                 }
             });
         }

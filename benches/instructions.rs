@@ -143,7 +143,7 @@ fn receive_owned(size: usize) -> Case {
         let mut input = Input::new(wire);
         while let Some(event) = connection.receive(&mut input).unwrap() {
             let Event::Message(message) = event else { unreachable!() };
-            black_box(message.into_owned());
+            black_box(message.into_message());
         }
     })
 }

@@ -3,7 +3,7 @@
 //! `echo_server [--addr HOST:PORT] [--max-clients N] [--max-message BYTES]`
 //! `[--handshake-timeout SECONDS] [--deflate] [--window-bits 9..15]`
 
-use fullduplex::{Config, Error, handshake::Acceptor, tokio::accept_with};
+use fullduplex::{Config, Error, handshake::AcceptPolicy, tokio::accept_with};
 use std::{env, io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -43,7 +43,7 @@ async fn main() -> Result<(), String> {
 
 async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut ws = accept_with(stream, &Acceptor::new(), config).await?;
+    let mut ws = accept_with(stream, &AcceptPolicy::new(), config).await?;
     ws.run(|message, out| out.feed(message)).await
 }
 

@@ -7,7 +7,7 @@
 //! have freed, glibc keeps for others of the same arena, and has up to 8 arenas for each core: after
 //! large messages `MALLOC_ARENA_MAX=1` in the environment, or another allocator, keeps less.
 
-use fullduplex::{Config, Error, blocking::accept_with, handshake::Acceptor};
+use fullduplex::{Config, Error, blocking::accept_with, handshake::AcceptPolicy};
 use std::{
     env, io,
     net::{TcpListener, TcpStream},
@@ -55,7 +55,7 @@ fn main() -> Result<(), String> {
 
 fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut ws = accept_with(stream, &Acceptor::new(), config)?;
+    let mut ws = accept_with(stream, &AcceptPolicy::new(), config)?;
     ws.run(|message, out| out.feed(message))
 }
 

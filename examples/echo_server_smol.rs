@@ -3,7 +3,7 @@
 //! `echo_server_smol [--addr HOST:PORT] [--max-clients N] [--max-message BYTES]`
 //! `[--handshake-timeout SECONDS] [--deflate] [--window-bits 9..15]`
 
-use fullduplex::{Config, Error, futures_io::accept_with, handshake::Acceptor};
+use fullduplex::{Config, Error, futures_io::accept_with, handshake::AcceptPolicy};
 use smol::{
     LocalExecutor, Timer,
     lock::Semaphore,
@@ -49,7 +49,7 @@ async fn serve(tasks: &LocalExecutor<'_>) -> Result<(), String> {
 
 async fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let mut ws = accept_with(stream, &Acceptor::new(), config).await?;
+    let mut ws = accept_with(stream, &AcceptPolicy::new(), config).await?;
     ws.run(|message, out| out.feed(message)).await
 }
 

@@ -4,7 +4,7 @@
 //! `pipe BYTES` does both in one process; `pipe serve HOST:PORT [FILE]` takes one message, and `pipe
 //! send URL FILE|BYTES` sends one. With `--deflate` in front it is compressed.
 
-use fullduplex::{CloseCode, Config, handshake::Acceptor, tokio as ws};
+use fullduplex::{CloseCode, Config, handshake::AcceptPolicy, tokio as ws};
 use std::{env, error::Error, fs, sync::Arc};
 use tokio::{
     fs::File,
@@ -59,7 +59,7 @@ async fn listen(addr: &str) -> Result<TcpListener> {
 
 async fn receive(listener: TcpListener, config: Arc<Config>, to: impl AsyncWrite) -> Result<()> {
     let (stream, _) = listener.accept().await?;
-    let mut ws = ws::accept_with(stream, &Acceptor::new(), config).await?;
+    let mut ws = ws::accept_with(stream, &AcceptPolicy::new(), config).await?;
     let (mut to, mut bytes, mut sum) = (std::pin::pin!(to), 0, 0xcbf2_9ce4_8422_2325);
     while let Some(chunk) = ws.recv_chunk().await? {
         to.write_all(chunk.as_bytes()).await?;

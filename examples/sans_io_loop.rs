@@ -5,7 +5,7 @@
 
 use fullduplex::{
     CloseCode, Config, Connection, Event, Input, Transport,
-    handshake::{Acceptor, ClientHandshake, HeadLimits, Request, ServerHandshake},
+    handshake::{AcceptPolicy, ClientHandshake, HeadLimits, Request, ServerHandshake},
 };
 use std::error::Error;
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut wire = opening.request_bytes().to_vec();
     let mut accepting = ServerHandshake::new(HeadLimits::default());
     let request = accepting.receive(&mut Input::new(&mut wire))?.ok_or("half a request")?;
-    let acceptance = Acceptor::new().subprotocols(["chat"]).answer(&request)?;
+    let acceptance = AcceptPolicy::new().subprotocols(["chat"]).answer(&request)?;
     let mut wire = request.accept(&acceptance)?.to_bytes()?;
     let response = opening.receive(&mut Input::new(&mut wire))?.ok_or("half a response")?;
     println!("open, speaking {}", response.subprotocol().unwrap_or("nothing"));
@@ -66,12 +66,12 @@ fn deliver(
             handle(to, event)?;
         }
     }
-    match from.transport() {
+    match from.poll_transport() {
         Transport::ShutDown => {
-            from.shutdown_complete();
-            to.receive_eof();
+            from.handle_shutdown();
+            to.handle_eof();
         }
-        Transport::Closed => to.receive_eof(),
+        Transport::Closed => to.handle_eof(),
         _ => {}
     }
     Ok(())

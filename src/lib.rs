@@ -53,7 +53,7 @@
 //! streams, and the protocol [state by state](guide::specification), each cell of it a test.
 //!
 //! The types that most programs name are re-exported here, and each module holds all of its kind. So
-//! [`CloseCode`], [`CloseFrame`], [`Request`], [`Acceptor`], [`Chunk`], [`Incoming`],
+//! [`CloseCode`], [`CloseFrame`], [`Request`], [`AcceptPolicy`], [`Chunk`], [`ReceivedMessage`],
 //! [`IntoFragment`], [`IntoMessage`], [`Message`], [`MessageRef`] and [`Text`] have two paths.
 //!
 //! # Features
@@ -153,11 +153,11 @@ pub use connection::{
     SendErrorReason, Side, Stats, TextFragment, Time, TimeoutError, Transport, Unsent,
 };
 pub use frame::{CloseCode, CloseFrame, IntoCloseFrame};
-pub use handshake::{Acceptor, Request};
+pub use handshake::{AcceptPolicy, Request};
 pub use input::Input;
 #[cfg(feature = "std")]
-pub use io::{Error, Outgoing, Parts};
-pub use message::{Chunk, Incoming, Message, MessageRef, Text};
+pub use io::{Error, Parts, Responder};
+pub use message::{Chunk, Message, MessageRef, ReceivedMessage, Text};
 
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "deflate", feature = "futures-io", feature = "tokio"))]

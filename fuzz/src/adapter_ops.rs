@@ -186,10 +186,10 @@ impl Case {
         let mut config = Config::default()
             .no_keepalive()
             .flush_policy(if on(8) { FlushPolicy::BeforeWait } else { FlushPolicy::Strict })
-            .max_sent_frame(on(0x10).then_some(7))
+            .max_sent_frame_size(on(0x10).then_some(7))
             .deflate(deflate);
         if on(0x20) {
-            config = config.unsent_mark(50).max_unsent(100);
+            config = config.unsent_high_water(50).unsent_limit(100);
         }
         if on(0x40) {
             let keepalive = Keepalive::every(Duration::from_secs(4));

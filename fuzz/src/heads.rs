@@ -21,7 +21,7 @@ pub(crate) fn drive<S, T, E>(
     state: &mut S,
     pieces: Vec<Vec<u8>>,
     receive: impl Fn(&mut S, &mut Input<'_>) -> Result<Option<T>, E>,
-    receive_eof: impl Fn(&mut S) -> E,
+    handle_eof: impl Fn(&mut S) -> E,
 ) -> Outcome<T, E> {
     let (given, examined) = (pieces.iter().map(Vec::len).sum::<usize>(), examined());
     let (outcome, heap) = heap::measure(|| {
@@ -36,7 +36,7 @@ pub(crate) fn drive<S, T, E>(
                 result => return Outcome { result, consumed, eof: None },
             }
         }
-        Outcome { result: Ok(None), consumed, eof: Some(receive_eof(state)) }
+        Outcome { result: Ok(None), consumed, eof: Some(handle_eof(state)) }
     });
     let examined = self::examined() - examined;
     assert!(examined <= 3 * given, "{examined} bytes were looked at of {given}");

@@ -6,7 +6,7 @@ use crate::{
     support::{deflate::TAIL, heap},
 };
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,
+    Config, Connection, Event, Input, ProtocolError, ProtocolErrorKind, ReceivedMessage, Role,
     deflate::{Deflate, DeflateParams},
     frame::{Header, OpCode, Rsv, mask},
 };
@@ -238,9 +238,11 @@ fn receive(
                     }
                     let bytes = core::mem::take(&mut joined);
                     events.push(Event::Message(if chunk.is_text() {
-                        Incoming::Text(String::from_utf8(bytes).expect("checked text").into())
+                        ReceivedMessage::Text(
+                            String::from_utf8(bytes).expect("checked text").into(),
+                        )
                     } else {
-                        Incoming::Binary(bytes.into())
+                        ReceivedMessage::Binary(bytes.into())
                     }));
                 }
                 Ok(Some(event)) => {

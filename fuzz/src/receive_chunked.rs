@@ -10,8 +10,8 @@ use crate::{
     },
 };
 use fullduplex::{
-    Closed, Config, Connection, Event, Incoming, Input, ProtocolError, ProtocolErrorKind, Role,
-    Side, Transport,
+    Closed, Config, Connection, Event, Input, ProtocolError, ProtocolErrorKind, ReceivedMessage,
+    Role, Side, Transport,
     deflate::{Deflate, DeflateParams},
 };
 
@@ -168,12 +168,12 @@ impl Settings {
             written.extend_from_slice(chunk);
             outbox.advance(length);
         }
-        let transport = connection.transport();
+        let transport = connection.poll_transport();
         if transport == Transport::ShutDown {
-            connection.shutdown_complete();
+            connection.handle_shutdown();
         }
-        connection.receive_eof();
-        assert_eq!(connection.transport(), Transport::Closed);
+        connection.handle_eof();
+        assert_eq!(connection.poll_transport(), Transport::Closed);
         let closed = connection.closed().expect("the transport ended").clone();
         Outcome { events, error, written, transport, closed, unfinished }
     }
@@ -250,8 +250,10 @@ fn seen(event: Event<'_>, unfinished: &mut Vec<u8>) -> Option<Seen> {
     let bytes = core::mem::take(unfinished);
     Some(
         match chunk.is_text() {
-            true => Event::Message(Incoming::Text(String::from_utf8(bytes).expect("text").into())),
-            false => Event::Message(Incoming::Binary(bytes.into())),
+            true => Event::Message(ReceivedMessage::Text(
+                String::from_utf8(bytes).expect("text").into(),
+            )),
+            false => Event::Message(ReceivedMessage::Binary(bytes.into())),
         }
         .into(),
     )

@@ -22,7 +22,7 @@ pub fn request_head(data: &[u8]) -> bool {
             &mut server,
             pieces,
             |server, input| Ok(server.receive(input)?.map(Accepted::from)),
-            ServerHandshake::receive_eof,
+            ServerHandshake::handle_eof,
         )
     };
     let whole: Outcome<Accepted, Rejection> = run(plan.whole());

@@ -32,7 +32,7 @@ pub fn response_head(data: &[u8]) -> bool {
     };
     let run = |pieces| {
         let client = &mut client().limits(limits);
-        drive(client, pieces, ClientHandshake::receive, ClientHandshake::receive_eof)
+        drive(client, pieces, ClientHandshake::receive, ClientHandshake::handle_eof)
     };
     let whole: Outcome<Response, ClientHandshakeError> = run(plan.whole());
     compare(&whole, &run(plan.pieces()));

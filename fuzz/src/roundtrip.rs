@@ -210,10 +210,10 @@ impl Pair {
                 end.line.lost |= letter == b'x';
                 end.line.ended |= letter != b'x';
                 match letter {
-                    b'n' => end.connection.write_failed(),
+                    b'n' => end.connection.handle_write_failed(),
                     b'e' => {
                         peer.line.lost = true;
-                        end.connection.transport_failed();
+                        end.connection.handle_transport_failed();
                     }
                     _ => {}
                 }

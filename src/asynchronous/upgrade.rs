@@ -3,7 +3,7 @@
 use super::{AsyncIo, WebSocket};
 use crate::{
     Error,
-    handshake::{Acceptance, Acceptor, AnyRequest, HttpRequest, Response, UpgradeRequest},
+    handshake::{AcceptPolicy, Acceptance, AnyRequest, HttpRequest, Response, UpgradeRequest},
     io::Opening,
 };
 use alloc::boxed::Box;
@@ -60,7 +60,7 @@ impl<T: AsyncIo> Upgrade<T> {
     ///
     /// # Cancel safety
     /// Not safe: if it is dropped, so is the stream, perhaps with half an answer on it.
-    pub async fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<T>, Error> {
+    pub async fn answer(self, acceptor: &AcceptPolicy) -> Result<WebSocket<T>, Error> {
         Box::pin(self.opening.answer(&self.request, acceptor)).await.map(WebSocket::accepted)
     }
 
@@ -89,7 +89,7 @@ impl<T> fmt::Debug for Upgrade<T> {
 /// It comes from the `upgrade_or_http` of an adapter.
 ///
 /// ```
-/// use fullduplex::{Error, asynchronous::{AsyncIo, UpgradeOrHttp}, handshake::{Acceptor, Response}};
+/// use fullduplex::{Error, asynchronous::{AsyncIo, UpgradeOrHttp}, handshake::{AcceptPolicy, Response}};
 ///
 /// async fn serve(upgrade_or_http: UpgradeOrHttp<impl AsyncIo>) -> Result<(), Error> {
 ///     let upgrade = match upgrade_or_http {
@@ -102,7 +102,7 @@ impl<T> fmt::Debug for Upgrade<T> {
 ///             return exchange.respond(&response).await;
 ///         }
 ///     };
-///     let mut ws = upgrade.answer(&Acceptor::new()).await?;
+///     let mut ws = upgrade.answer(&AcceptPolicy::new()).await?;
 ///     ws.send("hello").await
 /// }
 /// ```

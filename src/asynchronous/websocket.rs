@@ -2,8 +2,8 @@
 
 use super::AsyncIo;
 use crate::{
-    CloseCode, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage, Message,
-    Outgoing, Parts, Role, SendError, Stats,
+    CloseCode, Closed, Config, Error, Event, IntoCloseFrame, IntoMessage, Message, Parts,
+    ReceivedMessage, Responder, Role, SendError, Stats,
     handshake::{Request, Response},
     io::{Control, Driver, Opened, Opening, ReadBuffer},
 };
@@ -73,7 +73,7 @@ impl<T: AsyncIo> WebSocket<T> {
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed, or
-    /// [`Config::max_unsent`] bytes wait to be written.
+    /// [`Config::unsent_limit`] bytes wait to be written.
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         self.driver.feed(message)
     }
@@ -94,7 +94,7 @@ impl<T: AsyncIo> WebSocket<T> {
     }
 
     /// Waits until there is room for a message: until fewer than
-    /// [`Config::unsent_mark`] bytes wait to be written.
+    /// [`Config::unsent_high_water`] bytes wait to be written.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -188,7 +188,7 @@ impl<T: AsyncIo> WebSocket<T> {
     /// still there for the next receive.
     pub async fn run(
         &mut self,
-        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
+        mut handle: impl FnMut(ReceivedMessage<'_>, &mut Responder<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut late = None;
         self.drive(|driver, cx| driver.poll_run(cx, &mut late, &mut handle)).await
@@ -262,7 +262,7 @@ impl<T: AsyncIo> WebSocket<T> {
         self.driver.connection.is_open()
     }
 
-    /// Whether there is room for a message: fewer than [`Config::unsent_mark`] bytes wait.
+    /// Whether there is room for a message: fewer than [`Config::unsent_high_water`] bytes wait.
     pub fn is_ready(&self) -> bool {
         self.driver.connection.is_ready()
     }

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 /// It comes from [`upgrade_or_http`](super::upgrade_or_http).
 ///
 /// ```no_run
-/// use fullduplex::{Config, Error, blocking::{self, UpgradeOrHttp}, handshake::{Acceptor, Response}};
+/// use fullduplex::{Config, Error, blocking::{self, UpgradeOrHttp}, handshake::{AcceptPolicy, Response}};
 /// use std::net::TcpStream;
 ///
 /// fn serve(stream: TcpStream) -> Result<(), Error> {
@@ -28,7 +28,7 @@ use std::io::{Read, Write};
 ///             return exchange.respond(&response);
 ///         }
 ///     };
-///     upgrade.answer(&Acceptor::new())?.run(|message, out| out.feed(message))
+///     upgrade.answer(&AcceptPolicy::new())?.run(|message, out| out.feed(message))
 /// }
 /// ```
 #[derive(Debug)]

@@ -78,7 +78,7 @@ pub use websocket::{Upgrade, WebSocket};
 
 use crate::{
     Config, Error, Time,
-    handshake::{Acceptor, Request, UpgradeRequest},
+    handshake::{AcceptPolicy, Request, UpgradeRequest},
     io::{Opening, block_on, dial_share, dial_target, not_dialled},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -181,7 +181,7 @@ pub fn client<S: Read + Write + Timeouts>(
 /// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
 /// it earned. After [`Config::handshake_timeout`] that is 408.
 pub fn accept<S: Read + Write + Timeouts>(stream: S) -> Result<WebSocket<S>, Error> {
-    accept_with(stream, &Acceptor::new(), Config::shared())
+    accept_with(stream, &AcceptPolicy::new(), Config::shared())
 }
 
 /// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
@@ -190,7 +190,7 @@ pub fn accept<S: Read + Write + Timeouts>(stream: S) -> Result<WebSocket<S>, Err
 /// As [`accept`].
 pub fn accept_with<S: Read + Write + Timeouts>(
     stream: S,
-    acceptor: &Acceptor,
+    acceptor: &AcceptPolicy,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
     upgrade(stream, config)?.answer(acceptor)

@@ -2,9 +2,9 @@
 
 use super::stream::{BlockingIo, Timeouts};
 use crate::{
-    Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage, Message, Outgoing, Parts,
-    Role, SendError, Stats,
-    handshake::{Acceptance, Acceptor, Request, Response, UpgradeRequest},
+    Closed, Config, Error, Event, IntoCloseFrame, IntoMessage, Message, Parts, ReceivedMessage,
+    Responder, Role, SendError, Stats,
+    handshake::{AcceptPolicy, Acceptance, Request, Response, UpgradeRequest},
     io::{Control, Driver, Opened, Opening, ReadBuffer, block_on},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -60,7 +60,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed, or
-    /// [`Config::max_unsent`] bytes wait to be written.
+    /// [`Config::unsent_limit`] bytes wait to be written.
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
         self.driver.feed(message)
     }
@@ -74,7 +74,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     }
 
     /// Waits until there is room for a message: until fewer than
-    /// [`Config::unsent_mark`] bytes wait to be written.
+    /// [`Config::unsent_high_water`] bytes wait to be written.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -150,7 +150,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// and then this says how the connection ended.
     pub fn run(
         &mut self,
-        mut handle: impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
+        mut handle: impl FnMut(ReceivedMessage<'_>, &mut Responder<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut late = None;
         self.block(|driver, cx| driver.poll_run(cx, &mut late, &mut handle))
@@ -206,7 +206,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         self.driver.connection.is_open()
     }
 
-    /// Whether there is room for a message: fewer than [`Config::unsent_mark`] bytes wait.
+    /// Whether there is room for a message: fewer than [`Config::unsent_high_water`] bytes wait.
     pub fn is_ready(&self) -> bool {
         self.driver.connection.is_ready()
     }
@@ -345,7 +345,7 @@ impl<S: Read + Write + Timeouts> Upgrade<S> {
     ///
     /// # Errors
     /// As [`accept`](super::accept).
-    pub fn answer(self, acceptor: &Acceptor) -> Result<WebSocket<S>, Error> {
+    pub fn answer(self, acceptor: &AcceptPolicy) -> Result<WebSocket<S>, Error> {
         block_on(self.opening.answer(&self.request, acceptor)).map(WebSocket::accepted)
     }
 

@@ -314,7 +314,7 @@ impl Phase {
         }
     }
 
-    pub(super) fn shutdown_complete(&mut self, outbox: &mut SendBuffer) {
+    pub(super) fn handle_shutdown(&mut self, outbox: &mut SendBuffer) {
         if !outbox.is_drained() {
             return; // it was not asked for
         }
@@ -415,7 +415,7 @@ impl Phase {
     }
 
     /// Writing failed for good.
-    pub(super) fn write_failed(&mut self, outbox: &mut SendBuffer) {
+    pub(super) fn handle_write_failed(&mut self, outbox: &mut SendBuffer) {
         let lost = outbox.has_messages();
         match self {
             Self::Open => {

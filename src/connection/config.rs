@@ -31,10 +31,10 @@ pub struct Config {
     pub(crate) max_fragments: u32,
     pub(super) receive_budget: Option<ReceiveBudget>,
     /// This and the next are never zero: an empty backlog is always under both.
-    unsent_mark: usize,
-    pub(crate) max_unsent: usize,
+    unsent_high_water: usize,
+    pub(crate) unsent_limit: usize,
     /// Never zero; without a limit the largest number.
-    pub(crate) max_sent_frame: usize,
+    pub(crate) max_sent_frame_size: usize,
     keepalive: Setting<Keepalive>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
@@ -150,7 +150,7 @@ pub enum FlushPolicy {
     #[default]
     Strict,
     /// `send` only queues, as `feed` does. The queue is written before the next receive waits, when
-    /// it reaches [`Config::unsent_mark`], and by `flush`. One write per batch: choose it for handlers
+    /// it reaches [`Config::unsent_high_water`], and by `flush`. One write per batch: choose it for handlers
     /// that answer messages. A handler that sends and then waits for anything but a receive has to
     /// flush.
     BeforeWait,
@@ -198,20 +198,20 @@ impl Config {
     /// The mark, in bytes, at which senders wait. Once so much waits to be written,
     /// [`is_ready`](crate::Connection::is_ready) is false, the adapters' `send` and `ready` wait, and
     /// `run` does not call its handler. Messages are still accepted, up to
-    /// [`max_unsent`](Self::max_unsent). If that is smaller, it is the mark too. Default: 256 KiB, which
+    /// [`unsent_limit`](Self::unsent_limit). If that is smaller, it is the mark too. Default: 256 KiB, which
     /// keeps a fast connection busy. See the [result of each call](crate::guide::backpressure).
-    pub fn unsent_mark(mut self, bytes: usize) -> Self {
-        self.unsent_mark = bytes.max(1);
+    pub fn unsent_high_water(mut self, bytes: usize) -> Self {
+        self.unsent_high_water = bytes.max(1);
         self
     }
 
     /// The limit, in bytes, at which messages and your pings and pongs are refused. A message is
     /// accepted while the backlog before it is under the limit, whatever its own size. Answers to
     /// pings and the Close frame are always accepted. Default: 1 MiB. You can hold that for a peer
-    /// that does not read, and it leaves room above the [mark](Self::unsent_mark) for code that sends
+    /// that does not read, and it leaves room above the [mark](Self::unsent_high_water) for code that sends
     /// without waiting.
-    pub fn max_unsent(mut self, bytes: usize) -> Self {
-        self.max_unsent = bytes.max(1);
+    pub fn unsent_limit(mut self, bytes: usize) -> Self {
+        self.unsent_limit = bytes.max(1);
         self
     }
 
@@ -227,7 +227,7 @@ impl Config {
     /// makes a frame larger on the wire, by at most an eighth and a few bytes. A message in fragments
     /// stays compressed even if that does not pay.
     ///
-    /// The size of a [`send_fragment`](crate::Connection::send_fragment) is your choice, whatever is
+    /// The size of a [`feed_fragment`](crate::Connection::feed_fragment) is your choice, whatever is
     /// set here. A fragment costs a head of at most 14 bytes, and a copy of its payload unless that is
     /// 16 KiB or more and a server sends it. Zero counts as one. Default: `None`, a message is one
     /// frame.
@@ -235,7 +235,7 @@ impl Config {
     /// ```
     /// use fullduplex::{Config, Connection, Input};
     ///
-    /// let mut server = Connection::server(Config::default().max_sent_frame(64 * 1024));
+    /// let mut server = Connection::server(Config::default().max_sent_frame_size(64 * 1024));
     /// server.feed(vec![0; 1 << 30])?; // a GiB, and the first of its frames is made
     /// let made = server.outbox().len();
     /// assert!(made < 100 * 1024);
@@ -244,14 +244,14 @@ impl Config {
     /// assert_eq!(server.unsent().messages, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn max_sent_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
-        self.max_sent_frame = bytes.into().unwrap_or(usize::MAX).max(1);
+    pub fn max_sent_frame_size(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_sent_frame_size = bytes.into().unwrap_or(usize::MAX).max(1);
         self
     }
 
     #[inline]
     pub(super) fn mark(&self) -> usize {
-        self.unsent_mark.min(self.max_unsent)
+        self.unsent_high_water.min(self.unsent_limit)
     }
 
     /// Turns keepalive on, with these times. Default: off in the core, [`Keepalive::default`] in the
@@ -357,9 +357,9 @@ impl Default for Config {
             max_frame_size: usize::MAX,
             max_fragments: 1 << 17,
             receive_budget: None,
-            unsent_mark: 256 * 1024,
-            max_unsent: 1 << 20,
-            max_sent_frame: usize::MAX,
+            unsent_high_water: 256 * 1024,
+            unsent_limit: 1 << 20,
+            max_sent_frame_size: usize::MAX,
             keepalive: Setting::Unset,
             idle_timeout: None,
             close_timeout: Duration::from_secs(5),

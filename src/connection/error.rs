@@ -207,7 +207,7 @@ impl Error for SendError {
 pub enum SendErrorReason {
     /// The connection is closing or closed, for this cause. RFC 6455 §5.5.1 forbids data after a Close.
     Closed(CloseCause),
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written. Try again when
+    /// [`Config::unsent_limit`](crate::Config::unsent_limit) bytes wait to be written. Try again when
     /// some of them are written.
     Full,
     /// A message in fragments is unfinished, and this is not its next fragment (RFC 6455 §5.4).

@@ -66,10 +66,10 @@ use time::{Idle, Pinger};
 ///         let written = write(connection.outbox().chunk());
 ///         connection.outbox().advance(written);
 ///     }
-///     match connection.transport() {
+///     match connection.poll_transport() {
 ///         Transport::ShutDown => {
 ///             shut_down_write_side();
-///             connection.shutdown_complete();
+///             connection.handle_shutdown();
 ///         }
 ///         Transport::Closed => break,
 ///         _ => {}
@@ -78,7 +78,7 @@ use time::{Idle, Pinger};
 /// #   let read = |buffer: &mut [u8]| if turns == 1 { read(buffer) } else { 0 };
 ///     let received = read(&mut buffer);
 ///     if received == 0 {
-///         connection.receive_eof();
+///         connection.handle_eof();
 ///         continue;
 ///     }
 ///     let mut input = Input::new(&mut buffer[..received]);
@@ -96,9 +96,9 @@ use time::{Idle, Pinger};
 /// ```
 ///
 /// # Back-pressure
-/// Two numbers bound what waits to be written. At the [mark](Config::unsent_mark), 256 KiB, you should
-/// wait. At the [limit](Config::max_unsent), 1 MiB, [`send`](Self::send),
-/// [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) fail with
+/// Two numbers bound what waits to be written. At the [mark](Config::unsent_high_water), 256 KiB, you should
+/// wait. At the [limit](Config::unsent_limit), 1 MiB, [`feed`](Self::feed),
+/// [`feed_fragment`](Self::feed_fragment) and [`ping`](Self::ping) fail with
 /// [`Full`](SendErrorReason::Full). Answers to pings, a Close and keepalive pings are always accepted.
 /// So at most the limit, one message and some control frames wait. An empty backlog is under both
 /// numbers, whatever they are. See the [result of each call](crate::guide::backpressure), also in the
@@ -109,7 +109,7 @@ use time::{Idle, Pinger};
 /// [`unsent`](Self::unsent) says how much waits, and at the end how much was lost.
 ///
 /// Control frames go out after the bytes [in the outbox](Self::outbox). With
-/// [`Config::max_sent_frame`] those are few: 16 KiB and a fragment. But if you send another message
+/// [`Config::max_sent_frame_size`] those are few: 16 KiB and a fragment. But if you send another message
 /// after a large one, the large one is queued as a whole. A Close waits for all of it.
 ///
 /// # Time

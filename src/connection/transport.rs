@@ -2,7 +2,7 @@
 
 use super::{Connection, Outbox, send::SendBuffer};
 
-/// The thing to do with the transport, from [`Connection::transport`](crate::Connection::transport).
+/// The thing to do with the transport, from [`Connection::poll_transport`](crate::Connection::poll_transport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
@@ -11,10 +11,10 @@ pub enum Transport {
     /// Write the outbox. The peer has sent everything, so reading is over.
     WriteOnly,
     /// Shut the write side down (TLS `close_notify`, TCP FIN), then call
-    /// [`shutdown_complete`](crate::Connection::shutdown_complete).
+    /// [`handle_shutdown`](crate::Connection::handle_shutdown).
     ShutDown,
     /// Read until the end: give the input to [`receive`](crate::Connection::receive), which
-    /// discards it, and then call [`receive_eof`](crate::Connection::receive_eof).
+    /// discards it, and then call [`handle_eof`](crate::Connection::handle_eof).
     AwaitEof,
     /// Drop it. [`closed`](crate::Connection::closed) says how the connection ended.
     Closed,
@@ -26,7 +26,7 @@ impl Connection {
     /// connection.
     ///
     /// Call this again after each write: it makes the next
-    /// [fragments](crate::Config::max_sent_frame) of a large message.
+    /// [fragments](crate::Config::max_sent_frame_size) of a large message.
     #[inline]
     pub fn outbox(&mut self) -> Outbox<'_> {
         Outbox::new(self.send_buffer())
@@ -62,28 +62,28 @@ impl Connection {
 
     /// The thing to do with the transport now. Call this after writing and after each read.
     #[inline]
-    pub fn transport(&mut self) -> Transport {
+    pub fn poll_transport(&mut self) -> Transport {
         self.state.transport(&mut self.outbox)
     }
 
     /// Call this when you have shut the write side down, as [`Transport::ShutDown`] asked.
-    pub fn shutdown_complete(&mut self) {
-        self.state.shutdown_complete(&mut self.outbox);
+    pub fn handle_shutdown(&mut self) {
+        self.state.handle_shutdown(&mut self.outbox);
     }
 
     /// Call this when a read found the end of the stream: the peer has sent everything.
     ///
     /// After both Close frames this is a clean end, before that
     /// [`Closed::Abnormal`](crate::Closed::Abnormal).
-    pub fn receive_eof(&mut self) {
+    pub fn handle_eof(&mut self) {
         self.state.eof(&mut self.outbox);
         self.settle();
     }
 
     /// Call this when a write failed for good. The outbox is lost, and nothing more can be sent. Go on
     /// reading: the peer's Close may have arrived, and makes this a clean end.
-    pub fn write_failed(&mut self) {
-        self.state.write_failed(&mut self.outbox);
+    pub fn handle_write_failed(&mut self) {
+        self.state.handle_write_failed(&mut self.outbox);
         self.settle();
     }
 
@@ -91,7 +91,7 @@ impl Connection {
     ///
     /// After both Close frames this is a clean end, before that
     /// [`Closed::Abnormal`](crate::Closed::Abnormal).
-    pub fn transport_failed(&mut self) {
+    pub fn handle_transport_failed(&mut self) {
         self.state.end(&mut self.outbox);
         self.settle();
     }

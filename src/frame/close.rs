@@ -95,11 +95,16 @@ impl CloseCode {
             Err(_) => panic!("this close code may not be sent"),
         }
     }
+
+    /// The code as a number.
+    pub const fn as_u16(self) -> u16 {
+        self.0.get()
+    }
 }
 
 impl From<CloseCode> for u16 {
     fn from(code: CloseCode) -> Self {
-        code.0.get()
+        code.as_u16()
     }
 }
 

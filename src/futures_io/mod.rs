@@ -59,7 +59,7 @@ pub use timer::{DefaultTimer, Timer};
 
 use crate::{
     Config, Error, Role, asynchronous,
-    handshake::{Acceptor, Request, UpgradeRequest},
+    handshake::{AcceptPolicy, Request, UpgradeRequest},
     io::{Opening, send_reader},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -199,7 +199,7 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// # Cancel safety
 /// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
-    accept_with(stream, &Acceptor::new(), Config::shared()).await
+    accept_with(stream, &AcceptPolicy::new(), Config::shared()).await
 }
 
 /// As [`accept`], with your own policy on origins and subprotocols, limits and times.
@@ -208,7 +208,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebS
 /// As [`accept`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    acceptor: &Acceptor,
+    acceptor: &AcceptPolicy,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
     FuturesIo::new(stream).accept_with(acceptor, config).await
@@ -266,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
     /// As [`accept_with`], with the same errors and cancel safety.
     pub async fn accept_with(
         self,
-        acceptor: &Acceptor,
+        acceptor: &AcceptPolicy,
         config: impl Into<Arc<Config>>,
     ) -> Result<WebSocket<S, T>, Error> {
         let config = config.into();

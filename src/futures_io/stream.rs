@@ -17,12 +17,12 @@ use std::io::{self, IoSlice};
 /// A stream and its timer. Open a connection on it.
 ///
 /// ```no_run
-/// use fullduplex::{Config, Error, futures_io::{FuturesIo, Timer}, handshake::Acceptor};
+/// use fullduplex::{Config, Error, futures_io::{FuturesIo, Timer}, handshake::AcceptPolicy};
 /// use smol::net::TcpStream;
 ///
 /// async fn serve(stream: TcpStream, timer: impl Timer) -> Result<(), Error> {
 ///     let io = FuturesIo::with_timer(stream, timer);
-///     let mut ws = io.accept_with(&Acceptor::new(), Config::default()).await?;
+///     let mut ws = io.accept_with(&AcceptPolicy::new(), Config::default()).await?;
 ///     ws.run(|message, out| out.feed(message)).await
 /// }
 /// ```

@@ -1,8 +1,8 @@
 //! Back-pressure: the result of each call while the peer reads nothing.
 //!
 //! Such a peer is slow, busy, waiting, or dead. Its socket is full, and your messages wait in the
-//! outbox. Two numbers bound that backlog. At the [mark](crate::Config::unsent_mark), 256 KiB, you
-//! should wait. At the [limit](crate::Config::max_unsent), 1 MiB, nothing more is accepted. An empty
+//! outbox. Two numbers bound that backlog. At the [mark](crate::Config::unsent_high_water), 256 KiB, you
+//! should wait. At the [limit](crate::Config::unsent_limit), 1 MiB, nothing more is accepted. An empty
 //! backlog is under both, whatever they are. Only the backlog before a message counts, not its own
 //! size. So at most the limit, one message and some control frames wait.
 //!

@@ -12,9 +12,9 @@ use alloc::{string::String, vec::Vec};
 /// A server's policy for answering requests. Make it once and use it for every connection.
 ///
 /// ```
-/// use fullduplex::handshake::{Acceptor, OriginPolicy};
+/// use fullduplex::handshake::{AcceptPolicy, OriginPolicy};
 ///
-/// let acceptor = Acceptor::new()
+/// let acceptor = AcceptPolicy::new()
 ///     .subprotocols(["chat.v2", "chat"])
 ///     .origins(OriginPolicy::same_host())
 ///     .header("Server", "example");
@@ -22,7 +22,7 @@ use alloc::{string::String, vec::Vec};
 /// # Ok::<(), fullduplex::handshake::InvalidAcceptance>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Acceptor {
+pub struct AcceptPolicy {
     subprotocols: Vec<String>,
     require_subprotocol: bool,
     origins: OriginPolicy,
@@ -30,7 +30,7 @@ pub struct Acceptor {
     base: Acceptance,
 }
 
-impl Acceptor {
+impl AcceptPolicy {
     /// Creates a policy that accepts every request, without a subprotocol.
     pub fn new() -> Self {
         Self::default()
@@ -126,7 +126,7 @@ mod tests {
             [("v1, v2", Some("v2")), ("v1", Some("v1")), ("V2, v1", Some("v1")), ("v3", None)];
         for (offer, chosen) in cases {
             let request = request(&[("Sec-WebSocket-Protocol", offer)]);
-            let acceptor = Acceptor::new().subprotocols(["v2", "v1"]);
+            let acceptor = AcceptPolicy::new().subprotocols(["v2", "v1"]);
             let answer = acceptor.answer(&request).unwrap();
             let response = request.accept(&answer).unwrap();
             assert_eq!(response.subprotocol(), chosen, "{offer}");
@@ -136,31 +136,31 @@ mod tests {
             assert_eq!(reason, chosen.is_none().then_some(RejectionReason::NoSubprotocol));
         }
         let request = request(&[]);
-        assert!(Acceptor::new().subprotocols(["a"]).answer(&request).is_ok());
-        let strict = Acceptor::new().subprotocols(["a"]).require_subprotocol(true);
+        assert!(AcceptPolicy::new().subprotocols(["a"]).answer(&request).is_ok());
+        let strict = AcceptPolicy::new().subprotocols(["a"]).require_subprotocol(true);
         assert_eq!(strict.answer(&request).unwrap_err().response().status(), 400);
     }
 
     /// §4.2.2 and §10.2, checklist 29 and 99: 403.
     #[test]
     fn section_10_2_origin() {
-        let acceptor = Acceptor::new().origins(OriginPolicy::same_host());
+        let acceptor = AcceptPolicy::new().origins(OriginPolicy::same_host());
         let answer = |origin| acceptor.answer(&request(&[("Origin", origin)]));
         assert!(answer("https://example.com").is_ok());
         let rejection = answer("https://evil-example.com").unwrap_err();
         assert_eq!(rejection.reason(), RejectionReason::Origin);
         assert_eq!(rejection.response().status(), 403);
         assert!(acceptor.answer(&request(&[])).is_ok());
-        assert!(Acceptor::new().answer(&request(&[("Origin", "null")])).is_ok());
+        assert!(AcceptPolicy::new().answer(&request(&[("Origin", "null")])).is_ok());
     }
 
     #[test]
     fn mistakes_show_at_start_up_and_at_the_first_answer() {
         let bad = [
-            Acceptor::new().header("X", "a\r\nb"),
-            Acceptor::new().header("Connection", "close"),
-            Acceptor::new().subprotocols(["a b"]),
-            Acceptor::new().subprotocols(["a", "a"]),
+            AcceptPolicy::new().header("X", "a\r\nb"),
+            AcceptPolicy::new().header("Connection", "close"),
+            AcceptPolicy::new().subprotocols(["a b"]),
+            AcceptPolicy::new().subprotocols(["a", "a"]),
         ];
         for acceptor in bad {
             let request = request(&[]);
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(request.accept(&answer), Err(error));
         }
         let request = request(&[]);
-        let good = Acceptor::new().header("Server", "x").header("X", "y");
+        let good = AcceptPolicy::new().header("Server", "x").header("X", "y");
         assert_eq!(good.check(), Ok(()));
         let answer = good.answer(&request).unwrap().header("Z", "z");
         let response = request.accept(&answer).unwrap();

@@ -147,13 +147,13 @@ impl ClientHandshake {
     /// Tells the handshake that the connection ended. Returns the error for that, or
     /// [`ClientHandshakeError::Refused`] if the server had refused and its body ended here or was
     /// cut off.
-    pub fn receive_eof(&mut self) -> ClientHandshakeError {
+    pub fn handle_eof(&mut self) -> ClientHandshakeError {
         self.end(true, |received| ClientHandshakeError::Eof { received })
     }
 
     /// Tells the handshake that your deadline has passed. Returns the error for that, or
     /// [`ClientHandshakeError::Refused`] with the body so far if the server had refused.
-    pub fn timed_out(&mut self) -> ClientHandshakeError {
+    pub fn handle_timeout(&mut self) -> ClientHandshakeError {
         self.end(false, |received| ClientHandshakeError::TimedOut { received })
     }
 
@@ -683,16 +683,16 @@ mod tests {
 
     #[test]
     fn the_end_of_the_connection() {
-        assert_eq!(handshake(request()).receive_eof(), Error::Eof { received: 0 });
-        assert_eq!(handshake(request()).timed_out(), Error::TimedOut { received: 0 });
+        assert_eq!(handshake(request()).handle_eof(), Error::Eof { received: 0 });
+        assert_eq!(handshake(request()).handle_timeout(), Error::TimedOut { received: 0 });
         let mut cut = handshake(request());
         assert_eq!(receive(&mut cut, "HTTP/1.1 101"), Ok(None));
-        assert_eq!(cut.receive_eof(), Error::Eof { received: 12 });
+        assert_eq!(cut.handle_eof(), Error::Eof { received: 12 });
         // A body that lasts to the end, and one that is late, so that nobody knows how much is
         // missing.
         type End = fn(&mut ClientHandshake) -> Error;
         let ends: [(End, bool); 2] =
-            [(ClientHandshake::receive_eof, false), (ClientHandshake::timed_out, true)];
+            [(ClientHandshake::handle_eof, false), (ClientHandshake::handle_timeout, true)];
         for (end, truncated) in ends {
             let mut body = handshake(request());
             assert_eq!(receive(&mut body, "HTTP/1.1 502 \r\n\r\noops"), Ok(None));
@@ -707,10 +707,10 @@ mod tests {
         for text in [answer("", ""), answer("101", "404") + "x", "nonsense".into()] {
             let mut over = handshake(request());
             let _ = receive(&mut over, &text);
-            let _ = over.receive_eof();
+            let _ = over.handle_eof();
             assert_eq!(receive(&mut over, &text), Err(Error::Finished));
-            assert_eq!(over.receive_eof(), Error::Finished);
-            assert_eq!(over.timed_out(), Error::Finished);
+            assert_eq!(over.handle_eof(), Error::Finished);
+            assert_eq!(over.handle_timeout(), Error::Finished);
         }
     }
 

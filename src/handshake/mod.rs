@@ -3,7 +3,7 @@
 //! ```text
 //! client   Request ─ClientHandshake::new→ request_bytes() … receive(input) → Some(Response): open
 //! server   ServerHandshake::receive(input) → Some(UpgradeRequest)
-//!          ─Acceptor::answer→ Acceptance ─UpgradeRequest::accept→ Response::to_bytes(): open
+//!          ─AcceptPolicy::answer→ Acceptance ─UpgradeRequest::accept→ Response::to_bytes(): open
 //!          every failure → Rejection ─response()→ Response::to_bytes(), then close TCP (§7.2.2)
 //!          receive_any: plain HTTP → HttpRequest ─answer(Response)→ to_bytes(), then close TCP
 //! ```
@@ -19,12 +19,12 @@
 //!
 //! ```
 //! use fullduplex::Input;
-//! use fullduplex::handshake::{Acceptor, ClientHandshake, HeadLimits, Request, ServerHandshake};
+//! use fullduplex::handshake::{AcceptPolicy, ClientHandshake, HeadLimits, Request, ServerHandshake};
 //!
 //! let request = Request::new("ws://example.com/chat").subprotocol("chat.v2").subprotocol("chat");
 //! let mut client = ClientHandshake::new(request, &mut rand::rng())?;
 //! let mut server = ServerHandshake::new(HeadLimits::default());
-//! let acceptor = Acceptor::new().subprotocols(["chat"]);
+//! let acceptor = AcceptPolicy::new().subprotocols(["chat"]);
 //!
 //! let mut wire = client.request_bytes().to_vec();
 //! let request = server.receive(&mut Input::new(&mut wire))?.expect("the head is complete");
@@ -59,7 +59,7 @@ mod url;
 
 pub use crate::extension::{Extension, InvalidExtension};
 pub use accept::accept_key;
-pub use accept_policy::Acceptor;
+pub use accept_policy::AcceptPolicy;
 pub use acceptance::{Acceptance, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};

@@ -20,10 +20,10 @@ use core::fmt;
 /// browsers can send any origin (§10.1), so this is not authentication.
 ///
 /// ```
-/// use fullduplex::handshake::{Acceptor, OriginPolicy};
+/// use fullduplex::handshake::{AcceptPolicy, OriginPolicy};
 ///
 /// let policy = OriginPolicy::list(["https://example.com", "https://app.example.com:8443"])?;
-/// let acceptor = Acceptor::new().origins(policy.require_origin(true));
+/// let acceptor = AcceptPolicy::new().origins(policy.require_origin(true));
 ///
 /// assert!(OriginPolicy::list(["example.com"]).is_err()); // without a scheme
 /// # Ok::<(), fullduplex::handshake::InvalidOrigin>(())

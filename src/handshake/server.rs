@@ -114,12 +114,12 @@ impl ServerHandshake {
 
     /// Tells the handshake that the connection ended. Returns a rejection with
     /// [`Rejection::is_eof`].
-    pub fn receive_eof(&mut self) -> Rejection {
+    pub fn handle_eof(&mut self) -> Rejection {
         self.end(RejectionReason::Eof)
     }
 
     /// Tells the handshake that your deadline has passed. Returns a rejection with status 408.
-    pub fn timed_out(&mut self) -> Rejection {
+    pub fn handle_timeout(&mut self) -> Rejection {
         self.end(RejectionReason::TimedOut)
     }
 
@@ -378,7 +378,7 @@ mod tests {
         ];
         for (rest, reason) in cases {
             let [head, get] = ["HEAD /", "GET /"]
-                .map(|start| cut(&format!("{start}{rest}"), ServerHandshake::timed_out));
+                .map(|start| cut(&format!("{start}{rest}"), ServerHandshake::handle_timeout));
             assert_eq!(head.reason(), reason);
             let bytes = head.response().to_bytes().unwrap();
             let text = String::from_utf8(bytes).unwrap();
@@ -485,14 +485,14 @@ mod tests {
     fn end_and_deadline() {
         let mut server = ServerHandshake::default();
         assert_eq!(server.received(), 0);
-        assert!(server.receive_eof().is_eof());
+        assert!(server.handle_eof().is_eof());
         assert_eq!(server.received(), 0, "it is over");
-        assert!(!server.receive_eof().is_eof(), "and that is another reason");
+        assert!(!server.handle_eof().is_eof(), "and that is another reason");
         let mut server = ServerHandshake::default();
         let mut bytes = *b"GET / HT";
         assert!(server.receive(&mut Input::new(&mut bytes)).unwrap().is_none());
         assert_eq!(server.received(), 8);
-        let rejection = server.timed_out();
+        let rejection = server.handle_timeout();
         assert_eq!(rejection.reason(), Reason::TimedOut);
         assert_eq!(rejection.response().status(), 408);
     }
@@ -511,8 +511,8 @@ mod tests {
             assert_eq!(outcome.is_ok(), first == GOOD);
             let again = server.receive(&mut input).unwrap_err();
             assert_eq!(again.reason(), Reason::Finished);
-            assert_eq!(server.receive_eof().reason(), Reason::Finished);
-            assert_eq!(server.timed_out().reason(), Reason::Finished);
+            assert_eq!(server.handle_eof().reason(), Reason::Finished);
+            assert_eq!(server.handle_timeout().reason(), Reason::Finished);
         }
     }
 }

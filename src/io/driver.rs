@@ -8,10 +8,10 @@ mod sending;
 pub(super) use halves::Rest;
 
 use super::{
-    Ending, Error, Io, Outgoing, Pace, Parts, ReadBuffer, Session, pool,
+    Ending, Error, Io, Pace, Parts, ReadBuffer, Responder, Session, pool,
     wakers::{Caller, Wakers},
 };
-use crate::{Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role};
+use crate::{Chunk, CloseFrame, Config, Connection, Event, Message, ReceivedMessage, Role};
 use alloc::sync::Arc;
 use core::{
     mem,
@@ -139,14 +139,14 @@ impl<T: Io> Driver<T> {
         &mut self,
         cx: &mut Context<'_>,
         late: &mut Option<Error>,
-        handle: &mut impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>,
+        handle: &mut impl FnMut(ReceivedMessage<'_>, &mut Responder<'_>) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         let failed = ready!(self.poll_events(
             cx,
             (Caller::Receiving, Pace::WhileReady),
             |event, connection| {
                 if let Event::Message(message) = event {
-                    let mut out = Outgoing::new(connection);
+                    let mut out = Responder::new(connection);
                     if let Err(error) = handle(message, &mut out) {
                         if !out.came_too_late() || matches!(error, Error::Other(_)) {
                             return ControlFlow::Break(error);
@@ -166,7 +166,7 @@ impl<T: Io> Driver<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Message>, Error>> {
         self.poll_events(cx, (Caller::Receiving, Pace::Any), |event, _| match event {
-            Event::Message(message) => ControlFlow::Break(message.into_owned()),
+            Event::Message(message) => ControlFlow::Break(message.into_message()),
             _ => ControlFlow::Continue(()),
         })
     }
@@ -380,7 +380,7 @@ impl<T: Io> Driver<T> {
     #[inline]
     fn poll_writes(&mut self, cx: &mut Context<'_>, most: u32) -> Result<Poll<()>, Error> {
         match self.try_write(cx, most) {
-            Poll::Ready(Err(error)) => self.write_failed(cx, error),
+            Poll::Ready(Err(error)) => self.handle_write_failed(cx, error),
             Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
             Poll::Pending => Ok(Poll::Pending),
         }
@@ -418,9 +418,13 @@ impl<T: Io> Driver<T> {
     }
 
     #[cold]
-    fn write_failed(&mut self, cx: &Context<'_>, error: io::Error) -> Result<Poll<()>, Error> {
+    fn handle_write_failed(
+        &mut self,
+        cx: &Context<'_>,
+        error: io::Error,
+    ) -> Result<Poll<()>, Error> {
         match may_repeat(cx, Err(error))? {
-            Poll::Ready(Err(error)) => self.session.write_failed(error),
+            Poll::Ready(Err(error)) => self.session.handle_write_failed(error),
             Poll::Ready(Ok(())) => {}
             Poll::Pending => return Ok(Poll::Pending),
         }

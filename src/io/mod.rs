@@ -38,7 +38,7 @@ pub(crate) use end::End;
 pub use error::Error;
 pub(crate) use opened::Opened;
 pub(crate) use opening::{Opening, dial_share, dial_target, not_dialled};
-pub use parts::{Outgoing, Parts};
+pub use parts::{Parts, Responder};
 pub(crate) use pool::{give_write, take_write};
 pub(crate) use session::{Ending, Pace, Session, lend};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]

@@ -5,8 +5,8 @@ use crate::{
     Config, Input, Role, Time, TimeoutError,
     connection::ThreadKeys,
     handshake::{
-        Acceptance, Acceptor, AnyRequest, ClientHandshake, ClientHandshakeError, InvalidResponse,
-        Rejection, Request, Response, ServerHandshake, UpgradeRequest, Url,
+        AcceptPolicy, Acceptance, AnyRequest, ClientHandshake, ClientHandshakeError,
+        InvalidResponse, Rejection, Request, Response, ServerHandshake, UpgradeRequest, Url,
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -95,7 +95,7 @@ impl<T: Io> Opening<T> {
         let response = loop {
             match self.read().await? {
                 None => return Err(timed_out(&mut handshake)),
-                Some(0) => return Err(handshake.receive_eof().into()),
+                Some(0) => return Err(handshake.handle_eof().into()),
                 Some(_) => {}
             }
             if let Some(response) = self.receive(|input| handshake.receive(input))? {
@@ -124,8 +124,8 @@ impl<T: Io> Opening<T> {
         let mut handshake = ServerHandshake::new(self.config.head_limits);
         let rejection = loop {
             match self.read().await? {
-                None => break handshake.timed_out(),
-                Some(0) => return Err(handshake.receive_eof().into()),
+                None => break handshake.handle_timeout(),
+                Some(0) => return Err(handshake.handle_eof().into()),
                 Some(_) => {}
             }
             match self.receive(|input| receive(&mut handshake, input)) {
@@ -141,7 +141,7 @@ impl<T: Io> Opening<T> {
     pub(crate) async fn answer(
         mut self,
         request: &UpgradeRequest,
-        acceptor: &Acceptor,
+        acceptor: &AcceptPolicy,
     ) -> Result<(Driver<T>, Response), Error> {
         match acceptor.answer(request) {
             Ok(acceptance) => self.accept(request, &acceptance).await,
@@ -352,7 +352,7 @@ fn time_up<R>(
 /// What a client's deadline means: one error, whether it passed while dialling or behind it; unless
 /// the server has refused and only the rest of its body is late.
 fn timed_out(handshake: &mut ClientHandshake) -> Error {
-    match handshake.timed_out() {
+    match handshake.handle_timeout() {
         ClientHandshakeError::TimedOut { .. } => TimeoutError::Handshake.into(),
         error => error.into(),
     }

@@ -39,13 +39,13 @@ impl<S: fmt::Debug> fmt::Debug for Parts<S> {
 ///
 /// What is fed is written once all messages that were read together are handled.
 #[derive(Debug)]
-pub struct Outgoing<'c> {
+pub struct Responder<'c> {
     connection: &'c mut Connection,
     /// Whether something was refused because the connection is closing.
     late: bool,
 }
 
-impl<'c> Outgoing<'c> {
+impl<'c> Responder<'c> {
     pub(super) fn new(connection: &'c mut Connection) -> Self {
         Self { connection, late: false }
     }
@@ -63,17 +63,17 @@ impl<'c> Outgoing<'c> {
     /// Queues a message.
     ///
     /// At least one is accepted for each message received, as long as the connection is open: the
-    /// handler is not called while [`Config::unsent_mark`] bytes wait to be written. A handler that
+    /// handler is not called while [`Config::unsent_high_water`] bytes wait to be written. A handler that
     /// feeds more than it receives looks at [`is_ready`](Self::is_ready).
     ///
     /// # Errors
     /// Why, if the connection is closing: see [`Error`]. If the handler returns that error,
     /// [`run`](crate::blocking::WebSocket::run) goes on with what has come and ends with how the
     /// connection ended. [`Error::Send`], which hands the message
-    /// back, if this handler has fed so much that [`Config::max_unsent`] bytes wait.
+    /// back, if this handler has fed so much that [`Config::unsent_limit`] bytes wait.
     ///
-    /// [`Config::unsent_mark`]: crate::Config::unsent_mark
-    /// [`Config::max_unsent`]: crate::Config::max_unsent
+    /// [`Config::unsent_high_water`]: crate::Config::unsent_high_water
+    /// [`Config::unsent_limit`]: crate::Config::unsent_limit
     #[inline]
     pub fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
         lend(self.connection);
@@ -141,9 +141,9 @@ impl<'c> Outgoing<'c> {
         self.connection.is_in_fragments()
     }
 
-    /// Whether there is room for a message: less than [`Config::unsent_mark`] waits to be written.
+    /// Whether there is room for a message: less than [`Config::unsent_high_water`] waits to be written.
     ///
-    /// [`Config::unsent_mark`]: crate::Config::unsent_mark
+    /// [`Config::unsent_high_water`]: crate::Config::unsent_high_water
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
     }

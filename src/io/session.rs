@@ -158,7 +158,7 @@ impl Session {
         input.consume(|input| {
             while !input.is_empty() {
                 let takes = all || connection.is_control_next(input);
-                if !takes && connection.transport() == Transport::Open {
+                if !takes && connection.poll_transport() == Transport::Open {
                     break;
                 }
                 let event = match connection.is_in_chunks() {
@@ -226,15 +226,15 @@ impl Session {
     #[cold]
     pub(crate) fn read_ended(&mut self, end: io::Result<()>) {
         match end {
-            Ok(()) => self.connection.receive_eof(),
-            Err(error) => self.broken(error, Connection::transport_failed),
+            Ok(()) => self.connection.handle_eof(),
+            Err(error) => self.broken(error, Connection::handle_transport_failed),
         }
     }
 
     /// A write or a flush failed for good. What has come is still received.
     #[cold]
-    pub(crate) fn write_failed(&mut self, error: io::Error) {
-        self.broken(error, Connection::write_failed);
+    pub(crate) fn handle_write_failed(&mut self, error: io::Error) {
+        self.broken(error, Connection::handle_write_failed);
     }
 
     /// The stream broke, which is no news once the connection is over. Whoever traces is told last:
@@ -252,8 +252,8 @@ impl Session {
     /// The write side is shut down, or cannot be.
     pub(crate) fn shut_down(&mut self, result: io::Result<()>) {
         match result {
-            Ok(()) => self.connection.shutdown_complete(),
-            Err(_) => self.connection.transport_failed(),
+            Ok(()) => self.connection.handle_shutdown(),
+            Err(_) => self.connection.handle_transport_failed(),
         }
     }
 
@@ -335,7 +335,7 @@ impl Session {
     /// done.
     #[cold]
     pub(crate) fn ending(&mut self) -> Ending {
-        let transport = self.connection.transport();
+        let transport = self.connection.poll_transport();
         self.trace.ending(&self.connection);
         match transport {
             Transport::Open => Ending::Wait { reads: self.input.is_empty() },

@@ -1,7 +1,7 @@
 //! A message that arrives in more than one piece.
 
 use super::{
-    Incoming, Passage,
+    Passage, ReceivedMessage,
     utf8::{Incomplete, InvalidUtf8},
 };
 use alloc::{string::String, vec::Vec};
@@ -104,11 +104,11 @@ impl Assembly {
     }
 
     /// The whole message; an error if text ends inside a code point.
-    pub(crate) fn finish(self) -> Result<Incoming<'static>, InvalidUtf8> {
+    pub(crate) fn finish(self) -> Result<ReceivedMessage<'static>, InvalidUtf8> {
         match self {
             Self::Text { open, .. } if !open.is_empty() => Err(InvalidUtf8),
-            Self::Text { text, .. } => Ok(Incoming::Text(text.into())),
-            Self::Binary(bytes) => Ok(Incoming::Binary(bytes.into())),
+            Self::Text { text, .. } => Ok(ReceivedMessage::Text(text.into())),
+            Self::Binary(bytes) => Ok(ReceivedMessage::Binary(bytes.into())),
         }
     }
 }

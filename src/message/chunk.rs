@@ -1,7 +1,7 @@
 //! Messages that are handed on as they come.
 
 use super::{
-    Incoming,
+    ReceivedMessage,
     utf8::{Incomplete, InvalidUtf8},
 };
 use alloc::{borrow::Cow, vec::Vec};
@@ -23,11 +23,11 @@ pub struct Chunk<'i> {
 
 impl<'i> Chunk<'i> {
     /// All of a message.
-    pub(crate) fn whole(message: Incoming<'i>) -> Self {
+    pub(crate) fn whole(message: ReceivedMessage<'i>) -> Self {
         let (text, bytes) = match message {
-            Incoming::Text(Cow::Borrowed(text)) => (true, Cow::Borrowed(text.as_bytes())),
-            Incoming::Text(Cow::Owned(text)) => (true, Cow::Owned(text.into_bytes())),
-            Incoming::Binary(bytes) => (false, bytes),
+            ReceivedMessage::Text(Cow::Borrowed(text)) => (true, Cow::Borrowed(text.as_bytes())),
+            ReceivedMessage::Text(Cow::Owned(text)) => (true, Cow::Owned(text.into_bytes())),
+            ReceivedMessage::Binary(bytes) => (false, bytes),
         };
         Self { text, first: true, last: true, bytes }
     }

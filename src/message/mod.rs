@@ -114,22 +114,22 @@ impl fmt::Debug for Message {
 /// input.
 ///
 /// ```
-/// use fullduplex::{Incoming, Message};
+/// use fullduplex::{ReceivedMessage, Message};
 ///
-/// let incoming = Incoming::Text("hello".into());
+/// let incoming = ReceivedMessage::Text("hello".into());
 /// assert_eq!(incoming.as_text(), Some("hello"));
-/// let message: Message = incoming.into_owned();
+/// let message: Message = incoming.into_message();
 /// # assert_eq!(message, Message::from("hello"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub enum Incoming<'i> {
+pub enum ReceivedMessage<'i> {
     /// A text message: UTF-8.
     Text(Cow<'i, str>),
     /// A binary message.
     Binary(Cow<'i, [u8]>),
 }
 
-impl Incoming<'_> {
+impl ReceivedMessage<'_> {
     /// The text, or `None` for a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -157,16 +157,16 @@ impl Incoming<'_> {
     }
 
     /// The same, its payload copied if it is borrowed.
-    pub fn into_static(self) -> Incoming<'static> {
+    pub fn into_owned(self) -> ReceivedMessage<'static> {
         match self {
-            Self::Text(text) => Incoming::Text(text.into_owned().into()),
-            Self::Binary(bytes) => Incoming::Binary(bytes.into_owned().into()),
+            Self::Text(text) => ReceivedMessage::Text(text.into_owned().into()),
+            Self::Binary(bytes) => ReceivedMessage::Binary(bytes.into_owned().into()),
         }
     }
 
     /// An owned message: one allocation of the right size where the payload is borrowed, no copy
     /// where it is owned.
-    pub fn into_owned(self) -> Message {
+    pub fn into_message(self) -> Message {
         match self {
             Self::Text(Cow::Borrowed(text)) => Message::Text(text.into()),
             Self::Text(Cow::Owned(text)) => Message::Text(text.into()),
@@ -177,15 +177,15 @@ impl Incoming<'_> {
 }
 
 /// The kind and the length only: payloads are never printed.
-impl fmt::Debug for Incoming<'_> {
+impl fmt::Debug for ReceivedMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         MessageRef::from(self).fmt(f)
     }
 }
 
-impl From<Incoming<'_>> for Message {
-    fn from(incoming: Incoming<'_>) -> Self {
-        incoming.into_owned()
+impl From<ReceivedMessage<'_>> for Message {
+    fn from(incoming: ReceivedMessage<'_>) -> Self {
+        incoming.into_message()
     }
 }
 
@@ -287,12 +287,12 @@ mod tests {
     #[test]
     fn what_came_becomes_a_message() {
         let text = |owned| match owned {
-            true => Incoming::Text(Cow::Owned("one".into())),
-            false => Incoming::Text(Cow::Borrowed("one")),
+            true => ReceivedMessage::Text(Cow::Owned("one".into())),
+            false => ReceivedMessage::Text(Cow::Borrowed("one")),
         };
         let binary = |owned| match owned {
-            true => Incoming::Binary(Cow::Owned(b"one".into())),
-            false => Incoming::Binary(Cow::Borrowed(b"one")),
+            true => ReceivedMessage::Binary(Cow::Owned(b"one".into())),
+            false => ReceivedMessage::Binary(Cow::Borrowed(b"one")),
         };
         for owned in [false, true] {
             assert_eq!(text(owned).as_text(), Some("one"));
@@ -304,7 +304,7 @@ mod tests {
                 assert_eq!(incoming.is_shareable(), owned);
                 assert!(!IntoMessage::is_shareable(&&incoming), "it may be needed still");
                 assert_eq!(IntoMessage::into_message(&incoming), message);
-                assert_eq!(incoming.clone().into_static(), incoming);
+                assert_eq!(incoming.clone().into_owned(), incoming);
                 assert_eq!(incoming.clone().into_message(), message);
                 assert_eq!(Message::from(incoming), message);
             }

@@ -24,7 +24,7 @@ const MAX_STEPS: u32 = 100_000;
 /// link.client.feed("hello")?;
 /// link.settle(|event, connection| match (event, connection.role()) {
 ///     (Event::Message(message), Role::Server) => connection.feed(message).unwrap(),
-///     (Event::Message(message), Role::Client) => echoed.push(message.into_owned()),
+///     (Event::Message(message), Role::Client) => echoed.push(message.into_message()),
 ///     _ => {}
 /// });
 /// assert_eq!(echoed, ["hello"]);
@@ -133,9 +133,9 @@ impl Link {
             let length = from.outbox().chunk().len();
             from.outbox().advance(length);
         }
-        let transport = from.transport();
+        let transport = from.poll_transport();
         if transport == Transport::ShutDown {
-            from.shutdown_complete();
+            from.handle_shutdown();
         }
         let ends = matches!(transport, Transport::ShutDown | Transport::Closed)
             && !mem::replace(&mut line.ended, true);
@@ -149,7 +149,7 @@ impl Link {
             on_event(event, to);
         }
         if ends {
-            to.receive_eof();
+            to.handle_eof();
         }
         moved
     }

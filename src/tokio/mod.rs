@@ -52,11 +52,11 @@
 mod stream;
 
 pub use crate::asynchronous::SlowConsumer;
-pub use stream::{ClientStream, TokioIo};
+pub use stream::{ClientStream, TokioStream};
 
 use crate::{
     Config, Error, Role, Time, asynchronous,
-    handshake::{Acceptor, Request, UpgradeRequest},
+    handshake::{AcceptPolicy, Request, UpgradeRequest},
     io::{Opening, SendFragments, dial_share, dial_target, not_dialled, send_reader},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -74,28 +74,28 @@ use tokio::{
 };
 
 /// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`].
-pub type WebSocket<S> = asynchronous::WebSocket<TokioIo<S>>;
+pub type WebSocket<S> = asynchronous::WebSocket<TokioStream<S>>;
 
 /// The half of a connection that receives: see [`asynchronous::Reader`].
-pub type Reader<S> = asynchronous::Reader<TokioIo<S>>;
+pub type Reader<S> = asynchronous::Reader<TokioStream<S>>;
 
 /// The half of a connection that sends: see [`asynchronous::Writer`].
-pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
+pub type Writer<S> = asynchronous::Writer<TokioStream<S>>;
 
 /// A group of connections that get the same messages: see [`asynchronous::Broadcast`].
-pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
+pub type Broadcast<S> = asynchronous::Broadcast<TokioStream<S>>;
 
 /// A membership in a group: see [`asynchronous::Member`].
-pub type Member<S> = asynchronous::Member<TokioIo<S>>;
+pub type Member<S> = asynchronous::Member<TokioStream<S>>;
 
 /// A client's request that waits for your answer: see [`asynchronous::Upgrade`].
-pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
+pub type Upgrade<S> = asynchronous::Upgrade<TokioStream<S>>;
 
 /// A request on a port that also serves plain HTTP: see [`asynchronous::UpgradeOrHttp`].
-pub type UpgradeOrHttp<S> = asynchronous::UpgradeOrHttp<TokioIo<S>>;
+pub type UpgradeOrHttp<S> = asynchronous::UpgradeOrHttp<TokioStream<S>>;
 
 /// A plain HTTP request that waits for your answer: see [`asynchronous::UpgradeOrHttp`].
-pub type HttpExchange<S> = asynchronous::HttpExchange<TokioIo<S>>;
+pub type HttpExchange<S> = asynchronous::HttpExchange<TokioStream<S>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Makes a connection of a stream whose opening handshake you did elsewhere. `unread` has the
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         config: impl Into<Arc<Config>>,
         unread: impl Into<Vec<u8>>,
     ) -> Self {
-        Self::adopt(TokioIo::new(stream), role, config, unread)
+        Self::adopt(TokioStream::new(stream), role, config, unread)
     }
 
     /// Sends everything that a reader gives as one binary message, and returns the number of bytes.
@@ -184,7 +184,7 @@ pub async fn connect_with(
 ) -> Result<WebSocket<ClientStream>, Error> {
     let (request, config) = (request.into(), config.into());
     let url = dial_target(&request)?;
-    let mut clock = TokioIo::new(());
+    let mut clock = TokioStream::new(());
     let deadline = Time::EPOCH + config.handshake_timeout;
     let lookup = lookup_host((url.host(), url.port()));
     let addresses = match within(&mut clock, deadline, lookup).await? {
@@ -199,7 +199,7 @@ pub async fn connect_with(
 
 /// Dials one address after the other. Each gets a share of the time.
 async fn dial<S, F: Future<Output = io::Result<S>>>(
-    clock: &mut TokioIo<()>,
+    clock: &mut TokioStream<()>,
     deadline: Time,
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -220,7 +220,7 @@ async fn dial<S, F: Future<Output = io::Result<S>>>(
 /// The output of a future, or `None` once `deadline` has passed. The future is polled in one more turn
 /// after that, because a task that has used up its turn may not see that the future is ready.
 async fn within<T>(
-    clock: &mut TokioIo<()>,
+    clock: &mut TokioStream<()>,
     deadline: Time,
     future: impl Future<Output = T>,
 ) -> Result<Option<T>, Error> {
@@ -252,7 +252,7 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     request: impl Into<Request>,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
-    WebSocket::open(Opening::new(TokioIo::new(stream), config.into()), request.into()).await
+    WebSocket::open(Opening::new(TokioStream::new(stream), config.into()), request.into()).await
 }
 
 /// Accepts a connection as a server, over a stream of which nothing was read yet.
@@ -292,7 +292,7 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// # Cancel safety
 /// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
-    accept_with(stream, &Acceptor::new(), Config::shared()).await
+    accept_with(stream, &AcceptPolicy::new(), Config::shared()).await
 }
 
 /// As [`accept`], with your own policy on origins and subprotocols, limits and times.
@@ -301,7 +301,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebS
 /// As [`accept`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    acceptor: &Acceptor,
+    acceptor: &AcceptPolicy,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
     let config = config.into();
@@ -317,7 +317,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
 ) -> Result<Upgrade<S>, Error> {
-    let mut opening = Opening::new(TokioIo::new(stream), config.into());
+    let mut opening = Opening::new(TokioStream::new(stream), config.into());
     let request = Box::pin(opening.request()).await?;
     Ok(Upgrade::new(opening, request))
 }
@@ -335,7 +335,7 @@ pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
 ) -> Result<UpgradeOrHttp<S>, Error> {
-    UpgradeOrHttp::read(Opening::new(TokioIo::new(stream), config.into())).await
+    UpgradeOrHttp::read(Opening::new(TokioStream::new(stream), config.into())).await
 }
 
 /// As [`upgrade`], for a request that your HTTP server has read and parsed, so that HTTP and WebSocket
@@ -346,7 +346,7 @@ pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
     unread: impl Into<Vec<u8>>,
     config: impl Into<Arc<Config>>,
 ) -> Upgrade<S> {
-    let opening = Opening::new(TokioIo::new(stream), config.into()).with_unread(unread.into());
+    let opening = Opening::new(TokioStream::new(stream), config.into()).with_unread(unread.into());
     Upgrade::new(opening, request)
 }
 
@@ -371,7 +371,7 @@ mod tests {
     /// Dials, with ten seconds in all. Gives the result and the seconds that it took.
     async fn dialled(addresses: &[Address]) -> (Result<usize, Error>, f64) {
         let start = Instant::now();
-        let mut clock = TokioIo::new(());
+        let mut clock = TokioStream::new(());
         let listed = (0..addresses.len()).map(|i| SocketAddr::from(([127, 0, 0, 1], i as u16)));
         let connect = |address: SocketAddr| {
             let i = usize::from(address.port());
@@ -433,7 +433,7 @@ mod tests {
         assert!(matches!(result, Err(Error::Io(_))), "{result:?}");
         // With a clock that has no time left.
         advance(SECOND).await;
-        let mut clock = TokioIo::new(());
+        let mut clock = TokioStream::new(());
         let addresses = Vec::from([SocketAddr::from(([127, 0, 0, 1], 1))]);
         let dial = dial(&mut clock, Time::EPOCH, addresses, |_| pending::<io::Result<()>>());
         assert!(matches!(dial.await, Err(Error::Timeout(TimeoutError::Handshake))));

@@ -102,7 +102,7 @@ impl AsyncWrite for ClientStream {
 }
 
 /// A tokio stream with tokio's clock. You see it only in the names of other types.
-pub struct TokioIo<S> {
+pub struct TokioStream<S> {
     stream: S,
     epoch: Instant,
     /// Made at the first wait that has a deadline.
@@ -111,14 +111,14 @@ pub struct TokioIo<S> {
     sleeper: Option<(Time, Waker)>,
 }
 
-impl<S> TokioIo<S> {
+impl<S> TokioStream<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, epoch: Instant::now(), sleep: None, sleeper: None }
     }
 
     /// The same clock with another stream.
-    pub(super) fn with_stream<T>(self, stream: T) -> TokioIo<T> {
-        TokioIo { stream, epoch: self.epoch, sleep: self.sleep, sleeper: self.sleeper }
+    pub(super) fn with_stream<T>(self, stream: T) -> TokioStream<T> {
+        TokioStream { stream, epoch: self.epoch, sleep: self.sleep, sleeper: self.sleeper }
     }
 
     /// The time since the epoch.
@@ -228,7 +228,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Faithful<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncIo for TokioIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncIo for TokioStream<S> {
     type Stream = S;
 
     fn stream(&self) -> &S {
@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncIo for TokioIo<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for TokioStream<S> {
     const WAITS: bool = false;
     const READS_PER_LOOK: u32 = 32;
 

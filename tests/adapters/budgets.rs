@@ -579,13 +579,13 @@ fn no_sending_call_of_futures_io_allocates_for_each_message() {
     }
 }
 
-/// A11: the same for each call of a handler's [`fullduplex::Outgoing`], one message for each that
+/// A11: the same for each call of a handler's [`fullduplex::Responder`], one message for each that
 /// comes.
 #[test]
 fn no_call_of_a_handler_allocates_for_each_message() {
-    use fullduplex::{IntoMessage, Outgoing, Prepared};
-    type Call<'c> = Box<dyn Fn(&mut Outgoing<'_>) -> Result<(), Error> + 'c>;
-    fn fragments(out: &mut Outgoing<'_>, part: impl IntoMessage + Copy) -> Result<(), Error> {
+    use fullduplex::{IntoMessage, Prepared, Responder};
+    type Call<'c> = Box<dyn Fn(&mut Responder<'_>) -> Result<(), Error> + 'c>;
+    fn fragments(out: &mut Responder<'_>, part: impl IntoMessage + Copy) -> Result<(), Error> {
         out.feed_fragment(part, false)?;
         out.feed_fragment(part, true)
     }
@@ -603,7 +603,7 @@ fn no_call_of_a_handler_allocates_for_each_message() {
         use fullduplex::deflate::Compression::{Always, Never};
         calls.push(("feed_with, compressed", Box::new(|out| out.feed(Always.of(payload)))));
         calls.push(("feed_with, plain", Box::new(|out| out.feed(Never.of(payload)))));
-        let fragments = |out: &mut Outgoing<'_>| {
+        let fragments = |out: &mut Responder<'_>| {
             out.feed_fragment(Always.of(payload), false)?;
             out.feed_fragment(Always.of(payload), true)
         };

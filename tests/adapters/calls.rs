@@ -479,7 +479,7 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
 #[test]
 fn a_pong_is_refused_where_a_ping_is() {
     for role in BOTH {
-        let mut connection = support::connection(role, Config::default().max_unsent(5));
+        let mut connection = support::connection(role, Config::default().unsent_limit(5));
         connection.feed_fragment("abc", false).unwrap();
         let payload = ControlPayload::new(b"x").unwrap();
         assert_eq!(connection.ping(payload), connection.pong(payload));
@@ -581,7 +581,7 @@ fn chunks_are_sent_on_as_they_come() {
         assert!(matches!(event, Some(Event::Message(message)) if message.as_text() == Some(&text)));
     }
     // Pieces that nobody has room for at first are still parts of a text.
-    let config = || quiet().unsent_mark(1).max_unsent(8);
+    let config = || quiet().unsent_high_water(1).unsent_limit(8);
     let (a, b) = tokio::io::duplex(4);
     let (ws, mut peer) = (
         WebSocket::from_parts(a, Role::Client, config(), []),

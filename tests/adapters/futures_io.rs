@@ -19,7 +19,7 @@ use fullduplex::{
         DefaultTimer, FuturesIo, Timer, WebSocket, accept, accept_with, client, upgrade,
         upgrade_parsed,
     },
-    handshake::{Acceptance, Acceptor, RejectionReason, Request, Response, UpgradeRequest},
+    handshake::{AcceptPolicy, Acceptance, RejectionReason, Request, Response, UpgradeRequest},
     testing::Clock,
 };
 use futures_util::future::join;
@@ -103,7 +103,7 @@ fn the_handshake_is_negotiated_and_refused() {
     block_on(async {
         let request = || Request::new(URL).subprotocol("chat").subprotocol("other");
         let (server, stream) = pair().await;
-        let acceptor = Acceptor::new().subprotocols(["other"]);
+        let acceptor = AcceptPolicy::new().subprotocols(["other"]);
         let (server, ws) =
             join(accept_with(server, &acceptor, quiet()), client(stream, request(), quiet())).await;
         assert_eq!(server.unwrap().subprotocol(), Some("other"));
@@ -173,8 +173,8 @@ fn four_halves_in_four_tasks() {
     block_on(async {
         let (server, stream) = pair().await;
         let often = || quiet().keepalive(Keepalive::every(Duration::from_millis(1)));
-        let client = WebSocket::from_parts(stream, Role::Client, often().max_unsent(1_000), []);
-        let server = WebSocket::from_parts(server, Role::Server, often().max_unsent(1_000), []);
+        let client = WebSocket::from_parts(stream, Role::Client, often().unsent_limit(1_000), []);
+        let server = WebSocket::from_parts(server, Role::Server, often().unsent_limit(1_000), []);
         let mut tasks = Vec::new();
         for ws in [client, server] {
             let (mut reader, writer) = ws.split();
@@ -278,7 +278,7 @@ fn handshakes_end_in_time() {
         let clock = Clock::new();
         let script = Script::reading(REQUEST[..sent].bytes().map(|byte| Step::Bytes(vec![byte])));
         let io = FuturesIo::with_timer(script.clone(), clock.clone());
-        let end = clock.block_on(io.accept_with(&Acceptor::new(), Config::default()));
+        let end = clock.block_on(io.accept_with(&AcceptPolicy::new(), Config::default()));
         let error = end.map(drop).unwrap_err();
         let Error::Rejected(rejection) = error else { panic!("{error:?}") };
         assert_eq!(rejection.reason(), RejectionReason::TimedOut);

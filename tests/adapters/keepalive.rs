@@ -82,7 +82,7 @@ async fn a14_a_send_looks_at_what_has_arrived() {
         for (pongs, talks) in [(true, false), (false, true), (true, true)] {
             for halves in [false, true] {
                 let (ours, theirs) = duplex(1024);
-                let config = Config::default().max_sent_frame(8 << 10);
+                let config = Config::default().max_sent_frame_size(8 << 10);
                 let mut ws = WebSocket::from_parts(ours, role, config, []);
                 let peer = tokio::spawn(slow_peer(role, theirs, pongs, talks));
                 let what = format!("{role:?}, pongs {pongs}, talks {talks}, halves {halves}");
@@ -343,7 +343,7 @@ fn d20_never_can_be_said_to_each_deadline() {
     let (ours, theirs) = tcp_pair();
     thread::scope(|scope| {
         let server = scope.spawn(|| {
-            let acceptor = fullduplex::handshake::Acceptor::new();
+            let acceptor = fullduplex::handshake::AcceptPolicy::new();
             let mut ws = blocking::accept_with(ours, &acceptor, config()).unwrap();
             ws.run(|message, out| out.feed(message)).unwrap();
         });
@@ -366,7 +366,7 @@ async fn d20_the_same_on_tasks() {
         .close_timeout(never)
         .handshake_timeout(never);
     let (ours, theirs) = duplex(1024);
-    let acceptor = fullduplex::handshake::Acceptor::new();
+    let acceptor = fullduplex::handshake::AcceptPolicy::new();
     let (server, client) = tokio::join!(
         fullduplex::tokio::accept_with(ours, &acceptor, config.clone()),
         fullduplex::tokio::client(theirs, "ws://x/", config.clone()),

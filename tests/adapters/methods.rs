@@ -153,7 +153,7 @@ fn a_handler_sends_all_that_a_connection_does() {
         "Connection",
         &["connection", "connection/send", "connection/receive", "connection/time"],
     );
-    let outgoing = methods("Outgoing", &["io/parts.rs"]);
+    let outgoing = methods("Responder", &["io/parts.rs"]);
     let missing: Vec<_> = outgoing.difference(&connection).collect();
     assert!(missing.is_empty(), "a connection has no {missing:?}");
     for verb in

@@ -175,7 +175,7 @@ fn strict_send_is_one_write_and_one_flush_per_message() {
 /// With `BeforeWait` nothing is written until something waits, or the mark is reached.
 #[test]
 fn before_wait_writes_at_the_mark_and_at_a_flush() {
-    let config = quiet().flush_policy(FlushPolicy::BeforeWait).max_unsent(100);
+    let config = quiet().flush_policy(FlushPolicy::BeforeWait).unsent_limit(100);
     on_all(Role::Server, &config, Script::new, |ws, script| {
         for _ in 0..2 {
             ws.send(Message::from(vec![0; 60])).unwrap();
@@ -521,7 +521,7 @@ fn feeding_stops_at_the_limit() {
     for role in BOTH {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
-        let mut ws = tokio_over(&script, role, quiet().max_unsent(10_000));
+        let mut ws = tokio_over(&script, role, quiet().unsent_limit(10_000));
         let mut fed = 0;
         let refused = loop {
             match ws.feed(vec![1; 100]) {
@@ -549,7 +549,8 @@ fn sending_waits_at_the_mark_and_feeding_does_not() {
     for role in BOTH {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
-        let mut ws = tokio_over(&script, role, quiet().unsent_mark(1_000).max_unsent(10_000));
+        let mut ws =
+            tokio_over(&script, role, quiet().unsent_high_water(1_000).unsent_limit(10_000));
         ws.feed(vec![1; 1_000]).unwrap();
         assert!(!ws.is_ready());
         assert!(poll_times(ws.ready(), 3).is_none());
@@ -586,7 +587,7 @@ fn large_messages_go_out_in_fragments() {
                 script.state().writes = writes.into();
                 script
             };
-            on_all(role, &quiet().max_sent_frame(1_000), script, |ws, script| {
+            on_all(role, &quiet().max_sent_frame_size(1_000), script, |ws, script| {
                 ws.feed(Message::from(vec![6; 1_000_000])).unwrap();
                 let end = ws.recv();
                 if fault.is_some() {
@@ -617,7 +618,7 @@ fn run_stops_reading_while_answers_wait() {
         for _ in 0..1_000 {
             script.arrive(frame(role, 0x82, &[5; 1_000]));
         }
-        let mut ws = tokio_over(&script, role, quiet().max_unsent(10_000));
+        let mut ws = tokio_over(&script, role, quiet().unsent_limit(10_000));
         let mut handled = 0;
         let echo = ws.run(|message, out| {
             handled += 1;
@@ -755,7 +756,7 @@ fn a_write_that_makes_room_lets_the_handler_go_on() {
                 script.state().writes = writes.clone().into();
                 script
             };
-            on_all(role, &quiet().unsent_mark(10), script, |ws, script| {
+            on_all(role, &quiet().unsent_high_water(10), script, |ws, script| {
                 ws.echo().unwrap();
                 let expected = [(0x82, vec![1; 100]), (0x82, vec![2; 100]), (0x88, vec![])];
                 assert_eq!(split(role, &all_written(script)), expected);

@@ -390,7 +390,7 @@ fn a_future_that_is_dropped_anywhere_loses_nothing() {
         let script = Script::new();
         let waits = [Step::Pending, Step::Count(3)];
         script.state().writes = waits.iter().cycle().take(3_000).cloned().collect();
-        let config = quiet().flush_policy(policy).max_unsent(50);
+        let config = quiet().flush_policy(policy).unsent_limit(50);
         let mut ws = tokio_over(&script, role, &config);
         let steps = payload
             .chunks(10)
@@ -434,7 +434,7 @@ fn nothing_is_taken_from_a_source_before_there_is_room() {
     let _time = runtime.enter();
     let script = Script::new();
     script.state().writes = [Step::Stall].into();
-    let config = quiet().max_unsent(100).flush_policy(FlushPolicy::BeforeWait);
+    let config = quiet().unsent_limit(100).flush_policy(FlushPolicy::BeforeWait);
     let mut ws = tokio_over(&script, Role::Server, &config);
     let source = Script::reading([
         Step::Bytes(vec![1; 60]),

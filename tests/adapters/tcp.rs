@@ -9,7 +9,7 @@ use crate::support::{
 use core::time::Duration;
 use fullduplex::{
     CloseCode, Closed, Config, Error, Keepalive, Message, Role, Side, TimeoutError, blocking,
-    handshake::{Acceptor, RejectionReason},
+    handshake::{AcceptPolicy, RejectionReason},
 };
 use std::{
     io::{ErrorKind, Read, Write},
@@ -80,13 +80,13 @@ fn section_7_4_1_each_code_reaches_the_peer() {
 /// All ways of accepting a connection over TCP.
 fn accept_all(config: &Config, mut test: impl FnMut(&dyn Fn(TcpStream) -> Result<(), Error>)) {
     let _watchdog = watchdog();
-    test(&|stream| blocking::accept_with(stream, &Acceptor::new(), config.clone()).map(|_| ()));
+    test(&|stream| blocking::accept_with(stream, &AcceptPolicy::new(), config.clone()).map(|_| ()));
     let runtime = runtime();
     test(&|stream| {
         runtime.block_on(async {
             stream.set_nonblocking(true)?;
             let stream = tokio::net::TcpStream::from_std(stream)?;
-            fullduplex::tokio::accept_with(stream, &Acceptor::new(), config.clone())
+            fullduplex::tokio::accept_with(stream, &AcceptPolicy::new(), config.clone())
                 .await
                 .map(|_| ())
         })
@@ -95,7 +95,7 @@ fn accept_all(config: &Config, mut test: impl FnMut(&dyn Fn(TcpStream) -> Result
     test(&|stream| {
         let stream = smol::net::TcpStream::try_from(stream)?;
         smol::block_on(async {
-            fullduplex::futures_io::accept_with(stream, &Acceptor::new(), config.clone())
+            fullduplex::futures_io::accept_with(stream, &AcceptPolicy::new(), config.clone())
                 .await
                 .map(|_| ())
         })
@@ -254,7 +254,7 @@ fn section_7_1_1_a_close_without_answer_ends_in_time() {
 /// KNOWN-FAILURES 48: a Close behind a backlog that the peer never takes returns in time.
 #[test]
 fn a_close_behind_full_buffers_ends_in_time() {
-    let config = quiet().close_timeout(Duration::from_millis(40)).max_unsent(64 << 20);
+    let config = quiet().close_timeout(Duration::from_millis(40)).unsent_limit(64 << 20);
     on_all_over_tcp(Role::Server, &config, |ws, peer| {
         for _ in 0..32 {
             ws.feed(Message::from(vec![0; 1 << 20])).unwrap();
@@ -361,7 +361,7 @@ fn a_reset_behind_the_close_is_clean() {
 #[test]
 fn a_half_closed_peer_gets_the_rest() {
     for role in BOTH {
-        on_all_over_tcp(role, &quiet().max_unsent(16 << 20), |ws, mut peer| {
+        on_all_over_tcp(role, &quiet().unsent_limit(16 << 20), |ws, mut peer| {
             thread::scope(|scope| {
                 for _ in 0..8 {
                     ws.feed(Message::from(vec![3; 1 << 20])).unwrap();

@@ -339,7 +339,7 @@ fn a_link_carries_messages_and_ends() {
         link.client.feed(text()).unwrap();
         let mut received = Vec::new();
         link.settle(|event, end| match event {
-            Event::Message(message) => received.push((end.role(), message.into_owned())),
+            Event::Message(message) => received.push((end.role(), message.into_message())),
             event => panic!("{event:?}"),
         });
         assert_eq!(received, [(Role::Server, Message::from(text()))]);

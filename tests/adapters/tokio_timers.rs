@@ -436,7 +436,7 @@ async fn section_7_1_1_close_ends_in_time() {
         drop(theirs);
 
         // The peer takes nothing.
-        let (mut ws, theirs) = pair(role, Config::default().max_unsent(1 << 30));
+        let (mut ws, theirs) = pair(role, Config::default().unsent_limit(1 << 30));
         ws.feed(vec![0; 1 << 20]).unwrap();
         let start = Instant::now();
         let end = ws.close(CloseCode::NORMAL).await;

@@ -11,7 +11,7 @@ use core::{
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
-use fullduplex::{CloseCode, Config, Error, FlushPolicy, Incoming, Role};
+use fullduplex::{CloseCode, Config, Error, FlushPolicy, ReceivedMessage, Role};
 use futures_util::{StreamExt, stream};
 use std::{
     io,
@@ -428,7 +428,7 @@ fn what_is_kept_comes_in_order() {
             if i >= 84 {
                 expected.push(Event::Ping(vec![i].into()));
             }
-            expected.push(Event::Message(Incoming::Binary(vec![i].into())));
+            expected.push(Event::Message(ReceivedMessage::Binary(vec![i].into())));
         }
         assert_eq!(seen[..expected.len()], expected);
         assert!(matches!(&seen[expected.len()..], [Event::Close(Some(_))]));

@@ -34,8 +34,8 @@ fn a_backlog_of_more_than_4_gib() {
     const GIB: u64 = 1 << 30;
     let shared = Bytes::from(vec![0; 1 << 30]); // zeros that are never looked at
     for most in [None, Some(1 << 28)] {
-        let config = Config::default().unsent_mark(usize::MAX).max_unsent(usize::MAX);
-        let mut server = connection(Role::Server, config.max_sent_frame(most));
+        let config = Config::default().unsent_high_water(usize::MAX).unsent_limit(usize::MAX);
+        let mut server = connection(Role::Server, config.max_sent_frame_size(most));
         let mut accepted = 0;
         while accepted < 6 && server.unsent().bytes < usize::MAX as u64 {
             assert!(server.is_ready());
@@ -66,7 +66,8 @@ fn a_backlog_of_more_than_4_gib() {
 /// Mark and limit at their borders, also where the mark is above the limit; and by default.
 #[test]
 fn mark_and_limit_at_their_borders() {
-    let set = |mark, limit| (Config::default().unsent_mark(mark).max_unsent(limit), mark, limit);
+    let set =
+        |mark, limit| (Config::default().unsent_high_water(mark).unsent_limit(limit), mark, limit);
     let configs = [
         set(10, 100),
         set(100, 100),
@@ -75,8 +76,8 @@ fn mark_and_limit_at_their_borders() {
         set(0, 10),
         set(1, 1),
         (Config::default(), 256 * KIB, 1024 * KIB),
-        (Config::default().unsent_mark(5), 5, 1024 * KIB),
-        (Config::default().max_unsent(5), 256 * KIB, 5),
+        (Config::default().unsent_high_water(5), 5, 1024 * KIB),
+        (Config::default().unsent_limit(5), 256 * KIB, 5),
     ];
     let large = Bytes::from(vec![1; 100_000]);
     for (config, mark, limit) in configs {
@@ -131,7 +132,7 @@ fn control_frames_are_never_starved() {
         for seed in 0..50 {
             let mut random = Random::new(seed);
             let mut connection =
-                connection(role, Config::default().unsent_mark(100).max_unsent(1_000));
+                connection(role, Config::default().unsent_high_water(100).unsent_limit(1_000));
             let mut written = Vec::new();
             let mut newest = Vec::new();
             for number in 0..random.size(200) as u32 {
@@ -237,14 +238,17 @@ fn unsent_at_the_end() {
     };
     let close: End = |connection| connection.start_close(None).unwrap();
     let ends: [(&str, &[End]); 9] = [
-        ("a write failed", &[Connection::write_failed]),
-        ("a write failed, then everything", &[Connection::write_failed, Connection::receive_eof]),
-        ("a write failed, closed", &[Connection::write_failed, peer_closes, deadline]),
-        ("broken", &[Connection::transport_failed]),
-        ("ended", &[Connection::receive_eof]),
+        ("a write failed", &[Connection::handle_write_failed]),
+        (
+            "a write failed, then everything",
+            &[Connection::handle_write_failed, Connection::handle_eof],
+        ),
+        ("a write failed, closed", &[Connection::handle_write_failed, peer_closes, deadline]),
+        ("broken", &[Connection::handle_transport_failed]),
+        ("ended", &[Connection::handle_eof]),
         ("close deadline", &[close, deadline]),
-        ("closed and broken", &[peer_closes, Connection::transport_failed]),
-        ("closed and a write failed", &[peer_closes, Connection::write_failed]),
+        ("closed and broken", &[peer_closes, Connection::handle_transport_failed]),
+        ("closed and a write failed", &[peer_closes, Connection::handle_write_failed]),
         ("closed, deadline", &[peer_closes, deadline]),
     ];
     for role in BOTH {
@@ -268,7 +272,7 @@ fn unsent_at_the_end() {
                 "{name}: {unsent:?}"
             );
             assert!(connection.outbox().is_empty(), "{name}");
-            connection.transport_failed();
+            connection.handle_transport_failed();
             assert!(connection.closed().is_some());
             assert_eq!(connection.unsent(), unsent, "{name}");
         }
@@ -276,10 +280,10 @@ fn unsent_at_the_end() {
         connection.feed("0123456789").unwrap();
         peer_closes(&mut connection);
         sent_all(&mut connection);
-        if connection.transport() == Transport::ShutDown {
-            connection.shutdown_complete();
+        if connection.poll_transport() == Transport::ShutDown {
+            connection.handle_shutdown();
         }
-        connection.receive_eof();
+        connection.handle_eof();
         assert!(matches!(connection.closed(), Some(Closed::Clean { .. })));
         assert_eq!(connection.unsent(), Default::default());
     }
@@ -310,7 +314,8 @@ fn handles_that_are_swapped_or_replaced_change_nothing() {
     }
     type Tamper = fn(&mut Connection, &mut Connection);
     let run = |tamper: Tamper| {
-        let config = Config::default().max_sent_frame(30_000).keepalive(Keepalive::every(SECOND));
+        let config =
+            Config::default().max_sent_frame_size(30_000).keepalive(Keepalive::every(SECOND));
         let config = Arc::new(config);
         let mut pair = BOTH.map(|role| connection(role, config.clone()));
         let mut written = [const { Vec::new() }; 2];
@@ -365,4 +370,4 @@ macro_rules! lacks {
 lacks!(fullduplex::Outbox<'static>: Default, Clone);
 lacks!(Connection: Default, Clone);
 #[cfg(feature = "std")]
-lacks!(fullduplex::Outgoing<'static>: Default, Clone);
+lacks!(fullduplex::Responder<'static>: Default, Clone);

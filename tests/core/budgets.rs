@@ -8,7 +8,7 @@ use crate::support::{
 };
 use bytes::{Buf, Bytes};
 use core::time::Duration;
-use fullduplex::{Config, Connection, Event, Incoming, Input, Keepalive, Message, Role};
+use fullduplex::{Config, Connection, Event, Input, Keepalive, Message, ReceivedMessage, Role};
 use std::sync::Arc;
 
 const KINDS: [(&str, u8); 2] = [("text", 0x81), ("binary", 0x82)];
@@ -18,7 +18,7 @@ fn read(
     connection: &mut Connection,
     wire: &mut [u8],
     step: usize,
-    mut on: impl FnMut(&mut Connection, Incoming<'_>),
+    mut on: impl FnMut(&mut Connection, ReceivedMessage<'_>),
 ) {
     for piece in wire.chunks_mut(step) {
         let mut input = Input::new(piece);
@@ -36,7 +36,7 @@ fn warm(
     connection: &mut Connection,
     wire: &[u8],
     step: usize,
-    mut on: impl FnMut(&mut Connection, Incoming<'_>),
+    mut on: impl FnMut(&mut Connection, ReceivedMessage<'_>),
 ) -> Heap {
     let mut buffer = wire.to_vec();
     let mut round = || {
@@ -106,7 +106,7 @@ fn one_allocation_per_owned_small_message() {
             let mut connection = connection(role, Config::default());
             let mut kept: Vec<Message> = Vec::with_capacity(16);
             let heap = warm(&mut connection, &wire, usize::MAX, |_, message| {
-                kept.push(message.into_owned());
+                kept.push(message.into_message());
             });
             println!("{role:?}, owned {kind} of 100 bytes: {heap:?}");
             assert_eq!(heap.calls, 1);
@@ -128,7 +128,7 @@ fn about_one_allocation_per_straddling_message() {
                     assert!(!message.as_bytes().is_empty());
                 });
                 let kept = warm(&mut connection, &wire, size / 2 + 20, |_, message| {
-                    let _: Message = message.into_owned();
+                    let _: Message = message.into_message();
                 });
                 println!("{role:?}, straddling {kind} of {size}: {seen:?}, owned {kept:?}");
                 // A large one grows: little is reserved on the word of a head alone.
@@ -147,7 +147,7 @@ fn large_shared_payloads_are_not_copied() {
     let payload = Bytes::from(vec![7; 1 << 20]);
     let text = fullduplex::Text::from("x".repeat(1 << 20));
     for (kind, message) in [("bytes", Message::from(payload)), ("text", Message::from(text))] {
-        let mut server = Connection::server(Config::default().max_unsent(usize::MAX));
+        let mut server = Connection::server(Config::default().unsent_limit(usize::MAX));
         let (_, heap) = measure(|| server.feed(&message).unwrap());
         println!("a shared message of 1 MiB as {kind}: {heap:?}");
         assert!(heap.peak < 1024, "{heap:?}");
@@ -161,10 +161,10 @@ fn large_shared_payloads_are_not_copied() {
 #[test]
 fn size_of_a_connection() {
     println!(
-        "bytes: Connection {}, Event {}, Incoming {}, Message {}, Config {}",
+        "bytes: Connection {}, Event {}, ReceivedMessage {}, Message {}, Config {}",
         size_of::<Connection>(),
         size_of::<Event<'_>>(),
-        size_of::<Incoming<'_>>(),
+        size_of::<ReceivedMessage<'_>>(),
         size_of::<Message>(),
         size_of::<Config>(),
     );

@@ -26,7 +26,7 @@ fn section_7_1_1_discarding_has_a_bound() {
         let mut buffer = vec![0; 1 << 20];
         let mut mebibytes = 0;
         while connection.closed().is_none() {
-            assert_eq!(connection.transport(), Transport::Open);
+            assert_eq!(connection.poll_transport(), Transport::Open);
             let mut input = fullduplex::Input::new(&mut buffer);
             connection.receive(&mut input).unwrap_err();
             assert!(input.is_empty());
@@ -35,7 +35,7 @@ fn section_7_1_1_discarding_has_a_bound() {
         }
         assert_eq!(mebibytes, 65, "64 MiB may be under way; what goes beyond ends it");
         assert!(matches!(connection.closed(), Some(Closed::Failed(_))));
-        assert_eq!(connection.transport(), Transport::Closed);
+        assert_eq!(connection.poll_transport(), Transport::Closed);
         assert_eq!(connection.poll_timeout(), None);
         assert_eq!(connection.outbox().remaining(), 0);
     }
@@ -48,10 +48,10 @@ fn shutting_down_behind_the_end_of_input_is_the_end() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
         receive(&mut connection, &frame(role, 0x88, b""), 1, watch).1.unwrap();
-        connection.receive_eof();
-        assert_eq!(connection.transport(), Transport::WriteOnly);
+        connection.handle_eof();
+        assert_eq!(connection.poll_transport(), Transport::WriteOnly);
         drain(&mut connection);
-        connection.shutdown_complete();
+        connection.handle_shutdown();
         assert!(connection.closed().unwrap().is_clean());
     }
 }
@@ -73,7 +73,7 @@ fn a_close_timeout_of_nothing_ends_at_once() {
             assert_eq!(connection.handle_timeout(now), Ok(()));
         }
         assert_eq!(now.saturating_since(begun), Duration::from_millis(1));
-        assert_eq!(connection.transport(), Transport::Closed);
+        assert_eq!(connection.poll_transport(), Transport::Closed);
         assert_eq!(connection.closed(), Some(&Closed::TimedOut(TimeoutError::Idle)));
         assert_eq!(connection.poll_timeout(), None);
         assert_eq!(connection.outbox().remaining(), 0);
@@ -239,8 +239,8 @@ fn section_7_1_5_code_and_reason() {
             let mut connection = connection(role, Config::default());
             story(&mut connection);
             drain(&mut connection);
-            connection.receive_eof();
-            assert_eq!(connection.transport(), Transport::Closed);
+            connection.handle_eof();
+            assert_eq!(connection.poll_transport(), Transport::Closed);
             let closed = connection.closed().unwrap();
             assert_eq!((closed.code(), closed.reason(), closed.is_clean()), expected, "{name}");
         }

@@ -47,7 +47,7 @@ fn section_5_4_a_message_is_cut_where_it_has_to_be() {
                 (2, &binary, &|c| c.feed(Bytes::from(binary.clone())).unwrap()),
             ];
             for (opcode, payload, send) in kinds {
-                let config = Config::default().max_sent_frame(MOST);
+                let config = Config::default().max_sent_frame_size(MOST);
                 let mut connection = connection(role, config);
                 send(&mut connection);
                 assert_eq!(connection.unsent().messages, 1);
@@ -73,17 +73,18 @@ fn section_5_4_a_message_is_cut_where_it_has_to_be() {
 fn settings_of_the_largest_frame() {
     let big = vec![7; 100_000];
     for role in BOTH {
-        for config in [Config::default(), Config::default().max_sent_frame(10).max_sent_frame(None)]
+        for config in
+            [Config::default(), Config::default().max_sent_frame_size(10).max_sent_frame_size(None)]
         {
             let mut whole = connection(role, config);
             whole.feed(&big).unwrap();
             assert_eq!(sent(&mut whole), [(0x82, big.clone())]);
         }
-        let mut own = connection(role, Config::default().max_sent_frame(10));
+        let mut own = connection(role, Config::default().max_sent_frame_size(10));
         own.feed_fragment(&big, false).unwrap();
         own.feed_fragment(&big, true).unwrap();
         assert_eq!(sent(&mut own), [(0x02, big.clone()), (0x80, big.clone())]);
-        let mut zero = connection(role, Config::default().max_sent_frame(0));
+        let mut zero = connection(role, Config::default().max_sent_frame_size(0));
         zero.feed("abc").unwrap();
         let letters = [(0x01, b"a".to_vec()), (0x00, b"b".to_vec()), (0x80, b"c".to_vec())];
         assert_eq!(sent(&mut zero), letters);
@@ -94,7 +95,7 @@ fn settings_of_the_largest_frame() {
 /// have to wait for it.
 #[test]
 fn no_fragment_is_made_ahead_of_its_time() {
-    let mut server = connection(Role::Server, Config::default().max_sent_frame(4096 - 4));
+    let mut server = connection(Role::Server, Config::default().max_sent_frame_size(4096 - 4));
     server.feed(vec![1; 100_000]).unwrap();
     assert_eq!(server.outbox().len(), 16 * 1024);
     server.outbox().advance(1);
@@ -104,7 +105,7 @@ fn no_fragment_is_made_ahead_of_its_time() {
 /// §10.3: each fragment has a mask key of its own.
 #[test]
 fn section_10_3_each_fragment_has_its_key() {
-    let mut client = connection(Role::Client, Config::default().max_sent_frame(10));
+    let mut client = connection(Role::Client, Config::default().max_sent_frame_size(10));
     client.feed(vec![0; 10_000]).unwrap();
     let (mut keys, mut frames) = (HashSet::new(), 0);
     let mut wire = Vec::new();
@@ -125,14 +126,14 @@ fn section_10_3_each_fragment_has_its_key() {
 fn section_5_4_control_frames_find_their_place() {
     for role in BOTH {
         for most in [1 << 10, 64 << 10] {
-            let mut connection = connection(role, Config::default().max_sent_frame(most));
+            let mut connection = connection(role, Config::default().max_sent_frame_size(most));
             let payload = Bytes::from(vec![3; 1 << 20]);
             connection.feed(&payload).unwrap();
             let mut written = Vec::new();
             let mut asked = Vec::new();
             for number in 0..8_u8 {
                 written.extend(take(&mut connection, 50_000));
-                assert_eq!(connection.transport(), Transport::Open);
+                assert_eq!(connection.poll_transport(), Transport::Open);
                 let ping = frame(role, 0x89, &[number]);
                 receive(&mut connection, &ping, usize::MAX, watch).1.unwrap();
                 if number == 3 {
@@ -193,7 +194,7 @@ fn what_follows_goes_behind() {
     ];
     for role in BOTH {
         for (follow, expected) in follows {
-            let config = Config::default().max_sent_frame(10);
+            let config = Config::default().max_sent_frame_size(10);
             let mut connection = connection(role, config);
             connection.feed(vec![1; 100_000]).unwrap();
             assert_eq!(connection.unsent().messages, 1);
@@ -211,7 +212,10 @@ fn what_follows_goes_behind() {
 #[test]
 fn what_is_kept_is_backlog() {
     for role in BOTH {
-        let config = Config::default().max_sent_frame(100).unsent_mark(50_000).max_unsent(80_000);
+        let config = Config::default()
+            .max_sent_frame_size(100)
+            .unsent_high_water(50_000)
+            .unsent_limit(80_000);
         let mut connection = connection(role, config);
         connection.feed(vec![1; 100_000]).unwrap();
         assert!(connection.outbox().remaining() < 20_000);
@@ -244,7 +248,7 @@ fn what_is_kept_is_backlog() {
 fn closing_waits_for_what_is_kept() {
     for role in BOTH {
         for (eof, lost) in [(false, false), (true, false), (false, true), (true, true)] {
-            let mut connection = connection(role, Config::default().max_sent_frame(100));
+            let mut connection = connection(role, Config::default().max_sent_frame_size(100));
             connection.feed(vec![1; 100_000]).unwrap();
             let close = frame(role, 0x88, &1001_u16.to_be_bytes());
             receive(&mut connection, &close, 1, watch).1.unwrap();
@@ -255,24 +259,24 @@ fn closing_waits_for_what_is_kept() {
             // Even though the outbox is empty for now.
             let mut written = take(&mut connection, usize::MAX);
             if eof {
-                connection.receive_eof();
+                connection.handle_eof();
             }
             while connection.unsent().bytes > 30_000 {
                 written.extend(take(&mut connection, usize::MAX));
-                assert_eq!(connection.transport(), during);
-                connection.shutdown_complete();
-                assert_eq!(connection.transport(), during, "it was not asked for");
+                assert_eq!(connection.poll_transport(), during);
+                connection.handle_shutdown();
+                assert_eq!(connection.poll_transport(), during, "it was not asked for");
             }
             if lost {
                 let before = connection.unsent();
                 assert_eq!(before.messages, 1);
-                connection.write_failed();
+                connection.handle_write_failed();
                 assert_eq!(connection.unsent(), before);
                 assert!(matches!(connection.closed(), Some(Closed::Unsent { .. })));
                 continue;
             }
             while !connection.outbox().is_empty() {
-                assert_eq!(connection.transport(), during);
+                assert_eq!(connection.poll_transport(), during);
                 written.extend(take(&mut connection, 10_000));
             }
             let frames = split(role, &written);
@@ -284,7 +288,7 @@ fn closing_waits_for_what_is_kept() {
                 (false, Role::Server) => Transport::ShutDown,
                 (false, Role::Client) => Transport::AwaitEof,
             };
-            assert_eq!(connection.transport(), after);
+            assert_eq!(connection.poll_transport(), after);
         }
     }
 }
@@ -293,7 +297,7 @@ fn closing_waits_for_what_is_kept() {
 #[test]
 fn a_kept_pong_goes_in_front_of_a_kept_close() {
     for role in BOTH {
-        let mut connection = connection(role, Config::default().max_sent_frame(100));
+        let mut connection = connection(role, Config::default().max_sent_frame_size(100));
         connection.feed(vec![1; 17_000]).unwrap();
         assert!(connection.outbox().remaining() < 17_000, "not all is made");
         for number in 0..20 {
@@ -316,7 +320,7 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
     for role in BOTH {
         for fails in [false, true] {
             let params = || deflate::params("");
-            let config = Config::default().max_sent_frame(5_000);
+            let config = Config::default().max_sent_frame_size(5_000);
             let mut connection = deflate::deflating(role, config, params());
             let mut random = crate::support::Random::new(3);
             let noise: Vec<u8> = (0..100_000).map(|_| random.next() as u8).collect();
@@ -340,13 +344,13 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
 #[test]
 fn failing_waits_for_what_is_kept() {
     for role in BOTH {
-        let mut connection = connection(role, Config::default().max_sent_frame(1_000));
+        let mut connection = connection(role, Config::default().max_sent_frame_size(1_000));
         connection.feed(vec![1; 100_000]).unwrap();
         assert!(receive(&mut connection, b"\x83", 1, watch).1.is_err());
         let frames = sent(&mut connection);
         assert_eq!(frames.len(), 101);
         assert_eq!((frames[100].0, &frames[100].1[..2]), (0x88, &1002_u16.to_be_bytes()[..]));
-        assert_eq!(connection.transport(), Transport::ShutDown);
+        assert_eq!(connection.poll_transport(), Transport::ShutDown);
     }
 }
 
@@ -357,7 +361,7 @@ fn keepalive_sees_what_is_kept() {
     for takes in [true, false] {
         let keepalive =
             Keepalive::every(Duration::from_secs(10)).pong_timeout(Duration::from_secs(5));
-        let config = Config::default().max_sent_frame(1_000).keepalive(keepalive);
+        let config = Config::default().max_sent_frame_size(1_000).keepalive(keepalive);
         let mut connection = Connection::server(config);
         connection.feed(vec![1; 1 << 20]).unwrap();
         let mut failed = None;
@@ -385,7 +389,7 @@ fn keepalive_sees_what_is_kept() {
 /// Progress of a message that is cut keeps an idle connection alive.
 #[test]
 fn idle_timeout_sees_what_is_kept() {
-    let config = Config::default().max_sent_frame(1_000).idle_timeout(Duration::from_secs(10));
+    let config = Config::default().max_sent_frame_size(1_000).idle_timeout(Duration::from_secs(10));
     let mut connection = Connection::server(config);
     connection.feed(vec![1; 1 << 20]).unwrap();
     for second in 0..60 {
@@ -403,7 +407,7 @@ fn a_large_message_is_not_copied_as_a_whole() {
     for role in BOTH {
         let payload = Bytes::from(vec![5; 64 << 20]);
         let ((), heap) = measure(|| {
-            let mut connection = connection(role, Config::default().max_sent_frame(64 * KIB));
+            let mut connection = connection(role, Config::default().max_sent_frame_size(64 * KIB));
             connection.feed(&payload).unwrap();
             while !connection.outbox().is_empty() {
                 let written = connection.outbox().chunk().len().min(100_000);
@@ -428,7 +432,7 @@ fn what_cannot_be_compressed_grows_within_bounds() {
             for most in [1, 100, 10_000, 65_536] {
                 let settings = Deflate::default().level(level);
                 let noise = &noise[..(most * 50).min(noise.len())];
-                let config = Config::default().max_sent_frame(most).deflate(settings);
+                let config = Config::default().max_sent_frame_size(most).deflate(settings);
                 let mut connection = deflate::deflating(Role::Server, config, deflate::params(""));
                 connection.feed(Compression::Always.of(noise)).unwrap();
                 for (_, piece) in sent(&mut connection) {

@@ -203,7 +203,7 @@ fn section_10_4_a_budget_bounds_the_sum() {
                     refused += 1;
                 }
                 if random.below(2) == 0 {
-                    open[index].transport_failed();
+                    open[index].handle_transport_failed();
                 }
                 open[index] = connection(role, config.clone());
                 let start = frame(role, 0x02, b"");
@@ -485,7 +485,7 @@ fn unsent_bytes_have_a_limit() {
     for role in BOTH {
         for mark in [0, 1, 2, 100, 1000] {
             for backlog in [0, 1, 50, mark, mark + 1, 2000] {
-                let mut connection = connection(role, Config::default().max_unsent(mark));
+                let mut connection = connection(role, Config::default().unsent_limit(mark));
                 if backlog > 0 {
                     connection.feed(vec![0; 4000]).unwrap();
                     let mut outbox = connection.outbox();
@@ -521,7 +521,7 @@ fn unsent_bytes_have_a_limit() {
 #[test]
 fn the_limit_does_not_hold_control_frames_back() {
     for role in BOTH {
-        let mut connection = connection(role, Config::default().max_unsent(1));
+        let mut connection = connection(role, Config::default().unsent_limit(1));
         connection.feed("first").unwrap();
         let error = connection.feed("second").unwrap_err();
         assert_eq!(
@@ -538,7 +538,7 @@ fn the_limit_does_not_hold_control_frames_back() {
 /// A server that is not read keeps what was accepted, and no more.
 #[test]
 fn a_peer_that_does_not_read_costs_the_limit() {
-    let mut connection = Connection::server(Config::default().max_unsent(64 * KIB));
+    let mut connection = Connection::server(Config::default().unsent_limit(64 * KIB));
     let message = [0; 1000];
     let (accepted, heap) = measure(|| {
         (0..10_000).filter(|_| connection.feed(MessageRef::Binary(&message)).is_ok()).count()
@@ -553,8 +553,8 @@ fn an_unfinished_message_is_dropped_at_the_end() {
     let ends: [(&str, fn(&mut Connection)); 7] = [
         ("error", |c| assert!(receive(c, b"\x83", 1, watch).1.is_err())),
         ("Close", |c| receive(c, &frame(Role::Server, 0x88, b""), 1, watch).1.unwrap()),
-        ("end of file", Connection::receive_eof),
-        ("broken", Connection::transport_failed),
+        ("end of file", Connection::handle_eof),
+        ("broken", Connection::handle_transport_failed),
         ("close deadline", |c| {
             c.start_close(None).unwrap();
             c.handle_timeout(support::seconds(1.0)).unwrap();
@@ -562,7 +562,7 @@ fn an_unfinished_message_is_dropped_at_the_end() {
             c.handle_timeout(support::seconds(6.0)).unwrap_err();
         }),
         ("deadline of a write that failed", |c| {
-            c.write_failed();
+            c.handle_write_failed();
             c.handle_timeout(support::seconds(1.0)).unwrap();
             c.handle_timeout(support::seconds(5.0)).unwrap();
             c.handle_timeout(support::seconds(6.0)).unwrap();

@@ -37,7 +37,7 @@ fn what_is_written_is_what_send_writes() {
             assert_eq!(prepared.len(), message.len());
             assert_eq!(prepared.is_empty(), message.is_empty());
             assert_eq!(prepared.message(), MessageRef::from(&message));
-            let config = Config::default().max_unsent(usize::MAX);
+            let config = Config::default().unsent_limit(usize::MAX);
             let mut ours = connection(role, config.clone());
             let mut reference = connection(role, config);
             for before in [None, Some("before")] {
@@ -112,7 +112,7 @@ fn what_is_too_large_for_a_frame_is_cut() {
     let prepared = Prepared::new("to be continued");
     for role in BOTH {
         for (most, frames) in [(15, 1), (14, 2)] {
-            let mut connection = connection(role, Config::default().max_sent_frame(most));
+            let mut connection = connection(role, Config::default().max_sent_frame_size(most));
             connection.feed(&prepared).unwrap();
             let frames_sent = sent(&mut connection);
             assert_eq!(frames_sent.len(), frames);
@@ -164,7 +164,7 @@ fn what_is_refused_changes_nothing() {
     for role in BOTH {
         for size in [10, 5_000, 70_000] {
             let prepared = Prepared::new(vec![7; size]);
-            let mut full = connection(role, Config::default().max_unsent(5));
+            let mut full = connection(role, Config::default().unsent_limit(5));
             full.feed("queued").unwrap();
             let mut unfinished = connection(role, Config::default());
             unfinished.feed_fragment(&b"a"[..], false).unwrap();
@@ -354,7 +354,7 @@ mod adapters {
         let prepared = Prepared::new("news");
         let wire = [frame(Role::Server, 0x81, b"?"), frame(Role::Server, 0x88, b"")].concat();
         let reads = || [Step::Bytes(wire.clone()), Step::Eof];
-        on_both!(quiet().max_unsent(6), reads(), |ws, script, wait| {
+        on_both!(quiet().unsent_limit(6), reads(), |ws, script, wait| {
             wait!(ws.run(|_, out| {
                 out.feed(&prepared)?;
                 let Err(Error::Send(refused)) = out.feed(&prepared) else {
@@ -375,7 +375,7 @@ mod adapters {
     #[test]
     fn what_is_not_accepted_is_said() {
         let prepared = Prepared::new("news");
-        on_both!(quiet().max_unsent(6), nothing(), |ws, script, wait| {
+        on_both!(quiet().unsent_limit(6), nothing(), |ws, script, wait| {
             ws.feed(&prepared).unwrap();
             assert_eq!(ws.feed(&prepared).unwrap_err().reason, SendErrorReason::Full);
             // It waits for room first.

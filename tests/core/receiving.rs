@@ -12,7 +12,7 @@ use crate::support::{
 };
 use bytes::Buf;
 use fullduplex::{
-    CloseCause, Config, Connection, Event, Incoming, Input, ProtocolErrorKind, Role,
+    CloseCause, Config, Connection, Event, Input, ProtocolErrorKind, ReceivedMessage, Role,
     SendErrorReason, frame::ControlPayload,
 };
 use std::borrow::Cow;
@@ -29,8 +29,11 @@ fn what_is_at_hand_is_borrowed() {
         let mut next = || connection.receive(&mut input).unwrap();
         assert!(matches!(next(), Some(Event::Ping(Cow::Borrowed(b"a")))));
         assert!(matches!(next(), Some(Event::Pong(Cow::Borrowed(b"b")))));
-        assert!(matches!(next(), Some(Event::Message(Incoming::Text(Cow::Borrowed("c"))))));
-        assert!(matches!(next(), Some(Event::Message(Incoming::Binary(Cow::Borrowed(b"d"))))));
+        assert!(matches!(next(), Some(Event::Message(ReceivedMessage::Text(Cow::Borrowed("c"))))));
+        assert!(matches!(
+            next(),
+            Some(Event::Message(ReceivedMessage::Binary(Cow::Borrowed(b"d"))))
+        ));
         assert!(next().is_none());
     }
 }
@@ -627,7 +630,7 @@ fn section_6_1_send_only_while_open() {
         ("error", |connection| {
             receive(connection, b"\x83", 1, watch).1.unwrap_err();
         }),
-        ("end of file", Connection::receive_eof),
+        ("end of file", Connection::handle_eof),
     ];
     for (name, close) in closing {
         for role in BOTH {
@@ -670,9 +673,9 @@ fn section_7_1_7_error_is_sticky() {
             |_| {},
             |connection| drop(sent(connection)),
             |connection| connection.start_close(None).unwrap(),
-            Connection::shutdown_complete,
-            Connection::receive_eof,
-            Connection::transport_failed,
+            Connection::handle_shutdown,
+            Connection::handle_eof,
+            Connection::handle_transport_failed,
         ];
         for act in acts {
             act(&mut connection);

@@ -78,7 +78,7 @@ fn what_is_received_counted_by_hand() {
             assert_eq!(connection.stats(), stats(expected), "{name}, {step} bytes at a time");
             // The end changes nothing, and loses what is queued. B11: that it cut a message off is
             // counted.
-            connection.transport_failed();
+            connection.handle_transport_failed();
             let mut ended = stats(expected);
             ended.messages_cut_off = (*name == "a message without its last byte").into();
             assert_eq!(connection.stats(), ended, "{name}, at the end");
@@ -152,7 +152,7 @@ fn a_pong_that_was_replaced_is_not_counted() {
 #[test]
 fn a_close_that_waited_is_counted() {
     for role in BOTH {
-        let mut connection = connection(role, Config::default().max_sent_frame(100));
+        let mut connection = connection(role, Config::default().max_sent_frame_size(100));
         connection.feed(vec![1; 100_000]).unwrap();
         connection.start_close(None).unwrap();
         let mut written = 0;
@@ -169,9 +169,9 @@ fn a_close_that_waited_is_counted() {
 fn lost_bytes_are_not_sent() {
     type End = fn(&mut Connection);
     let ends: [(&str, End); 3] = [
-        ("a write failed", Connection::write_failed),
-        ("the transport failed", Connection::transport_failed),
-        ("it ended", Connection::receive_eof),
+        ("a write failed", Connection::handle_write_failed),
+        ("the transport failed", Connection::handle_transport_failed),
+        ("it ended", Connection::handle_eof),
     ];
     for (name, end) in ends {
         let mut server = connection(Role::Server, Config::default());
@@ -366,7 +366,7 @@ fn both_ends_count_alike(new: impl Fn(Role, u64) -> Connection) {
             }
         }
         for role in BOTH {
-            assert_eq!(pair.end(role).connection.transport(), Transport::Closed);
+            assert_eq!(pair.end(role).connection.poll_transport(), Transport::Closed);
             let mut chunks = new(role, seed);
             for piece in pair.end(other(role)).written.chunks_mut(1 + random.size(5_000)) {
                 let mut input = Input::new(piece);
@@ -380,14 +380,14 @@ fn both_ends_count_alike(new: impl Fn(Role, u64) -> Connection) {
 
 #[test]
 fn both_ends_count_alike_without_compression() {
-    let config = Config::default().max_unsent(usize::MAX);
+    let config = Config::default().unsent_limit(usize::MAX);
     both_ends_count_alike(|role, _| connection(role, config.clone()));
 }
 
 #[cfg(feature = "deflate")]
 #[test]
 fn both_ends_count_alike_with_compression() {
-    let config = Config::default().max_unsent(usize::MAX);
+    let config = Config::default().unsent_limit(usize::MAX);
     both_ends_count_alike(|role, seed| {
         let agreed = deflate::with_bits(9 + (seed % 7) as u8, seed % 2 == 0);
         deflate::deflating(role, config.clone(), agreed)

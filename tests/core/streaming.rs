@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn fragments_are_read_as_one_message(server in any::<bool>(), items in vec(item(), 0..5)) {
         let role = if server { Role::Server } else { Role::Client };
-        let mut sender = connection(role, Config::default().max_unsent(usize::MAX));
+        let mut sender = connection(role, Config::default().unsent_limit(usize::MAX));
         for item in &items {
             send(&mut sender, item);
         }
@@ -416,7 +416,7 @@ fn section_5_5_1_a_close_may_come_between_fragments_and_nothing_after_it() {
 
 #[test]
 fn fragments_wait_for_room_as_messages_do() {
-    let mut connection = connection(Role::Server, Config::default().max_unsent(10));
+    let mut connection = connection(Role::Server, Config::default().unsent_limit(10));
     connection.feed_fragment([0; 20].as_slice(), false).unwrap();
     let refused = connection.feed_fragment([1; 20].as_slice(), true).unwrap_err();
     assert_eq!((refused.reason, refused.message.len()), (SendErrorReason::Full, 20));
@@ -500,7 +500,7 @@ mod compressed {
     use fullduplex::deflate::{Compression, DeflateParams};
 
     fn ends(role: Role, agreed: DeflateParams) -> (Connection, Connection) {
-        let config = || Config::default().max_unsent(usize::MAX);
+        let config = || Config::default().unsent_limit(usize::MAX);
         (deflating(role, config(), agreed), deflating(other(role), config(), agreed))
     }
 

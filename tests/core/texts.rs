@@ -10,7 +10,7 @@ use fullduplex::{
         OpCode, ReasonTooLong, Rsv,
     },
     handshake::{
-        Acceptance, Acceptor, ClientHandshake, ClientHandshakeError, Extension, HeadError,
+        AcceptPolicy, Acceptance, ClientHandshake, ClientHandshakeError, Extension, HeadError,
         HeadLimits, Headers, InvalidAcceptance, InvalidExtension, InvalidHeader, InvalidOrigin,
         InvalidRequest, InvalidResponse, InvalidSubprotocol, OriginPolicy, Rejection,
         RejectionReason, Request, Response, ServerHandshake, Url,
@@ -447,7 +447,7 @@ fn handshakes_are_printed_without_secrets() {
     let asked = server.receive(&mut Input::new(&mut wire)).unwrap().unwrap();
     let text = format!("{asked:?}");
     assert!(!text.contains("s3cret") && text.contains("/chat?<hidden>"), "{text}");
-    let acceptor = Acceptor::new().header("Set-Cookie", "s3cret");
+    let acceptor = AcceptPolicy::new().header("Set-Cookie", "s3cret");
     assert!(!format!("{acceptor:?} {:?}", acceptor.answer(&asked)).contains("s3cret"));
     assert!(!format!("{:?}", Acceptance::new().header("Set-Cookie", "s3cret")).contains("s3cret"));
 

@@ -135,10 +135,10 @@ fn the_time_need_not_be_told() {
         receive(&mut connection, &frame(role, 0x88, b""), 1, watch).1.unwrap();
         drain(&mut connection);
         if role == Role::Server {
-            assert_eq!(connection.transport(), Transport::ShutDown);
-            connection.shutdown_complete();
+            assert_eq!(connection.poll_transport(), Transport::ShutDown);
+            connection.handle_shutdown();
         }
-        connection.receive_eof();
+        connection.handle_eof();
         assert!(connection.closed().unwrap().is_clean());
     }
 }
@@ -274,7 +274,7 @@ fn the_round_trip_is_measured() {
         timed.until(at + 30.0);
         assert_eq!(timed.connection.round_trip(), Some(secs(19)), "{role:?}");
         // It outlives the connection, and nothing more is asked for.
-        timed.connection.transport_failed();
+        timed.connection.handle_transport_failed();
         assert_eq!(timed.connection.round_trip(), Some(secs(19)), "{role:?}");
         assert_eq!(timed.connection.poll_timeout(), None);
     }
@@ -558,7 +558,7 @@ fn a14_what_lies_unread_counts_for_every_deadline() {
         timed.now = seconds(1000.0 + timed.elapsed() + 31.0);
         timed.look();
         timed.receives(0x88, b"");
-        timed.connection.receive_eof();
+        timed.connection.handle_eof();
         assert_eq!(timed.timed_out(), None, "close, at {tenth}");
         assert!(timed.connection.closed().unwrap().is_clean());
     }
@@ -624,9 +624,9 @@ fn a_missing_pong_ends_the_connection() {
         timed.until(121.0);
         assert_eq!(timed.timed_out().unwrap().1, TimeoutError::Pong);
         assert_eq!(close_codes(&sent(&mut timed.connection)), [1011]);
-        assert_eq!(timed.connection.transport(), Transport::ShutDown);
-        timed.connection.shutdown_complete();
-        assert_eq!(timed.connection.transport(), Transport::Closed);
+        assert_eq!(timed.connection.poll_transport(), Transport::ShutDown);
+        timed.connection.handle_shutdown();
+        assert_eq!(timed.connection.poll_transport(), Transport::Closed);
         let closed = timed.connection.closed().unwrap();
         assert_eq!((closed, closed.code()), (&Closed::TimedOut(TimeoutError::Pong), 1006));
     }
@@ -821,10 +821,10 @@ fn idleness_ends_the_connection() {
         let deadline = Some(seconds(1104.0));
         assert_eq!(timed.connection.poll_timeout(), deadline, "last call of the close deadline");
         assert_eq!(close_codes(&sent(&mut timed.connection)), [1001]);
-        assert_eq!(timed.connection.transport(), Transport::ShutDown);
-        timed.connection.shutdown_complete();
-        assert_eq!(timed.connection.transport(), Transport::AwaitEof);
-        timed.connection.receive_eof();
+        assert_eq!(timed.connection.poll_transport(), Transport::ShutDown);
+        timed.connection.handle_shutdown();
+        assert_eq!(timed.connection.poll_transport(), Transport::AwaitEof);
+        timed.connection.handle_eof();
         let closed = Closed::TimedOut(TimeoutError::Idle);
         assert_eq!(timed.connection.closed(), Some(&closed));
     }
@@ -848,7 +848,7 @@ fn close_deadline_runs_once() {
         assert_eq!(timed.connection.poll_timeout(), deadline);
         timed.until(9.0);
         timed.receives(0x81, b"discarded");
-        timed.connection.shutdown_complete();
+        timed.connection.handle_shutdown();
         timed.look();
         assert_eq!(timed.connection.poll_timeout(), Some(seconds(1010.0)));
         timed.until(9.999);
@@ -865,7 +865,7 @@ fn no_deadline_outlives_the_connection() {
     for role in BOTH {
         let mut timed = Timed::new(role, keepalive(100, 20).idle_timeout(secs(300)));
         timed.until(10.0);
-        timed.connection.transport_failed();
+        timed.connection.handle_transport_failed();
         assert_eq!(timed.connection.poll_timeout(), None);
         timed.until(1e6);
         assert_eq!(timed.did, []);

@@ -22,7 +22,7 @@ const LENT: usize = 96 * 1024;
 
 /// A compressed message of zeros.
 fn zeros(length: usize) -> Vec<u8> {
-    let config = Config::default().deflate(largest().level(9)).max_unsent(usize::MAX);
+    let config = Config::default().deflate(largest().level(9)).unsent_limit(usize::MAX);
     let mut connection = deflating(Role::Server, config, params(""));
     connection.feed(Compression::Always.of(vec![0; length])).unwrap();
     sent(&mut connection).remove(0).1
@@ -392,7 +392,7 @@ fn a_closed_connection_holds_nothing() {
             let ((), heap) = measure(|| {
                 let mut outbox = connection.outbox();
                 outbox.advance(outbox.remaining());
-                connection.receive_eof();
+                connection.handle_eof();
             });
             assert!(heap.kept <= 0);
             assert!(connection.closed().unwrap().is_clean());

@@ -18,7 +18,7 @@ const SIZE: usize = 1 << 20;
 
 /// A compressed message of a kilobyte that inflates to [`SIZE`] bytes.
 fn bomb() -> Vec<u8> {
-    let config = Config::default().deflate(largest()).max_unsent(usize::MAX);
+    let config = Config::default().deflate(largest()).unsent_limit(usize::MAX);
     let mut connection = deflating(Role::Server, config, params(""));
     connection.feed(Compression::Always.of(vec![0; SIZE])).unwrap();
     sent(&mut connection).remove(0).1

@@ -69,7 +69,7 @@ fn agreed() -> impl Strategy<Value = DeflateParams> {
 fn config() -> impl Strategy<Value = Config> {
     (0_u8..=9, 1_u8..=9, 9_u8..=15, 0_usize..200).prop_map(|(level, memory, bits, threshold)| {
         let deflate = largest().level(level).memory_level(memory).threshold(threshold);
-        Config::default().deflate(deflate.send_window_bits(bits)).max_unsent(usize::MAX)
+        Config::default().deflate(deflate.send_window_bits(bits)).unsent_limit(usize::MAX)
     })
 }
 

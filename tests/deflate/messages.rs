@@ -320,7 +320,7 @@ fn deflate_begins_once_and_first() {
     let refused = |connection: Connection| connection.with_deflate(params("")).err();
     type Do<'d> = &'d dyn Fn(&mut Connection);
     for role in BOTH {
-        let new = || support::connection(role, Config::default().max_sent_frame(100));
+        let new = || support::connection(role, Config::default().max_sent_frame_size(100));
         assert_eq!(refused(new().with_deflate(None).unwrap()), None);
         assert_eq!(refused(new().with_deflate(params("")).unwrap()), Some(Twice));
         // None is not twice.
@@ -340,7 +340,7 @@ fn deflate_begins_once_and_first() {
                 connection.feed("x").unwrap();
                 sent(connection);
             }),
-            ("the end", &|connection| connection.receive_eof()),
+            ("the end", &|connection| connection.handle_eof()),
             ("a message that came", &receives(frame(role, 0x81, b"x"))),
             ("a part of a head", &receives(frame(role, 0x81, b"x")[..1].to_vec())),
             ("a ping that came", &receives(frame(role, 0x89, b""))),
@@ -800,7 +800,7 @@ fn what_fits_into_a_frame_is_one() {
     let text = "to be or not to be".repeat(20);
     for role in BOTH {
         for (most, frames) in [(text.len(), 1), (text.len() - 1, 2)] {
-            let config = Config::default().max_sent_frame(most);
+            let config = Config::default().max_sent_frame_size(most);
             let mut connection = deflating(role, config, params(""));
             connection.feed(Compression::Always.of(&text)).unwrap();
             assert_eq!(sent(&mut connection).len(), frames, "{role:?}");
@@ -843,7 +843,7 @@ fn heads_of_every_length() {
 #[test]
 fn a_refused_message_does_not_touch_the_window() {
     for role in BOTH {
-        let mut connection = deflating(role, Config::default().max_unsent(1), params(""));
+        let mut connection = deflating(role, Config::default().unsent_limit(1), params(""));
         let text = "a refused message must not be referred to".repeat(3);
         connection.feed(&text).unwrap();
         let error = connection.feed(Compression::Always.of(&text)).unwrap_err();
@@ -864,7 +864,7 @@ fn a_message_that_was_not_written_is_known() {
         let mut connection = both_ends(role);
         connection.feed(Compression::Always.of("never written")).unwrap();
         receive(&mut connection, &frame(role, 0x88, b""), 1, watch).1.unwrap();
-        connection.transport_failed();
+        connection.handle_transport_failed();
         assert!(matches!(connection.closed(), Some(Closed::Unsent { .. })), "{role:?}");
     }
 }

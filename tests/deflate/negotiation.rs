@@ -11,7 +11,7 @@ use fullduplex::{
     CloseCode, Config, Error, Role, blocking,
     deflate::{Compression, Deflate, DeflateParams, InvalidDeflate},
     handshake::{
-        Acceptance, Acceptor, ClientHandshakeError, Extension, InvalidAcceptance, Request,
+        AcceptPolicy, Acceptance, ClientHandshakeError, Extension, InvalidAcceptance, Request,
     },
 };
 use std::{
@@ -77,13 +77,14 @@ fn serve(
         return runtime().block_on(async {
             stream.set_nonblocking(true)?;
             let stream = tokio::net::TcpStream::from_std(stream)?;
-            let mut ws = fullduplex::tokio::accept_with(stream, &Acceptor::new(), config).await?;
+            let mut ws =
+                fullduplex::tokio::accept_with(stream, &AcceptPolicy::new(), config).await?;
             let agreed = ws.deflate().copied();
             ws.run(|message, out| out.feed(compression.of(message))).await?;
             Ok(agreed)
         });
     }
-    let mut ws = blocking::accept_with(stream, &Acceptor::new(), config)?;
+    let mut ws = blocking::accept_with(stream, &AcceptPolicy::new(), config)?;
     let agreed = ws.deflate().copied();
     ws.run(|message, out| out.feed(compression.of(message)))?;
     Ok(agreed)
@@ -259,7 +260,7 @@ fn extensions_given_by_hand() {
                 let (stream, _) = listener.accept()?;
                 let upgrade = blocking::upgrade(stream, on())?;
                 assert_eq!(upgrade.request().extensions().len(), 2);
-                let mut ws = upgrade.answer(&Acceptor::new())?;
+                let mut ws = upgrade.answer(&AcceptPolicy::new())?;
                 let agreed = ws.deflate().copied();
                 ws.run(|message, out| out.feed(message))?;
                 Ok::<_, Error>(agreed)

@@ -24,7 +24,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// A server that compresses, with windows of 2^`bits`.
 fn server(deflate: Deflate, bits: u8, takeover: bool) -> Connection {
-    let config = Config::default().deflate(deflate).max_unsent(usize::MAX);
+    let config = Config::default().deflate(deflate).unsent_limit(usize::MAX);
     deflating(Role::Server, config, with_bits(bits, takeover))
 }
 
@@ -110,7 +110,7 @@ proptest! {
             .map(|(client, bits, takeover, level, memory)| {
                 let role = if client { Role::Client } else { Role::Server };
                 let settings = largest().level(level).memory_level(memory);
-                let config = Config::default().deflate(settings).max_unsent(usize::MAX);
+                let config = Config::default().deflate(settings).unsent_limit(usize::MAX);
                 let agreed = with_bits(bits, takeover);
                 let peer = deflating(other(role), Config::default(), agreed);
                 let ours = deflating(role, config, agreed);
@@ -160,7 +160,7 @@ proptest! {
         threshold in 0_usize..200,
     ) {
         let settings = largest().level(level).threshold(threshold);
-        let config = Config::default().deflate(settings).max_unsent(usize::MAX);
+        let config = Config::default().deflate(settings).unsent_limit(usize::MAX);
         let prepared = Prepared::new(&message);
         for (role, takeover) in
             [(Role::Server, false), (Role::Client, false), (Role::Client, true)]
@@ -281,7 +281,7 @@ fn rfc7692_7_1_1_what_comes_behind_refers_to_it() {
 fn what_is_not_sent_compressed_is_not_in_the_window() {
     let text = "to be or not to be, that is the question. ".repeat(20);
     let noise = noise(4, 2_000);
-    let config = Config::default().deflate(largest()).max_unsent(5);
+    let config = Config::default().deflate(largest()).unsent_limit(5);
     let mut ours = deflating(Role::Server, config, with_bits(15, true));
     let mut peer = deflating(Role::Client, Config::default(), with_bits(15, true));
     let (text, noise) = (Prepared::new(&text), Prepared::new(&noise));

@@ -26,7 +26,7 @@ const BACKLOGS: [(&str, &[usize]); 3] =
     [("under", &[0, MARK - 1]), ("mark", &[MARK, LIMIT - 1]), ("limit", &[LIMIT, 2 * LIMIT])];
 
 fn config() -> Config {
-    quiet().unsent_mark(MARK).max_unsent(LIMIT)
+    quiet().unsent_high_water(MARK).unsent_limit(LIMIT)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -323,10 +323,11 @@ fn run() {
                     filling.iter().for_each(|message| conn.feed(message.clone()).unwrap());
                     script.arrive(frame(role, 0x81, b"text"));
                     let mut handled = 0;
-                    let handle = |_: fullduplex::Incoming<'_>, _: &mut fullduplex::Outgoing<'_>| {
-                        handled += 1;
-                        Ok(())
-                    };
+                    let handle =
+                        |_: fullduplex::ReceivedMessage<'_>, _: &mut fullduplex::Responder<'_>| {
+                            handled += 1;
+                            Ok(())
+                        };
                     let outcome = match &mut conn {
                         Conn::Tokio(ws) => polled(ws.run(handle)),
                         Conn::Blocking(ws) => blocked(ws.run(handle)),

@@ -11,8 +11,8 @@ use core::{
     time::Duration,
 };
 use fullduplex::{
-    CloseCode, Closed, Config, Error, Event, Incoming, Keepalive, Message, Role, SendErrorReason,
-    Side, TimeoutError,
+    CloseCode, Closed, Config, Error, Event, Keepalive, Message, ReceivedMessage, Role,
+    SendErrorReason, Side, TimeoutError,
     tokio::{Reader, WebSocket, Writer},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -196,7 +196,7 @@ fn writers_that_wait_for_room_are_served_in_turn() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    let (_reader, writer) = halves(&script, Role::Server, quiet().unsent_limit(1));
     script.state().writes.push_back(Step::Stall);
     let blocked = tokio_test_spawn(writer.clone(), "0");
     let mut waiting: Vec<_> =
@@ -490,8 +490,8 @@ fn what_was_kept_is_among_the_parts() {
             events.extend(parts.events);
             assert_eq!(events, [
                 Event::Ping(b"ping".into()),
-                Event::Message(Incoming::Text("kept".into())),
-                Event::Message(Incoming::Binary(b"in two".into())),
+                Event::Message(ReceivedMessage::Text("kept".into())),
+                Event::Message(ReceivedMessage::Binary(b"in two".into())),
             ]);
             assert!(parts.unread.is_empty());
             assert_eq!(parts.connection.stats().messages_received, 2);
@@ -631,7 +631,7 @@ async fn many_writers_and_a_reader_over_tcp() {
     let [a, b] = [a, b].map(|stream| tokio::net::TcpStream::from_std(stream).unwrap());
     let often = || {
         let keepalive = Keepalive::every(Duration::from_millis(1));
-        Config::default().keepalive(keepalive).max_unsent(4_000)
+        Config::default().keepalive(keepalive).unsent_limit(4_000)
     };
     let mut echo = WebSocket::from_parts(b, Role::Server, often(), []);
     let echo = tokio::spawn(async move { echo.run(|message, out| out.feed(message)).await });
@@ -792,7 +792,7 @@ fn a_writer_that_waits_is_told_of_the_deadline() {
     let runtime = paused();
     runtime.block_on(async {
         let keepalive = Keepalive::every(Duration::from_secs(10));
-        let config = || Config::default().keepalive(keepalive).max_unsent(1);
+        let config = || Config::default().keepalive(keepalive).unsent_limit(1);
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
         let (_reader, writer) = halves(&script, Role::Server, config());

@@ -147,8 +147,9 @@ fn many_writers_under_load() {
     const WRITERS: usize = 4;
     const MESSAGES: usize = 20_000;
     let _watchdog = watchdog();
-    for (role, max_unsent) in [(Role::Client, 1 << 20), (Role::Server, 256)] {
-        let (mut reader, writer, theirs) = halves(role, Config::default().max_unsent(max_unsent));
+    for (role, unsent_limit) in [(Role::Client, 1 << 20), (Role::Server, 256)] {
+        let (mut reader, writer, theirs) =
+            halves(role, Config::default().unsent_limit(unsent_limit));
         let echo = thread::spawn(move || peer(role, theirs).run(|message, out| out.feed(message)));
         let writers: Vec<_> = (0..WRITERS)
             .map(|id| {
@@ -281,7 +282,7 @@ fn what_a_writer_finds_is_kept_for_the_reader() {
             while let Some(event) = reader.recv_event().unwrap() {
                 match event {
                     Event::Message(message) => {
-                        let bytes = message.into_owned().into_bytes();
+                        let bytes = message.into_message().into_bytes();
                         assert_eq!(bytes[..4], next.to_be_bytes());
                         next += 1;
                         thread::yield_now();
@@ -944,7 +945,7 @@ fn a_stream_that_takes_little_at_a_time_gets_everything_once() {
     for (role, most) in BOTH.into_iter().flat_map(|role| [(role, 7), (role, 1021)]) {
         let (tcp, theirs) = tcp_pair();
         let ours = Own { tcp, half: Little(most) };
-        let config = quiet().max_unsent(50_000);
+        let config = quiet().unsent_limit(50_000);
         let (mut reader, writer) = WebSocket::from_parts(ours, role, config, []).split();
         let echo = thread::spawn(move || peer(role, theirs).run(|message, out| out.feed(message)));
         thread::scope(|scope| {
@@ -1033,7 +1034,8 @@ fn messages_choose_whether_to_be_compressed() {
     let target = url(&listener);
     let server = thread::spawn(move || {
         let stream = listener.accept().unwrap().0;
-        let mut ws = blocking::accept_with(stream, &fullduplex::Acceptor::new(), config()).unwrap();
+        let mut ws =
+            blocking::accept_with(stream, &fullduplex::AcceptPolicy::new(), config()).unwrap();
         let mut messages = Vec::new();
         while let Some(message) = ws.recv().unwrap() {
             messages.push(message);

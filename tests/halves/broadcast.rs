@@ -62,7 +62,7 @@ fn all_members_get_all_messages_in_the_same_order() {
         for i in 0..100 {
             // Some can take hardly anything at a time, so the group has to wait for them.
             let (reader, writer, client) =
-                member(quiet().max_unsent(if i % 3 == 0 { 1 } else { 100_000 }), 10 + i * 7);
+                member(quiet().unsent_limit(if i % 3 == 0 { 1 } else { 100_000 }), 10 + i * 7);
             members.push(room.join(writer));
             drive(reader);
             clients.push(collect(client));
@@ -103,10 +103,10 @@ fn a_slow_consumer_is_dealt_with_as_the_policy_says() {
     for slow in [SlowConsumer::DropMessage, SlowConsumer::Disconnect(CloseCode::TRY_AGAIN_LATER)] {
         runtime.block_on(async {
             let room = group(slow);
-            let (reader, writer, stalled) = member(quiet().max_unsent(1_000), 64);
+            let (reader, writer, stalled) = member(quiet().unsent_limit(1_000), 64);
             let stalled_id = room.join(writer).detach();
             let server = drive(reader);
-            let (reader, writer, client) = member(quiet().max_unsent(1_000), 64);
+            let (reader, writer, client) = member(quiet().unsent_limit(1_000), 64);
             let fast_id = room.join(writer).detach();
             drive(reader);
             let fast = collect(client);
@@ -163,7 +163,7 @@ fn waiting_for_one_member_does_not_keep_the_others_from_theirs() {
     let runtime = paused();
     runtime.block_on(async {
         let room = group(SlowConsumer::Wait);
-        let (reader, writer, stalled) = member(quiet().max_unsent(10), 64);
+        let (reader, writer, stalled) = member(quiet().unsent_limit(10), 64);
         room.join(writer).detach();
         drive(reader);
         let (reader, writer, client) = member(quiet(), 64);

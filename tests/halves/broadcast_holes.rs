@@ -66,7 +66,7 @@ fn the_newest_message_waits_for_a_slow_member() {
             let script = Script::new();
             script.state().writes.push_back(Step::Stall);
             let (mut reader, writer) =
-                over(&script, role, quiet().unsent_mark(40).max_unsent(1_000)).split();
+                over(&script, role, quiet().unsent_high_water(40).unsent_limit(1_000)).split();
             let room = Broadcast::new(SlowConsumer::KeepLatest);
             let other = Broadcast::new(SlowConsumer::KeepLatest);
             let first = room.join(writer.clone());
@@ -111,7 +111,7 @@ fn the_newest_message_goes_in_front_of_the_next_one() {
         on_async!(over => {
             let script = Script::new();
             script.state().writes.push_back(Step::Stall);
-            let (reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+            let (reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
             let reader = (!gone).then_some(reader);
             let room = Broadcast::new(SlowConsumer::KeepLatest);
             let member = room.join(writer.clone());
@@ -144,7 +144,7 @@ fn live_values_of_any_pace_end_with_the_newest() {
             let room = Broadcast::new(SlowConsumer::KeepLatest);
             let mut clients = Vec::new();
             for _ in 0..5 {
-                let config = quiet().unsent_mark(1 + dice.below(300) as usize);
+                let config = quiet().unsent_high_water(1 + dice.below(300) as usize);
                 let (mut reader, writer, mut client) = member(config, 1 + dice.below(200) as usize);
                 let member = room.join(writer);
                 tokio::spawn(async move {
@@ -183,7 +183,7 @@ fn busy_is_not_slow() {
     for slow in POLICIES {
         on_async!(over => {
             let script = Script::new();
-            let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(200)).split();
+            let (_reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(200)).split();
             let room = Broadcast::new(slow);
             let member = room.join(writer.clone());
             run(writer.send_fragment("a", false)).unwrap();
@@ -228,7 +228,7 @@ fn what_is_accepted_goes_out_in_order() {
                 let script = Script::new();
                 let mark = 1 + dice.below(300) as usize;
                 let (mut reader, writer) =
-                    over(&script, Role::Server, quiet().unsent_mark(mark)).split();
+                    over(&script, Role::Server, quiet().unsent_high_water(mark)).split();
                 let rooms = [Broadcast::new(slow), Broadcast::new(slow)];
                 let _members = rooms.each_ref().map(|room| room.join(writer.clone()));
                 let mut sending = Vec::new();
@@ -323,7 +323,7 @@ fn a_group_waits_for_a_busy_member_until_its_message_ends() {
     let _time = runtime.enter();
     let script = Script::new();
     let (_reader, writer) =
-        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        support::tokio_over(&script, Role::Server, quiet().unsent_high_water(1)).split();
     let room = Broadcast::new(SlowConsumer::Wait);
     let _member = room.join(writer.clone());
     run(writer.send_fragment("a", false)).unwrap();
@@ -350,7 +350,7 @@ fn what_is_held_goes_out_in_front_of_a_close() {
     let script = Script::new();
     script.state().writes.push_back(Step::Stall);
     let (_reader, writer) =
-        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        support::tokio_over(&script, Role::Server, quiet().unsent_high_water(1)).split();
     let room = Broadcast::new(SlowConsumer::KeepLatest);
     let _member = room.join(writer.clone());
     assert_eq!((run(room.send("1")).sent, run(room.send("2")).kept), (1, 1));
@@ -371,7 +371,7 @@ fn the_backlog_is_written_before_a_member_is_judged() {
             on_async!(over => {
                 let script = Script::new();
                 script.state().writes.push_back(Step::Stall);
-                let config = quiet().unsent_mark(200).max_unsent(2_000);
+                let config = quiet().unsent_high_water(200).unsent_limit(2_000);
                 let (reader, writer) = over(&script, Role::Server, config).split();
                 let reader = (!gone).then_some(reader);
                 let room = Broadcast::new(slow);
@@ -396,7 +396,7 @@ fn a_member_that_takes_a_little_is_slow() {
     for reads in [false, true] {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
-        let config = quiet().unsent_mark(200).max_unsent(2_000);
+        let config = quiet().unsent_high_water(200).unsent_limit(2_000);
         let (mut reader, writer) = support::tokio_over(&script, Role::Server, config).split();
         let receiving = reads.then(|| polled(async move { reader.recv().await }, 1));
         let room = Broadcast::new(SlowConsumer::DropMessage);
@@ -459,7 +459,7 @@ fn a_member_is_judged_in_a_turn_that_is_not_used_up() {
             let members: Vec<_> = (0..40)
                 .map(|_| {
                     let taken = Arc::new(Mutex::new(None));
-                    let config = quiet().unsent_mark(100).max_unsent(100);
+                    let config = quiet().unsent_high_water(100).unsent_limit(100);
                     let stream = Sipping(Arc::clone(&taken));
                     let ws = WebSocket::from_parts(stream, Role::Server, config, []);
                     let (reader, writer) = ws.split();
@@ -579,7 +579,7 @@ fn who_leaves_is_not_waited_for() {
         on_async!(over => {
             let script = Script::new();
             script.state().writes.push_back(Step::Stall);
-            let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+            let (_reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
             let room = Broadcast::new(SlowConsumer::Wait);
             let member = room.join(writer.clone());
             assert_eq!(run(room.send("1")).sent, 1);
@@ -607,7 +607,7 @@ fn a_slow_member_holds_up_senders_and_not_members() {
     on_async!(over => {
         let slow = Script::new();
         slow.state().writes.push_back(Step::Stall);
-        let config = || quiet().unsent_mark(1);
+        let config = || quiet().unsent_high_water(1);
         let (_reader, writer) = over(&slow, Role::Server, config()).split();
         let fast = Script::new();
         let (_other_reader, other) = over(&fast, Role::Server, config()).split();
@@ -653,7 +653,7 @@ fn whoever_waits_for_a_slow_member_is_told() {
         on_async!(over => {
             let script = Script::new();
             script.state().writes.push_back(Step::Stall);
-            let (mut reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+            let (mut reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
             let room = Broadcast::new(SlowConsumer::Wait);
             let _member = room.join(writer);
             assert_eq!(run(room.send("0")).sent, 1);
@@ -700,7 +700,7 @@ fn a_send_that_is_dropped_leaves_nothing_behind() {
     let script = Script::new();
     script.state().writes.push_back(Step::Stall);
     let (_reader, writer) =
-        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        support::tokio_over(&script, Role::Server, quiet().unsent_high_water(1)).split();
     let room = Broadcast::new(SlowConsumer::Wait);
     let _member = room.join(writer.clone());
     assert_eq!(run(room.send("1")).sent, 1);
@@ -866,7 +866,7 @@ fn a_member_that_panics_is_not_waited_for() {
             let room = Broadcast::new(SlowConsumer::Wait);
             let (a, b) = duplex(10);
             let (stream, on) = Odd::new(a);
-            let config = quiet().unsent_mark(1);
+            let config = quiet().unsent_high_water(1);
             let (reader, writer) = WebSocket::from_parts(stream, Role::Server, config, []).split();
             let id = room.join(writer).detach();
             assert_eq!(room.send(vec![0; 20]).await.sent, 1);
@@ -998,7 +998,7 @@ fn closing_ends_the_wait_for_slow_members() {
     let script = Script::new();
     script.state().writes.push_back(Step::Stall);
     let (_reader, writer) =
-        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        support::tokio_over(&script, Role::Server, quiet().unsent_high_water(1)).split();
     let room = Broadcast::new(SlowConsumer::Wait);
     let _member = room.join(writer.clone());
     run(room.send("1"));
@@ -1067,7 +1067,7 @@ fn a_send_that_is_kept_holds_up_nobody() {
                 .map(|_| {
                     let script = Script::new();
                     let (reader, writer) =
-                        over(&script, Role::Server, quiet().unsent_mark(1)).split();
+                        over(&script, Role::Server, quiet().unsent_high_water(1)).split();
                     (script, room.join(writer), reader)
                 })
                 .collect();
@@ -1125,7 +1125,8 @@ async fn any_senders_on_any_threads() {
     let room = Broadcast::new(SlowConsumer::Wait);
     let mut clients = Vec::new();
     for i in 0..80 {
-        let (mut reader, writer, mut client) = member(quiet().unsent_mark(1 + i * 3), 10 + i * 7);
+        let (mut reader, writer, mut client) =
+            member(quiet().unsent_high_water(1 + i * 3), 10 + i * 7);
         let member = room.join(writer);
         tokio::spawn(async move {
             let _member = member;

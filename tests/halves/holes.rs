@@ -316,7 +316,7 @@ fn a_reader_is_told_that_its_group_disconnects() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (mut reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    let (mut reader, writer) = halves(&script, Role::Server, quiet().unsent_limit(1));
     script.state().writes.push_back(Step::Stall);
     writer.feed("stuck").unwrap();
     let (_receiving, woken) = waiting(async move { reader.recv().await });
@@ -332,7 +332,7 @@ fn a_turn_that_is_given_up_goes_to_the_next() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    let (_reader, writer) = halves(&script, Role::Server, quiet().unsent_limit(1));
     script.state().writes.push_back(Step::Stall);
     writer.feed("stuck").unwrap();
     let (first, _) = waiting({
@@ -497,7 +497,7 @@ fn a_call_that_is_dropped_leaves_nothing_behind() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    let (_reader, writer) = halves(&script, Role::Server, quiet().unsent_limit(1));
     script.state().writes.push_back(Step::Stall);
     writer.feed("stuck").unwrap();
     let other = writer.clone();
@@ -516,7 +516,7 @@ fn a_call_that_fails_gives_its_turn_up() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (_reader, writer) = halves(&script, Role::Server, quiet().max_unsent(1));
+    let (_reader, writer) = halves(&script, Role::Server, quiet().unsent_limit(1));
     script.state().writes.push_back(Step::Stall);
     let text = |text: &'static str| {
         let writer = writer.clone();
@@ -603,13 +603,13 @@ fn a_message_in_fragments_goes_on_in_the_first_writer() {
 #[cfg(feature = "deflate")]
 #[test]
 fn a_writer_leaves_the_rest_of_an_inflated_message_to_the_reader() {
-    use fullduplex::{Event, deflate::Deflate, handshake::Acceptor};
+    use fullduplex::{Event, deflate::Deflate, handshake::AcceptPolicy};
     let _watchdog = watchdog();
     let runtime = paused();
     runtime.block_on(async {
         let (a, b) = duplex(100_000);
         let config = || quiet().deflate(Deflate::default());
-        let acceptor = Acceptor::new();
+        let acceptor = AcceptPolicy::new();
         let (server, client) = tokio::join!(
             fullduplex::tokio::accept_with(a, &acceptor, config()),
             fullduplex::tokio::client(b, "ws://localhost/", config()),
@@ -675,7 +675,7 @@ fn a_member_is_not_slow_because_the_sender_was_busy() {
     let sends = runtime.block_on(async {
         let room = Broadcast::new(SlowConsumer::DropMessage);
         let members: Vec<_> =
-            (0..10).map(|_| member(quiet().max_unsent(1_000), 1_000_000)).collect();
+            (0..10).map(|_| member(quiet().unsent_limit(1_000), 1_000_000)).collect();
         let mut ends = Vec::new();
         for (reader, writer, client) in members {
             room.join(writer).detach();
@@ -743,7 +743,7 @@ async fn aborted_writers_take_nothing_of_the_others_with_them() {
     const EACH: usize = 1_500;
     let _watchdog = watchdog();
     let (a, b) = duplex(300);
-    let config = || quiet().max_unsent(200);
+    let config = || quiet().unsent_limit(200);
     let mut ends = tokio::task::JoinSet::new();
     for (stream, role) in [(a, Role::Client), (b, Role::Server)] {
         let (mut reader, writer) = WebSocket::from_parts(stream, role, config(), []).split();

@@ -220,7 +220,7 @@ fn one_case(seed: u64) {
     let dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (a, b) = duplex([1, 5, 64, 1_000, 100_000][dice.below(5) as usize]);
     let config = || {
-        let config = quiet().max_unsent([1, 100, 1 << 20][dice.below(3) as usize]);
+        let config = quiet().unsent_limit([1, 100, 1 << 20][dice.below(3) as usize]);
         match dice.one_in(4) {
             true => config.flush_policy(FlushPolicy::BeforeWait),
             false => config,

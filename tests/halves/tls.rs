@@ -137,7 +137,7 @@ async fn both_ends_echo_under_load() {
     let (server, client) = tls_pair(&log).await;
     let config = || {
         let keepalive = Keepalive::every(core::time::Duration::from_millis(2));
-        Config::default().keepalive(keepalive).unsent_mark(10_000)
+        Config::default().keepalive(keepalive).unsent_high_water(10_000)
     };
     let (mut reader, ours) = halves(server, Role::Server, config());
     // A server's end that echoes with one half, and sends by itself with the other.

@@ -61,11 +61,11 @@ where
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_halves_in_four_tasks() {
     let _watchdog = watchdog();
-    for (size, max_unsent) in [(7, 1), (64, 100), (1_000, 1 << 20)] {
+    for (size, unsent_limit) in [(7, 1), (64, 100), (1_000, 1 << 20)] {
         let (a, b) = duplex(size);
         let config = || {
             let often = fullduplex::Keepalive::every(Duration::from_millis(1));
-            Config::default().max_unsent(max_unsent).keepalive(often)
+            Config::default().unsent_limit(unsent_limit).keepalive(often)
         };
         let client = WebSocket::from_parts(a, Role::Client, config(), []);
         let server = WebSocket::from_parts(b, Role::Server, config(), []);
@@ -228,7 +228,7 @@ fn room_made_by_the_receiver_wakes_the_sender() {
         let script = Script::new();
         script.state().writes.push_back(Step::Stall);
         let (mut sink, mut stream) =
-            StreamExt::split(over(&script, role, quiet().max_unsent(1_000)));
+            StreamExt::split(over(&script, role, quiet().unsent_limit(1_000)));
         run(sink.feed(Message::from(vec![0; 2_000]))).unwrap();
         let (sender, sender_waker) = Woken::new();
         let (receiver, receiver_waker) = Woken::new();

@@ -145,7 +145,7 @@ fn each_that_waits_costs_the_same() {
                     let mut all = Vec::new();
                     over_pipes!(over => {
                         let (a, b) = duplex(4_096);
-                        let config = || quiet().unsent_mark(mark).flush_policy(policy);
+                        let config = || quiet().unsent_high_water(mark).flush_policy(policy);
                         let (reader, writer) = over(a, Role::Server, config()).split();
                         let mut executor = Executor {
                             dice: any_order.then(|| Dice::new(7)),
@@ -218,7 +218,7 @@ fn calls_that_are_not_polled_hold_up_nobody() {
             for (reads, mark) in [(true, 1), (false, 1), (true, 1_000), (false, 1_000)] {
                 over_pipes!(over => {
                     let (a, b) = duplex(64);
-                    let config = quiet().unsent_mark(mark);
+                    let config = quiet().unsent_high_water(mark);
                     let (reader, writer) = over(a, Role::Server, config).split();
                     let sent = AtomicUsize::new(0);
                     let send = async |text| {
@@ -282,7 +282,7 @@ fn section_5_4_a_ping_goes_in_front_of_messages_that_wait() {
     for reads in [true, false] {
         on_async!(over => {
             let script = Script::new();
-            let (mut reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+            let (mut reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
             script.state().writes.push_back(Step::Stall);
             writer.feed("stuck").unwrap();
             let mut receiving = reads.then(|| Box::pin(reader.recv()));
@@ -321,7 +321,7 @@ fn a_sink_that_is_dropped_holds_up_nobody() {
     let _time = runtime.enter();
     on_async!(over => {
         let script = Script::new();
-        let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        let (_reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
         script.state().writes.push_back(Step::Stall);
         writer.feed("stuck").unwrap();
         let mut sink = writer.clone().into_sink();
@@ -344,7 +344,7 @@ fn whoever_asks_is_told_the_same() {
     let _time = runtime.enter();
     on_async!(over => {
         let script = Script::new();
-        let (_reader, writer) = over(&script, Role::Server, quiet().unsent_mark(4)).split();
+        let (_reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(4)).split();
         let other = writer.clone();
         let agree = |writer: &Writer<_>| {
             let ready = writer.is_ready();
@@ -395,7 +395,7 @@ fn groups_and_writers_wait_in_one_line() {
             on_async!(over => {
                 let script = Script::new();
                 script.state().writes.push_back(Step::Stall);
-                let (reader, writer) = over(&script, Role::Server, quiet().unsent_mark(1)).split();
+                let (reader, writer) = over(&script, Role::Server, quiet().unsent_high_water(1)).split();
                 let room = Broadcast::new(slow);
                 let member = room.join(writer.clone());
                 let mut executor = Executor::default();
@@ -432,7 +432,7 @@ fn any_that_are_kept_or_dropped() {
         let dice = Dice::new(seed * 2_654_435_761 + 99);
         over_pipes!(over => {
             let (a, b) = duplex(1 + dice.below(300) as usize);
-            let config = quiet().unsent_mark(1 + dice.below(200) as usize);
+            let config = quiet().unsent_high_water(1 + dice.below(200) as usize);
             let (reader, writer) = over(a, Role::Client, config).split();
             let got = Arc::new(AtomicUsize::new(0));
             let busy = async |number: u64| {
@@ -484,7 +484,7 @@ fn a_burst_of_waiting_calls_leaves_nothing_behind() {
     let script = Script::new();
     script.state().writes.push_back(Step::Stall);
     let (_reader, writer) =
-        support::tokio_over(&script, Role::Server, quiet().unsent_mark(1)).split();
+        support::tokio_over(&script, Role::Server, quiet().unsent_high_water(1)).split();
     writer.feed("stuck").unwrap();
     // One of them stays.
     let first = kept(writer.send("first"));

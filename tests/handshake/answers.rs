@@ -10,7 +10,7 @@ use fullduplex::{
     blocking::{self, Timeouts},
     futures_io::FuturesIo,
     handshake::{
-        Acceptance, Acceptor, ClientHandshakeError, Extension, HttpRequest, InvalidAcceptance,
+        AcceptPolicy, Acceptance, ClientHandshakeError, Extension, HttpRequest, InvalidAcceptance,
         InvalidRequest, InvalidResponse, RejectionReason, Request, Response, UpgradeRequest,
     },
     testing::{Clock, Pipe, duplex},
@@ -31,7 +31,7 @@ const WAYS: [Way; 3] = [Way::Blocking, Way::Tokio, Way::FuturesIo];
 /// What the application does with an upgrade.
 enum Act {
     Accept(Acceptance),
-    Answer(Acceptor),
+    Answer(AcceptPolicy),
     Reject(Response),
 }
 
@@ -241,8 +241,8 @@ fn mistakes_of_the_application_are_a_500() {
         Act::Accept(Acceptance::new().extension(Extension::new("mine").unwrap())),
         Act::Accept(Acceptance::new().header("X", "a\r\nb")),
         Act::Accept(Acceptance::new().header("Upgrade", "h2c")),
-        Act::Answer(Acceptor::new().header("X Y", "a")),
-        Act::Answer(Acceptor::new().subprotocols(["a b"])),
+        Act::Answer(AcceptPolicy::new().header("X Y", "a")),
+        Act::Answer(AcceptPolicy::new().subprotocols(["a b"])),
     ];
     let reject = [
         (someone_elses, InvalidResponse::Status(101)),
@@ -276,7 +276,7 @@ fn mistakes_of_the_application_are_a_500() {
             }
         }
         // A policy's own verdict is none.
-        let policy = Acceptor::new().subprotocols(["mine"]).require_subprotocol(true);
+        let policy = AcceptPolicy::new().subprotocols(["mine"]).require_subprotocol(true);
         let (result, text) = serve(way, REQUEST, &Act::Answer(policy));
         let Err(Error::Rejected(rejection)) = result else { panic!("{way:?}: {result:?}") };
         assert_eq!(rejection.reason(), RejectionReason::NoSubprotocol);
@@ -558,10 +558,10 @@ fn a_drip_behind_the_deadline_ends() {
         let result = match way {
             Way::Blocking => {
                 drip();
-                blocking::accept_with(server, &Acceptor::new(), late).map(drop)
+                blocking::accept_with(server, &AcceptPolicy::new(), late).map(drop)
             }
             Way::Tokio => paused().block_on(async {
-                let acceptor = Acceptor::new();
+                let acceptor = AcceptPolicy::new();
                 let mut accepted = pin!(fullduplex::tokio::accept_with(server, &acceptor, late));
                 assert!(poll_fn(|cx| Poll::Ready(accepted.as_mut().poll(cx).is_pending())).await);
                 tokio::time::advance(2 * time).await;
@@ -571,7 +571,7 @@ fn a_drip_behind_the_deadline_ends() {
             Way::FuturesIo => {
                 let clock = Clock::new();
                 let io = FuturesIo::with_timer(server, clock.clone());
-                let acceptor = Acceptor::new();
+                let acceptor = AcceptPolicy::new();
                 let mut accepted = pin!(io.accept_with(&acceptor, late));
                 let first = poll_fn(|cx| Poll::Ready(accepted.as_mut().poll(cx).is_pending()));
                 assert!(clock.block_on(first));

@@ -3,8 +3,8 @@
 
 use fullduplex::Input;
 use fullduplex::handshake::{
-    Acceptance, Acceptor, ClientHandshake, ClientHandshakeError, Extension, HeadLimits, Headers,
-    InvalidAcceptance, InvalidExtension, InvalidHeader, InvalidOrigin, InvalidRequest,
+    AcceptPolicy, Acceptance, ClientHandshake, ClientHandshakeError, Extension, HeadLimits,
+    Headers, InvalidAcceptance, InvalidExtension, InvalidHeader, InvalidOrigin, InvalidRequest,
     InvalidResponse, InvalidSubprotocol, InvalidUrl, OriginPolicy, Rejection, RejectionReason,
     Request, Response, ServerHandshake, UpgradeRequest, Url, accept_key,
 };
@@ -113,7 +113,7 @@ proptest! {
         prop_assert_eq!(request.host(), "example.com:8080");
         prop_assert_eq!(request.header("authorization"), Some("Basic dXNlcjpwYXNz"));
         prop_assert_eq!(request.cookies().collect::<Vec<_>>(), [("a", "b")]);
-        let acceptor = Acceptor::new().subprotocols(["v1"]).origins(OriginPolicy::same_host());
+        let acceptor = AcceptPolicy::new().subprotocols(["v1"]).origins(OriginPolicy::same_host());
         let answer = acceptor.answer(&request).unwrap().extension(Extension::new("baz").unwrap());
         let sent = request.accept(&answer).unwrap();
 
@@ -262,7 +262,7 @@ proptest! {
         let mut open = client("ws://h/".into());
         let response = change(answer(&open, b"X: y\r\n"));
         let _ = feed(&response, &cuts, |input| open.receive(input));
-        let _ = open.receive_eof();
+        let _ = open.handle_eof();
 
         let _ = serve(&noise, &cuts);
         let noise = [b"HTTP/1.1 ", noise.as_slice()].concat();
@@ -388,8 +388,8 @@ fn known_failure_33_injection() {
             Acceptance::new().header("X", &evil),
             Acceptance::new().header(&evil, "x"),
             Acceptance::new().subprotocol(&evil),
-            Acceptor::new().header("X", &evil).answer(&request).unwrap(),
-            Acceptor::new().subprotocols([&evil]).answer(&request).unwrap(),
+            AcceptPolicy::new().header("X", &evil).answer(&request).unwrap(),
+            AcceptPolicy::new().subprotocols([&evil]).answer(&request).unwrap(),
         ];
         for acceptance in acceptances {
             assert!(request.accept(&acceptance).is_err(), "{byte:#04x} {acceptance:?}");
@@ -448,5 +448,5 @@ fn errors_are_errors_and_cross_threads() {
     check::<InvalidSubprotocol>();
     check::<InvalidUrl>();
     check::<Rejection>();
-    sent::<(Acceptor, ClientHandshake, Request, Response, ServerHandshake, UpgradeRequest)>();
+    sent::<(AcceptPolicy, ClientHandshake, Request, Response, ServerHandshake, UpgradeRequest)>();
 }

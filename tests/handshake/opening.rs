@@ -10,7 +10,7 @@ use core::time::Duration;
 use fullduplex::{
     CloseCode, Config, Error, Message, Role, TimeoutError, blocking,
     handshake::{
-        Acceptance, Acceptor, HeadLimits, InvalidAcceptance, InvalidRequest, OriginPolicy,
+        AcceptPolicy, Acceptance, HeadLimits, InvalidAcceptance, InvalidRequest, OriginPolicy,
         RejectionReason, Request, Response, UpgradeRequest,
     },
 };
@@ -390,7 +390,7 @@ fn an_acceptance_that_was_not_offered() {
 /// §10.2: a policy turns a foreign origin down, and the client reads 403.
 #[test]
 fn section_10_2_a_policy_answers() {
-    let acceptor = || Acceptor::new().origins(OriginPolicy::same_host());
+    let acceptor = || AcceptPolicy::new().origins(OriginPolicy::same_host());
     serve_both(
         requesting("Origin: https://elsewhere.example\r\n").as_bytes(),
         quiet(),
@@ -425,7 +425,7 @@ fn a_parsed_request_with_bytes_behind_it() {
                     let ours = tokio::net::TcpStream::from_std(ours).unwrap();
                     let upgrade =
                         fullduplex::tokio::upgrade_parsed(ours, parsed(), unread, quiet());
-                    let mut ws = upgrade.answer(&Acceptor::new()).await.unwrap();
+                    let mut ws = upgrade.answer(&AcceptPolicy::new()).await.unwrap();
                     assert_eq!(ws.recv().await.unwrap(), Some("1".into()));
                     assert_eq!(ws.recv().await.unwrap(), Some("2".into()));
                     drop(theirs);
@@ -433,7 +433,7 @@ fn a_parsed_request_with_bytes_behind_it() {
                 });
             } else {
                 let upgrade = blocking::upgrade_parsed(ours, parsed(), unread, quiet());
-                let mut ws = upgrade.answer(&Acceptor::new()).unwrap();
+                let mut ws = upgrade.answer(&AcceptPolicy::new()).unwrap();
                 assert_eq!(ws.recv().unwrap(), Some("1".into()));
                 assert_eq!(ws.recv().unwrap(), Some("2".into()));
                 drop(theirs);
@@ -449,7 +449,7 @@ fn client_and_accept_over_a_stream() {
     let _watchdog = watchdog();
     let (server, client) = tcp_pair();
     let server = thread::spawn(move || {
-        let acceptor = Acceptor::new().subprotocols(["chat"]);
+        let acceptor = AcceptPolicy::new().subprotocols(["chat"]);
         let mut ws = blocking::accept_with(server, &acceptor, quiet()).unwrap();
         assert_eq!(ws.subprotocol(), Some("chat"));
         ws.run(|message, out| out.feed(message)).unwrap();

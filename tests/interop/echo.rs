@@ -6,9 +6,9 @@
 //! stdout: where it listens, and what was agreed on for compression. Exits 0 after a clean close.
 
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, Outgoing, Role, blocking,
+    Config, Connection, Event, Input, ReceivedMessage, Responder, Role, blocking,
     deflate::{Compression, Deflate, DeflateParams},
-    handshake::Acceptor,
+    handshake::AcceptPolicy,
 };
 use std::{
     array, env,
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         _ => usize::MAX,
     };
     // A message is fed whole, in however many fragments.
-    let config = Arc::new(Config::default().max_unsent(8 << 20).deflate(deflate(&settings)?));
+    let config = Arc::new(Config::default().unsent_limit(8 << 20).deflate(deflate(&settings)?));
     match adapter.as_str() {
         "blocking" => blocking(target, config, fragment),
         "tokio" => runtime::Builder::new_current_thread()
@@ -61,7 +61,7 @@ fn deflate(settings: &[&String]) -> Result<Deflate> {
 
 fn blocking(target: &str, config: Arc<Config>, fragment: usize) -> Result<()> {
     if target == "server" {
-        let mut ws = blocking::accept_with(accepted()?, &Acceptor::new(), config.clone())?;
+        let mut ws = blocking::accept_with(accepted()?, &AcceptPolicy::new(), config.clone())?;
         let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo)?)
     } else {
@@ -77,7 +77,7 @@ async fn asynchronous(target: &str, config: Arc<Config>, fragment: usize) -> Res
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
         let mut ws =
-            fullduplex::tokio::accept_with(stream, &Acceptor::new(), config.clone()).await?;
+            fullduplex::tokio::accept_with(stream, &AcceptPolicy::new(), config.clone()).await?;
         let echo = echo(ws.role(), config, ws.deflate().copied(), fragment);
         Ok(ws.run(echo).await?)
     } else {
@@ -95,7 +95,7 @@ fn echo(
     config: Arc<Config>,
     agreed: Option<DeflateParams>,
     fragment: usize,
-) -> impl FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), fullduplex::Error> {
+) -> impl FnMut(ReceivedMessage<'_>, &mut Responder<'_>) -> Result<(), fullduplex::Error> {
     match agreed {
         Some(params) => println!("agreed on {}", params.to_extension()),
         None => println!("agreed on no compression"),
@@ -126,7 +126,7 @@ fn echo(
             return out.feed(message);
         }
         match message {
-            Incoming::Text(text) => {
+            ReceivedMessage::Text(text) => {
                 let mut rest = &text[..];
                 while rest.len() > fragment {
                     let boundary = |at: &usize| rest.is_char_boundary(*at);
@@ -136,7 +136,7 @@ fn echo(
                 }
                 out.feed_fragment(rest, true)
             }
-            Incoming::Binary(bytes) => {
+            ReceivedMessage::Binary(bytes) => {
                 plain = !plain;
                 let compression = if plain { Compression::Never } else { Compression::Auto };
                 let mut pieces = bytes.chunks(fragment).peekable();

@@ -249,7 +249,7 @@ proptest! {
                 if run {
                     let receive = ws.run(|message, out| {
                         out.feed(&message)?;
-                        received.push(message.into_owned());
+                        received.push(message.into_message());
                         Ok::<_, Error>(())
                     });
                     match poll_times(receive, polls) {
@@ -304,7 +304,7 @@ proptest! {
         plan in plan(),
         polls in vec(0usize..4, 1..20),
         sizes in vec(0usize..3_000, 0..12),
-        max_unsent in prop_oneof![Just(1usize), Just(100), Just(1 << 20)],
+        unsent_limit in prop_oneof![Just(1usize), Just(100), Just(1 << 20)],
         via_ready in any::<bool>(),
     ) {
         let _watchdog = watchdog();
@@ -312,7 +312,7 @@ proptest! {
         let _time = runtime.enter();
         on_async!(over => {
             let script = plan.script(&[]);
-            let mut ws = over(&script, plan.role, quiet().max_unsent(max_unsent));
+            let mut ws = over(&script, plan.role, quiet().unsent_limit(unsent_limit));
             let mut polls = polls.iter().copied().chain([2]).cycle();
             // Each message with whether it has to be there; `None` is open.
             let mut sent = Vec::new();
@@ -333,7 +333,7 @@ proptest! {
                         Some(true)
                     }
                     None if polls == 0 => Some(false),
-                    None if max_unsent == 1 << 20 => Some(true),
+                    None if unsent_limit == 1 << 20 => Some(true),
                     None => None,
                 };
                 sent.push((frame, sure));
@@ -391,7 +391,7 @@ proptest! {
         while !done {
             let end = ws.run(|message, out| {
                 out.feed(&message)?;
-                received.push(message.into_owned());
+                received.push(message.into_message());
                 Ok::<_, Error>(())
             });
             match end {

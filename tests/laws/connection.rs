@@ -10,7 +10,7 @@ use crate::support::{
 };
 use bytes::{Buf, Bytes};
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, Message, ProtocolError, Role,
+    Config, Connection, Event, Input, Message, ProtocolError, ReceivedMessage, Role,
     frame::{Header, OpCode, Rsv, mask},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -307,10 +307,10 @@ proptest! {
                 panic!("no message")
             };
             let borrowed = match &message {
-                Incoming::Text(text) => matches!(text, Cow::Borrowed(_)),
-                Incoming::Binary(bytes) => matches!(bytes, Cow::Borrowed(_)),
+                ReceivedMessage::Text(text) => matches!(text, Cow::Borrowed(_)),
+                ReceivedMessage::Binary(bytes) => matches!(bytes, Cow::Borrowed(_)),
             };
-            (borrowed, message.as_bytes().to_vec(), message.into_owned())
+            (borrowed, message.as_bytes().to_vec(), message.into_message())
         };
         let payload = wire.len() - content.len();
         let cut = payload + cut.index(content.len());
@@ -365,7 +365,7 @@ proptest! {
         steps in vec((0..9_usize, any::<Index>()), 1..40),
     ) {
         let role = if server { Role::Server } else { Role::Client };
-        let config = Config::default().max_unsent(usize::MAX);
+        let config = Config::default().unsent_limit(usize::MAX);
         let mut connection = connection(role, config);
         let large = Bytes::from((0..20_000).map(|i| i as u8).collect::<Vec<_>>());
         let (mut written, mut queued) = (Vec::new(), 0);

@@ -60,7 +60,10 @@ struct Plan {
 
 impl Plan {
     fn config(&self) -> Config {
-        Config::default().max_sent_frame(self.most).unsent_mark(self.mark).max_unsent(self.limit)
+        Config::default()
+            .max_sent_frame_size(self.most)
+            .unsent_high_water(self.mark)
+            .unsent_limit(self.limit)
     }
 
     fn end(&self, role: Role, config: Config) -> Connection {
@@ -247,7 +250,7 @@ impl Bench {
         assert_eq!((unsent.bytes as usize, unsent.messages), (bytes, before.messages));
         let mark = self.plan.mark.min(self.plan.limit).max(1);
         assert_eq!(self.sender.is_ready(), self.sender.is_open() && bytes < mark);
-        if self.sender.transport() == Transport::ShutDown {
+        if self.sender.poll_transport() == Transport::ShutDown {
             assert_eq!(bytes, 0);
         }
     }
@@ -383,7 +386,7 @@ impl Bench {
                 receive(&mut self.sender, &close, usize::MAX, watch).1.unwrap();
                 self.peer_closed = true;
             }
-            Step::PeerEnds if self.peer_closed => self.sender.receive_eof(),
+            Step::PeerEnds if self.peer_closed => self.sender.handle_eof(),
             Step::PeerEnds => {}
         }
     }
@@ -412,9 +415,9 @@ impl Bench {
 
 /// How a transport goes.
 const ENDS: [fn(&mut Connection); 4] = [
-    Connection::write_failed,
-    Connection::transport_failed,
-    Connection::receive_eof,
+    Connection::handle_write_failed,
+    Connection::handle_transport_failed,
+    Connection::handle_eof,
     |connection| {
         connection.start_close(None).unwrap();
         connection.handle_timeout(seconds(1.0)).unwrap();

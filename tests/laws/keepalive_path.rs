@@ -175,8 +175,10 @@ struct Simulation {
 
 impl Simulation {
     fn new(case: Case, keepalive: Keepalive) -> Self {
-        let config =
-            Config::default().keepalive(keepalive).max_unsent(usize::MAX).max_sent_frame(case.cut);
+        let config = Config::default()
+            .keepalive(keepalive)
+            .unsent_limit(usize::MAX)
+            .max_sent_frame_size(case.cut);
         let next_data = match case.peer {
             Peer::Pongs => f64::INFINITY,
             Peer::Sends(every) | Peer::Chats(every) => every,

@@ -216,9 +216,9 @@ impl Case {
         let strict = !dice.one_in(3);
         let frames = dice.pick(&[None, None, Some(1), Some(7), Some(100)]);
         let config = quiet()
-            .unsent_mark(dice.pick(&[1, 50, 1 << 18]))
-            .max_unsent(dice.pick(&[1, 100, 1 << 20, 1 << 20]))
-            .max_sent_frame(frames)
+            .unsent_high_water(dice.pick(&[1, 50, 1 << 18]))
+            .unsent_limit(dice.pick(&[1, 100, 1 << 20, 1 << 20]))
+            .max_sent_frame_size(frames)
             .flush_policy(if strict { FlushPolicy::Strict } else { FlushPolicy::BeforeWait })
             .close_timeout(Duration::from_secs(if blocks { 600 } else { 5 }));
         #[cfg(feature = "deflate")]

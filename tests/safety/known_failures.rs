@@ -381,9 +381,9 @@ fn a_payload_is_let_go_once_it_is_written() {
     }
     let ends: [(&str, fn(&mut Connection)); 5] = [
         ("written", |c| drop(drain(c))),
-        ("broken", Connection::transport_failed),
-        ("end of file", Connection::receive_eof),
-        ("write failed", Connection::write_failed),
+        ("broken", Connection::handle_transport_failed),
+        ("end of file", Connection::handle_eof),
+        ("write failed", Connection::handle_write_failed),
         ("too late", |c| {
             c.start_close(None).unwrap();
             c.handle_timeout(crate::support::seconds(1.0)).unwrap();
@@ -429,7 +429,7 @@ fn a_payload_is_let_go_once_it_is_compressed() {
     let deflate = || Deflate::default().threshold(0);
     for (role, cut) in BOTH.into_iter().flat_map(|role| [(role, None), (role, Some(10))]) {
         let agreed = deflate().accept(&deflate().offers());
-        let config = Config::default().deflate(deflate()).max_sent_frame(cut);
+        let config = Config::default().deflate(deflate()).max_sent_frame_size(cut);
         let mut connection = connection(role, config).with_deflate(agreed).unwrap();
         let alive = Arc::new(());
         connection.feed(Bytes::from_owner(Owner(alive.clone()))).unwrap();

@@ -12,8 +12,8 @@ use core::{
     task::{Context, Poll},
 };
 use fullduplex::{
-    CloseCode, Closed, Config, Connection, Error, Event, Incoming, Input, Message, Role, blocking,
-    tokio::WebSocket,
+    CloseCode, Closed, Config, Connection, Error, Event, Input, Message, ReceivedMessage, Role,
+    blocking, tokio::WebSocket,
 };
 use std::{
     cell::RefCell,
@@ -217,7 +217,7 @@ fn a_stream_that_panics_under_a_writer_that_waits() {
         let script = Script::new();
         script.state().writes = [Step::Stall].into();
         let stream = Throwing { script: script.clone(), read: Arc::new(AtomicI32::new(1)) };
-        let config = quiet().max_unsent(10);
+        let config = quiet().unsent_limit(10);
         let (_reader, writer) = WebSocket::from_parts(stream, role, config, []).split();
         let other = writer.clone();
         writer.feed("much too much").unwrap();
@@ -370,11 +370,11 @@ fn mask_keys_that_panic() {
     for (compressed, panics_at) in
         [false, true].into_iter().flat_map(|c| (1..14).map(move |n| (c, n)))
     {
-        let config = quiet().max_sent_frame(30_000);
+        let config = quiet().max_sent_frame_size(30_000);
         let (mut client, mut server) = ends(&config, panics_at, compressed);
         let mut expected: Vec<Event<'static>> = Vec::new();
         let mut seen = Vec::new();
-        let message = |bytes: &[u8]| Event::Message(Incoming::Binary(bytes.to_vec().into()));
+        let message = |bytes: &[u8]| Event::Message(ReceivedMessage::Binary(bytes.to_vec().into()));
         let mut steps = 0;
         // Once more after it has thrown.
         let mut again = |client: &mut Connection, work: &mut dyn FnMut(&mut Connection)| {
@@ -422,7 +422,7 @@ fn section_7_answers_whose_keys_panic() {
         let mut more = b"\x81\x01x".to_vec();
         let later = client.receive(&mut Input::new(&mut more));
         assert!(!matches!(later, Ok(Some(_))), "it goes on behind the end: {later:?}");
-        client.transport_failed();
+        client.handle_transport_failed();
         assert_eq!(client.closed().is_some_and(Closed::is_clean), clean);
     }
     // A ping whose pong cannot be made is gone, and the next one is answered.

@@ -69,9 +69,9 @@ fn the_defaults_are_as_stated() {
         .max_frame_size(1)
         .max_fragments(1)
         .receive_budget(ReceiveBudget::new(1))
-        .unsent_mark(1)
-        .max_unsent(1)
-        .max_sent_frame(1)
+        .unsent_high_water(1)
+        .unsent_limit(1)
+        .max_sent_frame_size(1)
         .handshake_timeout(odd)
         .close_timeout(odd)
         .idle_timeout(odd)
@@ -97,13 +97,13 @@ fn the_defaults_are_as_stated() {
                 assert_eq!(value, "none");
                 config = config.receive_budget(None);
             }
-            "Config::unsent_mark" => config = config.unsent_mark(number(value)),
-            "Config::max_unsent" => config = config.max_unsent(number(value)),
+            "Config::unsent_high_water" => config = config.unsent_high_water(number(value)),
+            "Config::unsent_limit" => config = config.unsent_limit(number(value)),
             "Config::handshake_timeout" => config = config.handshake_timeout(seconds(value)),
             "Config::close_timeout" => config = config.close_timeout(seconds(value)),
-            "Config::max_sent_frame" => {
+            "Config::max_sent_frame_size" => {
                 assert_eq!(value, "none");
-                config = config.max_sent_frame(None);
+                config = config.max_sent_frame_size(None);
             }
             "Config::idle_timeout" => {
                 assert_eq!(value, "none");
@@ -248,12 +248,12 @@ fn discarded() -> usize {
     connection.receive(&mut Input::new(&mut unmasked)).unwrap_err();
     let close = connection.outbox().len();
     connection.outbox().advance(close);
-    assert_eq!(connection.transport(), Transport::ShutDown);
-    connection.shutdown_complete();
+    assert_eq!(connection.poll_transport(), Transport::ShutDown);
+    connection.handle_shutdown();
 
     let mut more = vec![0; 64 * KIB];
     let mut taken = 0;
-    while connection.transport() == Transport::AwaitEof {
+    while connection.poll_transport() == Transport::AwaitEof {
         assert!(taken < 1 << 30, "no bound");
         // What it says again is the error.
         _ = connection.receive(&mut Input::new(&mut more));

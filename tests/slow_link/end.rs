@@ -20,7 +20,7 @@ use fullduplex::{
     asynchronous::{self, AsyncIo},
     blocking::{self, Duplex},
     futures_io,
-    handshake::{Acceptor, Url},
+    handshake::{AcceptPolicy, Url},
 };
 use futures_util::future::{Either, select};
 use std::{
@@ -160,7 +160,7 @@ fn threads(arguments: &Arguments) -> Result<bool> {
                 let (stream, _) = listener.accept()?;
                 thread::spawn(move || {
                     stream.set_nodelay(true)?;
-                    let ws = blocking::accept_with(stream, &Acceptor::new(), config)?;
+                    let ws = blocking::accept_with(stream, &AcceptPolicy::new(), config)?;
                     on_thread(ws, split, work)
                 })
             }
@@ -309,7 +309,7 @@ fn on_tokio(arguments: &Arguments) -> Result<bool> {
                     let (stream, _) = listener.accept().await?;
                     spawn_ending(Tokio, async move {
                         stream.set_nodelay(true)?;
-                        let acceptor = Acceptor::new();
+                        let acceptor = AcceptPolicy::new();
                         let ws = fullduplex::tokio::accept_with(stream, &acceptor, config).await?;
                         in_task(Tokio, ws, split, work).await
                     })
@@ -341,7 +341,7 @@ fn on_smol(arguments: &Arguments) -> Result<bool> {
                     let (stream, _) = listener.accept().await?;
                     spawn_ending(Smol, async move {
                         stream.set_nodelay(true)?;
-                        let acceptor = Acceptor::new();
+                        let acceptor = AcceptPolicy::new();
                         let ws = futures_io::accept_with(stream, &acceptor, config).await?;
                         in_task(Smol, ws, split, work).await
                     })

@@ -4,8 +4,8 @@
 use super::{Script, script};
 use core::time::Duration;
 use fullduplex::{
-    Chunk, CloseFrame, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage,
-    Message, Outgoing, Role, SendError, Stats, TextFragment, blocking,
+    Chunk, CloseFrame, Closed, Config, Error, Event, IntoCloseFrame, IntoMessage, Message,
+    ReceivedMessage, Responder, Role, SendError, Stats, TextFragment, blocking,
 };
 use std::{
     io::{self, Read, Write},
@@ -97,7 +97,7 @@ pub(crate) fn response_to(request: &str, lines: &str) -> String {
 }
 
 pub(crate) type Handler<'h> =
-    &'h mut dyn FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>;
+    &'h mut dyn FnMut(ReceivedMessage<'_>, &mut Responder<'_>) -> Result<(), Error>;
 
 /// Any adapter, driven from outside of any task.
 pub(crate) trait Ws {

@@ -57,7 +57,7 @@ impl End {
             let eof = self.peer_shut && !self.eof;
             if eof {
                 self.eof = true;
-                self.connection.receive_eof();
+                self.connection.handle_eof();
             }
             return eof;
         }
@@ -146,9 +146,9 @@ impl Pair {
         end.written.extend(&piece);
         moved |= !piece.is_empty();
 
-        let shut = match end.connection.transport() {
+        let shut = match end.connection.poll_transport() {
             Transport::ShutDown => {
-                end.connection.shutdown_complete();
+                end.connection.handle_shutdown();
                 true
             }
             Transport::Closed => end.shut.is_none(),

@@ -4,8 +4,8 @@ use super::reference;
 use bytes::Buf;
 use core::{convert::Infallible, time::Duration};
 use fullduplex::{
-    CloseCode, CloseFrame, Config, Connection, Event, Incoming, Input, Message, ProtocolError,
-    Role, SendError, Time,
+    CloseCode, CloseFrame, Config, Connection, Event, Input, Message, ProtocolError,
+    ReceivedMessage, Role, SendError, Time,
 };
 use std::sync::Arc;
 
@@ -100,8 +100,8 @@ impl Seen {
 impl From<Event<'_>> for Seen {
     fn from(event: Event<'_>) -> Self {
         match event {
-            Event::Message(Incoming::Text(text)) => Self::Text(text.into()),
-            Event::Message(Incoming::Binary(bytes)) => Self::Binary(bytes.into()),
+            Event::Message(ReceivedMessage::Text(text)) => Self::Text(text.into()),
+            Event::Message(ReceivedMessage::Binary(bytes)) => Self::Binary(bytes.into()),
             Event::Ping(payload) => Self::Ping(payload.into()),
             Event::Pong(payload) => Self::Pong(payload.into()),
             Event::Close(frame) => {

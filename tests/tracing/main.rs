@@ -9,7 +9,7 @@ use crate::support::{
 };
 use fullduplex::{
     CloseCode, Config, Error, Role, blocking,
-    handshake::{Acceptor, Request, Response},
+    handshake::{AcceptPolicy, Request, Response},
 };
 use std::{
     fmt::{self, Write as _},
@@ -317,7 +317,7 @@ fn the_opening_handshake_of_a_server() {
     let good = REQUEST.replace("/chat?x=1", "/secret?secret=1").replace("example", "secret");
     let bad = good.replace("Version: 13", "Version: 12");
     let script = |request: &str| Script::reading([Step::Bytes(request.into()), Step::Eof]);
-    let acceptor = Acceptor::new();
+    let acceptor = AcceptPolicy::new();
     let told = Log::of(|| {
         let runtime = paused();
         let _time = runtime.enter();

@@ -199,11 +199,11 @@ impl Client {
             if self.session.can_resume() {
                 continue;
             }
-            match self.session.transport() {
+            match self.session.poll_transport() {
                 Transport::Closed => return Turn::Over,
                 Transport::ShutDown => {
                     match self.stream.shutdown(Shutdown::Write) {
-                        Ok(()) => self.session.shutdown_complete(),
+                        Ok(()) => self.session.handle_shutdown(),
                         Err(_) => self.session.read_failed(),
                     }
                     continue;
@@ -221,7 +221,7 @@ impl Client {
             match self.stream.read(input) {
                 Ok(0) => {
                     self.readable = false;
-                    self.session.receive_eof();
+                    self.session.handle_eof();
                 }
                 Ok(count) => {
                     // A short read has emptied the socket. Only an end that was announced
@@ -250,7 +250,7 @@ impl Client {
                 Ok(count) => self.session.written(count, spare),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.session.write_failed(),
+                Err(_) => self.session.handle_write_failed(),
             }
         }
         self.session.reclaim(spare);

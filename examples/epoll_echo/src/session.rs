@@ -3,7 +3,7 @@
 
 use fullduplex::{
     Config, Connection, Event, Input, Keepalive, Time, Transport,
-    handshake::{Acceptor, HeadLimits, Rejection, ServerHandshake},
+    handshake::{AcceptPolicy, HeadLimits, Rejection, ServerHandshake},
 };
 use std::{mem, sync::Arc, time::Duration};
 
@@ -13,14 +13,14 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all sessions share.
 pub struct Rules {
-    acceptor: Acceptor,
+    acceptor: AcceptPolicy,
     config: Arc<Config>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         let config = Config::default().keepalive(Keepalive::default());
-        Self { acceptor: Acceptor::new(), config: Arc::new(config) }
+        Self { acceptor: AcceptPolicy::new(), config: Arc::new(config) }
     }
 }
 
@@ -118,30 +118,30 @@ impl Session {
         let mut held = mem::take(&mut self.held);
         self.receive(&mut held, spare, rules);
         if self.held.is_empty() && self.held_eof {
-            self.receive_eof();
+            self.handle_eof();
         }
     }
 
-    pub fn receive_eof(&mut self) {
+    pub fn handle_eof(&mut self) {
         self.held_eof = !self.held.is_empty();
         match &mut self.stage {
             _ if self.held_eof => {}
-            Stage::Open(connection) => connection.receive_eof(),
+            Stage::Open(connection) => connection.handle_eof(),
             _ => self.stage = Stage::Closed,
         }
     }
 
     pub fn read_failed(&mut self) {
         match &mut self.stage {
-            Stage::Open(connection) => connection.transport_failed(),
+            Stage::Open(connection) => connection.handle_transport_failed(),
             _ => self.stage = Stage::Closed,
         }
     }
 
-    pub fn write_failed(&mut self) {
+    pub fn handle_write_failed(&mut self) {
         self.answer = Vec::new();
         match &mut self.stage {
-            Stage::Open(connection) => connection.write_failed(),
+            Stage::Open(connection) => connection.handle_write_failed(),
             _ => self.stage = Stage::Closed,
         }
     }
@@ -194,10 +194,10 @@ impl Session {
 
     /// What to do with the socket.
     #[inline]
-    pub fn transport(&mut self) -> Transport {
+    pub fn poll_transport(&mut self) -> Transport {
         match &mut self.stage {
             _ if !self.answer.is_empty() => Transport::Open,
-            Stage::Open(connection) => connection.transport(),
+            Stage::Open(connection) => connection.poll_transport(),
             Stage::Opening { .. } => Transport::Open,
             Stage::Refused { shut_down: false, .. } => Transport::ShutDown,
             Stage::Refused { .. } => Transport::AwaitEof,
@@ -205,9 +205,9 @@ impl Session {
         }
     }
 
-    pub fn shutdown_complete(&mut self) {
+    pub fn handle_shutdown(&mut self) {
         match &mut self.stage {
-            Stage::Open(connection) => connection.shutdown_complete(),
+            Stage::Open(connection) => connection.handle_shutdown(),
             Stage::Refused { shut_down, .. } => *shut_down = true,
             _ => {}
         }
@@ -227,7 +227,7 @@ impl Session {
             Stage::Opening { handshake, deadline } => {
                 let due = now >= *deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
                 if due {
-                    let rejection = handshake.timed_out();
+                    let rejection = handshake.handle_timeout();
                     self.refuse(&rejection);
                 }
                 due

@@ -272,7 +272,7 @@ impl Server {
                 }
                 0 => {
                     client.ended = true;
-                    client.session.receive_eof();
+                    client.session.handle_eof();
                 }
                 _ if matches!(-result, libc::ECANCELED | libc::ENOBUFS | libc::EINTR) => {}
                 _ => {
@@ -289,7 +289,7 @@ impl Server {
                 client.session.written(count, &mut spare);
                 give(&mut self.pool, spare);
             } else if !matches!(-result, libc::EINTR | libc::EAGAIN) {
-                client.session.write_failed();
+                client.session.handle_write_failed();
             }
             give(&mut self.pool, sent);
         }
@@ -309,9 +309,9 @@ impl Server {
             give(&mut self.pool, spare);
         }
         let transport = loop {
-            match client.session.transport() {
+            match client.session.poll_transport() {
                 Transport::ShutDown => match client.stream.shutdown(Shutdown::Write) {
-                    Ok(()) => client.session.shutdown_complete(),
+                    Ok(()) => client.session.handle_shutdown(),
                     Err(_) => client.session.read_failed(),
                 },
                 other => break other,

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{Counting, Plan};
 use fullduplex::{
-    CloseCode, CloseFrame, Closed, Config, Connection, Event, Incoming, Input, ProtocolError,
-    ProtocolErrorKind, Transport,
+    CloseCode, CloseFrame, Closed, Config, Connection, Event, Input, ProtocolError,
+    ProtocolErrorKind, ReceivedMessage, Transport,
     frame::{CloseFrameError, HeaderError},
 };
 use std::io::{self, Read, Write};
@@ -344,10 +344,10 @@ fn run_ours(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
         }
     }
     drain(&mut connection, &mut written);
-    if connection.transport() == Transport::ShutDown {
-        connection.shutdown_complete();
+    if connection.poll_transport() == Transport::ShutDown {
+        connection.handle_shutdown();
     }
-    connection.receive_eof();
+    connection.handle_eof();
     let (end, offset) = match connection.closed().expect("the transport ended") {
         Closed::Clean { .. } => (End::Clean, None),
         Closed::Abnormal => (End::Abnormal, None),
@@ -370,8 +370,8 @@ fn drain(connection: &mut Connection, written: &mut Vec<u8>) {
 
 fn item(event: Event<'_>) -> Item {
     match event {
-        Event::Message(Incoming::Text(text)) => Item::Text(text.into_owned()),
-        Event::Message(Incoming::Binary(bytes)) => Item::Binary(bytes.into_owned()),
+        Event::Message(ReceivedMessage::Text(text)) => Item::Text(text.into_owned()),
+        Event::Message(ReceivedMessage::Binary(bytes)) => Item::Binary(bytes.into_owned()),
         Event::Ping(payload) => Item::Ping(payload.into_owned()),
         Event::Pong(payload) => Item::Pong(payload.into_owned()),
         Event::Close(frame) => {

@@ -253,7 +253,7 @@ fn run_ours(limits: Limits, pieces: Vec<Vec<u8>>) -> (Result<String, Reason>, Op
             Err(rejection) => return (Err(rejection.reason()), None),
         }
     }
-    (Err(server.receive_eof().reason()), None)
+    (Err(server.handle_eof().reason()), None)
 }
 
 /// What came of it, how many bytes were read for the head, and in how many reads. If it is

@@ -180,7 +180,7 @@ fn run_ours(
             Err(error) => return (Err(error), key, None),
         }
     }
-    (Err(client.receive_eof()), key, None)
+    (Err(client.handle_eof()), key, None)
 }
 
 /// What came of it, how many bytes were read for the head, and in how many reads. If it is

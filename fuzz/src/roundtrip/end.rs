@@ -3,8 +3,8 @@
 use crate::Counting;
 use core::{mem, time::Duration};
 use fullduplex::{
-    Config, Connection, Event, Incoming, Input, Keepalive, Message, ProtocolError,
-    ProtocolErrorKind, Role, SendError, SendErrorReason, Time, TimeoutError, Transport,
+    Config, Connection, Event, Input, Keepalive, Message, ProtocolError, ProtocolErrorKind,
+    ReceivedMessage, Role, SendError, SendErrorReason, Time, TimeoutError, Transport,
     deflate::{Deflate, DeflateParams},
     frame::{CloseCode, CloseFrame},
 };
@@ -34,7 +34,7 @@ pub(super) struct End {
     /// How many bytes may wait, at the most, when the largest message is one byte; and how many
     /// more for each further one.
     pub(super) bound: (usize, usize),
-    pub(super) max_unsent: usize,
+    pub(super) unsent_limit: usize,
     /// The largest message to send, in bytes: not hundreds of thousands of frames.
     pub(super) most: usize,
     pub(super) keepalive: bool,
@@ -80,16 +80,16 @@ impl End {
     pub(super) fn new(role: Role, settings: u8, agreed: Option<DeflateParams>) -> Self {
         let limits = LIMITS[usize::from(settings & 3)];
         let frames = FRAMES[usize::from(settings >> 2 & 3)];
-        let (mark, max_unsent) = UNSENT[usize::from(settings >> 4 & 3)];
+        let (mark, unsent_limit) = UNSENT[usize::from(settings >> 4 & 3)];
         let (keepalive, idle) = (settings & 0x40 != 0, settings & 0x80 != 0);
         let (message, frame, fragments) = limits;
         let mut config = Config::default()
             .max_message_size(message)
             .max_frame_size(frame)
             .max_fragments(fragments)
-            .max_sent_frame(frames)
-            .unsent_mark(mark)
-            .max_unsent(max_unsent)
+            .max_sent_frame_size(frames)
+            .unsent_high_water(mark)
+            .unsent_limit(unsent_limit)
             .idle_timeout(idle.then_some(IDLE_TIMEOUT))
             .close_timeout(CLOSE_TIMEOUT)
             .deflate(Deflate::default().threshold(0));
@@ -110,8 +110,8 @@ impl End {
         Self {
             connection: connection.with_deflate(agreed).expect("it is new"),
             limits,
-            bound: (max_unsent * each + control + 100, each),
-            max_unsent,
+            bound: (unsent_limit * each + control + 100, each),
+            unsent_limit,
             most: frames.map_or(usize::MAX, |frame| 500 * frame),
             keepalive,
             idle,
@@ -146,7 +146,7 @@ impl End {
         let sent = send(&mut self.connection);
         match sent {
             Ok(()) => {
-                assert!(before.bytes < self.max_unsent as u64, "accepted beyond {before:?}");
+                assert!(before.bytes < self.unsent_limit as u64, "accepted beyond {before:?}");
                 self.largest = self.largest.max(message.as_bytes().len());
                 self.said.push(message);
             }
@@ -162,7 +162,7 @@ impl End {
     pub(super) fn refused(&self, reason: &SendErrorReason, unsent: u64) {
         match reason {
             SendErrorReason::Closed(_) => assert!(!self.connection.is_open()),
-            SendErrorReason::Full => assert!(unsent >= self.max_unsent as u64, "{unsent} bytes"),
+            SendErrorReason::Full => assert!(unsent >= self.unsent_limit as u64, "{unsent} bytes"),
             _ => {}
         }
     }
@@ -216,10 +216,14 @@ impl End {
             left -= length;
             outbox.advance(length);
         }
-        let ends = match self.connection.transport() {
+        let ends = match self.connection.poll_transport() {
             Transport::ShutDown => {
-                self.connection.shutdown_complete();
-                assert_ne!(self.connection.transport(), Transport::ShutDown, "it was just done");
+                self.connection.handle_shutdown();
+                assert_ne!(
+                    self.connection.poll_transport(),
+                    Transport::ShutDown,
+                    "it was just done"
+                );
                 true
             }
             Transport::Closed => true,
@@ -238,7 +242,7 @@ impl End {
             let ends = line.ended && line.bytes.is_empty();
             let news = ends && !mem::replace(&mut line.seen, true);
             if news && hears {
-                self.connection.receive_eof();
+                self.connection.handle_eof();
             }
             return news;
         }
@@ -270,7 +274,7 @@ impl End {
                             assert!(length <= self.limits.0, "{length} bytes");
                             assert_eq!(self.partial, None);
                             assert!(self.heard < peer.said.len(), "more than was said");
-                            let text = matches!(message, Incoming::Text(_));
+                            let text = matches!(message, ReceivedMessage::Text(_));
                             self.compare(expected, text, message.as_bytes(), true);
                         }
                         Event::Chunk(chunk) => {

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 /// What becomes of a message for a slow member of a [`Broadcast`](super::Broadcast).
 ///
 /// A member is slow when as many bytes wait to be written to it as make a connection not
-/// [ready](crate::asynchronous::Writer::is_ready): [`Config::unsent_mark`](crate::Config::unsent_mark),
+/// [ready](crate::asynchronous::Writer::is_ready): [`Config::unsent_high_water`](crate::Config::unsent_high_water),
 /// 256 KiB by default. Before a member counts as slow, the group tries to write what waits. If
 /// nobody is in [`Reader::recv`](crate::asynchronous::Reader::recv) to do that, a member whose
 /// stream takes some of it is not slow either, up to
-/// [`Config::max_unsent`](crate::Config::max_unsent).
+/// [`Config::unsent_limit`](crate::Config::unsent_limit).
 ///
 /// A member in the middle of a message in fragments is busy, not slow. Messages wait in order
 /// behind it and count towards these limits, each with its payload and 64 bytes; `unsent` of the
@@ -45,7 +45,7 @@ pub enum SlowConsumer {
     ///
     /// There is one place for each membership. A connection that joins a group for each symbol, say,
     /// gets the newest of each. To have slow members caught up sooner, lower
-    /// [`Config::unsent_mark`](crate::Config::unsent_mark): what is queued before it is older.
+    /// [`Config::unsent_high_water`](crate::Config::unsent_high_water): what is queued before it is older.
     KeepLatest,
     /// The member leaves the group, and its connection is closed with this code, behind what is
     /// unsent: [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER) (1013), or

@@ -26,7 +26,7 @@ struct Bomb<'s, S: Duplex>(&'s Shared<S>);
 impl<S: Duplex> Drop for Bomb<'_, S> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.connection.transport_failed();
+        state.connection.handle_transport_failed();
         self.0.end(&mut state);
     }
 }
@@ -154,15 +154,15 @@ impl<S: Duplex> Shared<S> {
         let moves = !written.is_pending();
         state.retry = (!moves).then(|| self.now() + SLICE);
         if let Err(error) = state.wrote(written, flushed) {
-            self.write_failed(&mut state, error);
+            self.handle_write_failed(&mut state, error);
         }
         (state, moves)
     }
 
     #[cold]
-    fn write_failed(&self, state: &mut State<S>, error: io::Error) {
+    fn handle_write_failed(&self, state: &mut State<S>, error: io::Error) {
         let over = state.connection.closed().is_some();
-        state.session.write_failed(for_good(error));
+        state.session.handle_write_failed(for_good(error));
         if state.reading.is_none() && !over {
             // What was received is still there; a read that waits for more would have no deadline.
             let _ = self.stream.shutdown_both();

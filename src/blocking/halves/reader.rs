@@ -51,7 +51,7 @@ impl<S: Duplex> Reader<S> {
     /// [`Error`] when the connection ended in any other way, once; after that, `None`.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
         self.shared.receive(Pace::Any, |event, _| match event {
-            Event::Message(message) => ControlFlow::Break(message.into_owned()),
+            Event::Message(message) => ControlFlow::Break(message.into_message()),
             _ => ControlFlow::Continue(()),
         })
     }

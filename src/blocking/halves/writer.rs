@@ -86,7 +86,7 @@ impl<S: Duplex> Writer<S> {
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message in
+    /// [`Config::unsent_limit`](crate::Config::unsent_limit) bytes wait to be written, or a message in
     /// fragments is not finished.
     pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
         self.shared.lock().feed(message)
@@ -102,7 +102,7 @@ impl<S: Duplex> Writer<S> {
     }
 
     /// Waits until a message would be accepted: until it is this writer's turn and fewer than
-    /// [`Config::unsent_mark`](crate::Config::unsent_mark) bytes wait to be written. Another writer
+    /// [`Config::unsent_high_water`](crate::Config::unsent_high_water) bytes wait to be written. Another writer
     /// may take the room before this one uses it.
     ///
     /// # Errors

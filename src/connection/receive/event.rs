@@ -1,6 +1,6 @@
 //! What the core gives to its caller.
 
-use crate::{Incoming, frame::CloseFrame, message::Chunk};
+use crate::{ReceivedMessage, frame::CloseFrame, message::Chunk};
 use alloc::borrow::Cow;
 use core::fmt;
 
@@ -9,7 +9,7 @@ use core::fmt;
 #[non_exhaustive]
 pub enum Event<'i> {
     /// A whole message.
-    Message(Incoming<'i>),
+    Message(ReceivedMessage<'i>),
     /// A part of a message, from [`receive_chunk`](crate::Connection::receive_chunk), which gives this
     /// instead of [`Message`](Self::Message).
     Chunk(Chunk<'i>),
@@ -39,7 +39,7 @@ impl Event<'_> {
     /// The same event with an owned payload, copied if it was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
-            Self::Message(message) => Event::Message(message.into_static()),
+            Self::Message(message) => Event::Message(message.into_owned()),
             Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
             Self::Ping(payload) => Event::Ping(payload.into_owned().into()),
             Self::Pong(payload) => Event::Pong(payload.into_owned().into()),

@@ -282,7 +282,7 @@ pub(crate) fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
-    use crate::Incoming;
+    use crate::ReceivedMessage;
     use alloc::vec;
 
     const KEY: [u8; 4] = [1, 2, 3, 4];
@@ -344,7 +344,7 @@ mod tests {
             assert_eq!(connection.append(|_, _| ()), None, "little is left");
             let mut rest = masked[came..].to_vec();
             let event = connection.receive(&mut Input::new(&mut rest)).unwrap();
-            assert!(event == Some(Event::Message(Incoming::Binary(plain.into()))));
+            assert!(event == Some(Event::Message(ReceivedMessage::Binary(plain.into()))));
             assert_eq!((connection.is_in_data(), connection.stats().messages_received), (false, 1));
         }
     }
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(server(&head(0x82, (64 << 10) - 1)).append(|_, _| ()), None, "little");
         assert_eq!(Connection::server(Config::default()).append(|_, _| ()), None, "nothing");
         let mut connection = server(&head(0x82, 1 << 20));
-        connection.transport_failed();
+        connection.handle_transport_failed();
         assert_eq!(connection.append(|_, _| ()), None, "over");
         let mut connection = Connection::server(Config::default());
         let mut wire = [head(0x82, 1 << 20), KEY.to_vec(), vec![0; 8]].concat();

@@ -21,7 +21,7 @@ mod partial;
 
 use super::{budget::Share, event::Event};
 use crate::{
-    Incoming, Input,
+    Input, ReceivedMessage,
     connection::{
         Config, ProtocolError, ProtocolErrorKind as Kind,
         stats::{CutOff, Received},
@@ -145,7 +145,7 @@ impl Receiver {
         &mut self,
         input: &mut Input<'i>,
         rules: &Rules<'_>,
-    ) -> Option<Result<Incoming<'i>, ProtocolError>> {
+    ) -> Option<Result<ReceivedMessage<'i>, ProtocolError>> {
         if !matches!(self.state, FrameState::Head(PartialHead { len: 0, .. }))
             || self.message.is_some()
         {
@@ -169,10 +169,10 @@ impl Receiver {
         let payload = &mut frame[head..];
         unmask(payload, header.mask, 0);
         if header.opcode == OpCode::Binary {
-            return Some(Ok(Incoming::Binary(Cow::Borrowed(payload))));
+            return Some(Ok(ReceivedMessage::Binary(Cow::Borrowed(payload))));
         }
         Some(match whole_utf8(payload) {
-            Ok(text) => Ok(Incoming::Text(Cow::Borrowed(text))),
+            Ok(text) => Ok(ReceivedMessage::Text(Cow::Borrowed(text))),
             Err(_) => Err(self.whole_error(frame_len)), // §8.1
         })
     }
@@ -374,7 +374,7 @@ impl Receiver {
         missing: usize,
         fin: bool,
         rules: &Rules<'_>,
-    ) -> Result<Option<Incoming<'static>>, Kind> {
+    ) -> Result<Option<ReceivedMessage<'static>>, Kind> {
         let budget = rules.config.receive_budget.as_ref();
         let Some(message) = &mut self.message else { return Err(Kind::NothingToContinue) };
         self.received.pieces += 1;

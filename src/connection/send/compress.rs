@@ -70,7 +70,7 @@ impl Connection {
     pub(crate) fn push_compressed(&mut self, message: impl IntoMessage, compression: Compression) {
         let payload = message.as_message().as_bytes();
         if self.compresses(payload, true, compression) {
-            if payload.len() > self.config.max_sent_frame {
+            if payload.len() > self.config.max_sent_frame_size {
                 return self.cut(message, true);
             }
             if self.push_deflated(message.as_message(), compression) {

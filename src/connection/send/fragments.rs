@@ -25,7 +25,7 @@ impl Connection {
     /// [`TextFragment`](crate::TextFragment), or all are binary; any may be empty. Until
     /// the last, no other message is accepted; control frames go out between them. Each is one
     /// frame, whatever its size: where to cut is the caller's choice, and
-    /// [`Config::max_sent_frame`](crate::Config::max_sent_frame) does not hold. With
+    /// [`Config::max_sent_frame_size`](crate::Config::max_sent_frame_size) does not hold. With
     /// permessage-deflate they are compressed as one message, and what was sent can be inflated at
     /// once by the peer.
     ///

@@ -43,11 +43,11 @@ pub(crate) enum Refusal {
 
 impl Connection {
     /// Queues a message, which can be [many things](IntoMessage): as one frame, unless it is larger than
-    /// [`Config::max_sent_frame`](crate::Config::max_sent_frame).
+    /// [`Config::max_sent_frame_size`](crate::Config::max_sent_frame_size).
     ///
     /// # Errors
     /// [`SendError`] hands the message back: the connection is closing or closed,
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written, or a message
+    /// [`Config::unsent_limit`](crate::Config::unsent_limit) bytes wait to be written, or a message
     /// that is sent in [fragments](Self::feed_fragment) is not finished.
     #[inline]
     pub fn feed<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError> {
@@ -74,7 +74,7 @@ impl Connection {
             MessageRef::Text(text) => (OpCode::Text, text.len()),
             MessageRef::Binary(bytes) => (OpCode::Binary, bytes.len()),
         };
-        if len > self.config.max_sent_frame {
+        if len > self.config.max_sent_frame_size {
             return self.cut(message, false);
         }
         let mask = self.keys.next();
@@ -90,7 +90,7 @@ impl Connection {
     ///
     /// # Errors
     /// The peer has closed or the connection is over, or
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written.
+    /// [`Config::unsent_limit`](crate::Config::unsent_limit) bytes wait to be written.
     pub fn ping(&mut self, payload: ControlPayload) -> Result<(), SendErrorReason> {
         self.may_queue_control()?;
         self.push_ping(payload.as_bytes());
@@ -142,7 +142,7 @@ impl Connection {
         if !matches!(self.state, Phase::Open) {
             return Err(Refusal::Closed); // §5.5.1
         }
-        if self.outbox.backlog() >= self.config.max_unsent as u64 {
+        if self.outbox.backlog() >= self.config.unsent_limit as u64 {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -153,7 +153,7 @@ impl Connection {
         if !self.takes_control() {
             return Err(self.reason(Refusal::Closed));
         }
-        if self.outbox.backlog() >= self.config.max_unsent as u64 {
+        if self.outbox.backlog() >= self.config.unsent_limit as u64 {
             return Err(SendErrorReason::Full);
         }
         Ok(())
@@ -200,7 +200,7 @@ impl Connection {
     }
 
     /// Whether there is room for a message, or for a fragment of one: the connection is open and
-    /// less than [`Config::unsent_mark`](crate::Config::unsent_mark) waits to be written. Where
+    /// less than [`Config::unsent_high_water`](crate::Config::unsent_high_water) waits to be written. Where
     /// there is none one ought to wait; see [back-pressure](Self#back-pressure).
     #[inline]
     pub fn is_ready(&self) -> bool {
@@ -217,7 +217,7 @@ impl Connection {
     /// Whether nothing more is accepted because of what waits to be written.
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     pub(crate) fn is_at_limit(&self) -> bool {
-        self.outbox.backlog() >= self.config.max_unsent as u64
+        self.outbox.backlog() >= self.config.unsent_limit as u64
     }
 
     /// What waits to be written; once the connection is over, what never was. It is counted when
@@ -231,7 +231,7 @@ impl Connection {
     /// connection.feed("two")?;
     /// connection.outbox().advance(6);
     /// assert_eq!((connection.unsent().bytes, connection.unsent().messages), (4, 1));
-    /// connection.transport_failed();
+    /// connection.handle_transport_failed();
     /// assert_eq!((connection.unsent().bytes, connection.unsent().messages), (4, 1));
     /// # Ok::<(), fullduplex::SendError>(())
     /// ```

@@ -171,7 +171,7 @@ impl Connection {
     /// Queues a message that is prepared for many connections.
     #[cfg_attr(not(feature = "deflate"), expect(unused_variables, reason = "nothing to choose"))]
     pub(crate) fn push_prepared(&mut self, message: &Prepared, options: SendOptions) {
-        if message.len() > self.config.max_sent_frame {
+        if message.len() > self.config.max_sent_frame_size {
             // It goes out in fragments, and nobody else's are where these are.
             #[cfg(feature = "deflate")]
             return self.push_compressed(message.to_message(), options.compression);

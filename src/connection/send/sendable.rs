@@ -3,7 +3,7 @@
 use super::Prepared;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Compression, WithCompression};
-use crate::message::{Chunk, Incoming, Message, MessageRef, Text};
+use crate::message::{Chunk, Message, MessageRef, ReceivedMessage, Text};
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use bytes::Bytes;
 use core::fmt;
@@ -14,7 +14,7 @@ use core::fmt;
 /// |---|---|
 /// | `&str`, `&String`, `String`, `Cow<str>`, [`Text`], `&Text` | a text message |
 /// | `&[u8]`, `&[u8; N]`, `&Vec<u8>`, `Vec<u8>`, `Cow<[u8]>`, [`Bytes`], `&Bytes` | a binary message |
-/// | [`Message`], `&Message`, [`Incoming`], `&Incoming`, [`MessageRef`] | what it is |
+/// | [`Message`], `&Message`, [`ReceivedMessage`], `&ReceivedMessage`, [`MessageRef`] | what it is |
 /// | `&`[`Prepared`] | what it is, encoded and compressed once for many connections |
 /// | [`Compression::Never.of(…)`](crate::deflate::Compression::of) any of these | the same, with your choice of compression |
 ///
@@ -327,10 +327,10 @@ messages! {
         MessageRef::Text(text) => text.into(),
         MessageRef::Binary(bytes) => bytes.into(),
     }, false;
-    () Incoming<'_>: |incoming| match incoming {
-        Incoming::Text(text) => MessageRef::Text(text),
-        Incoming::Binary(bytes) => MessageRef::Binary(bytes),
-    }, incoming.into_owned(),
-        matches!(incoming, Incoming::Text(Cow::Owned(_)) | Incoming::Binary(Cow::Owned(_)));
-    () &Incoming<'_>: |incoming| (*incoming).as_message(), incoming.as_message().into_message(), false;
+    () ReceivedMessage<'_>: |incoming| match incoming {
+        ReceivedMessage::Text(text) => MessageRef::Text(text),
+        ReceivedMessage::Binary(bytes) => MessageRef::Binary(bytes),
+    }, incoming.into_message(),
+        matches!(incoming, ReceivedMessage::Text(Cow::Owned(_)) | ReceivedMessage::Binary(Cow::Owned(_)));
+    () &ReceivedMessage<'_>: |incoming| (*incoming).as_message(), incoming.as_message().into_message(), false;
 }

@@ -50,7 +50,7 @@ impl Connection {
     pub(crate) fn cut(&mut self, message: impl IntoMessage, compressed: bool) {
         let (opcode, mask) = (message.as_message().opcode(), self.keys.next());
         let mut rest = message.into_message().into_bytes();
-        let first = rest.split_to(self.config.max_sent_frame);
+        let first = rest.split_to(self.config.max_sent_frame_size);
         self.push_fragment((opcode, false, mask), first, compressed);
         let cut = Cut { rest, compressed, close: Vec::new() };
         self.outbox.unfinished = Unfinished::Cut(Box::new(cut));
@@ -91,7 +91,7 @@ impl Connection {
             let Unfinished::Cut(cut) = &mut self.outbox.unfinished else { return };
             let (opcode, mask) = (OpCode::Continuation, self.keys.next());
             let compressed = cut.compressed;
-            let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame));
+            let piece = cut.rest.split_to(cut.rest.len().min(self.config.max_sent_frame_size));
             if !cut.rest.is_empty() {
                 self.push_fragment((opcode, false, mask), piece, compressed);
                 continue;
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_message_is_cut_until_its_last_fragment_is_made() {
-        let mut connection = Connection::server(Config::default().max_sent_frame(10_000));
+        let mut connection = Connection::server(Config::default().max_sent_frame_size(10_000));
         assert!(!connection.is_cut());
         connection.feed(alloc::vec![1; 30_000]).unwrap();
         assert!(connection.is_cut(), "one is made ahead, and one more to have 16 KiB");

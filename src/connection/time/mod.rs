@@ -52,7 +52,7 @@ impl Connection {
     /// meanwhile is read before the peer is given up.
     ///
     /// # Errors
-    /// [`TimeoutError`], once, if the peer is given up; [`transport`](Self::transport) says how to go on.
+    /// [`TimeoutError`], once, if the peer is given up; [`poll_transport`](Self::poll_transport) says how to go on.
     pub fn handle_timeout(&mut self, now: Time) -> Result<(), TimeoutError> {
         self.look(now, false)
     }

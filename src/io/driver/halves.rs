@@ -76,7 +76,7 @@ impl<T: Io> Driver<T> {
                     return true;
                 }
                 // What the stream has lost it may not say again: it shows in how the connection ends.
-                Poll::Ready(Err(error)) => _ = driver.write_failed(cx, error),
+                Poll::Ready(Err(error)) => _ = driver.handle_write_failed(cx, error),
                 Poll::Pending => {}
             }
             false
@@ -110,7 +110,7 @@ impl<T: Io> Driver<T> {
             if !self.input.is_empty() || self.connection.is_in_data() {
                 return Ok(());
             }
-            if !matches!(self.connection.transport(), crate::Transport::Open) {
+            if !matches!(self.connection.poll_transport(), crate::Transport::Open) {
                 return Ok(()); // what is to be done with the stream is not ours
             }
             if matches!(self.poll_fill(cx)?, Read::Pending) {

@@ -133,7 +133,9 @@ impl<T: Io> Driver<T> {
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(cx.waker()));
         for _ in 0..MAX_READS {
             self.session.take_control(false);
-            if !self.input.is_empty() || !matches!(self.connection.transport(), Transport::Open) {
+            if !self.input.is_empty()
+                || !matches!(self.connection.poll_transport(), Transport::Open)
+            {
                 return;
             }
             let Self { session: Session { input, .. }, io, .. } = self;

@@ -2,7 +2,7 @@
 
 use super::{TOO_MANY, Told, Way, name, receive_all, table};
 use crate::support::{REQUEST, Script, Step, frames, paused, quiet, run};
-use fullduplex::{Error, Role, futures_io::FuturesIo, handshake::Acceptor};
+use fullduplex::{Error, Role, futures_io::FuturesIo, handshake::AcceptPolicy};
 use std::io::ErrorKind;
 
 const WHOLE: [Way; 3] = [Way::Blocking, Way::Tokio, Way::FuturesIo];
@@ -13,7 +13,7 @@ fn opened(way: Way, role: Role, script: &Script) -> Result<Told, Error> {
     let mut told = Told::default();
     script.state().blocking = way.blocks();
     let request = "ws://example.com/";
-    let (acceptor, config) = (Acceptor::new(), quiet());
+    let (acceptor, config) = (AcceptPolicy::new(), quiet());
     macro_rules! receive {
         ($ws:expr) => {{
             let mut ws = $ws;

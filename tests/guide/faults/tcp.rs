@@ -7,7 +7,7 @@ use crate::support::{
     BOTH, REQUEST, frame, on_all_over_tcp, quiet, read_all, read_head, response_to, runtime,
     tcp_pair, watchdog,
 };
-use fullduplex::{Closed, Error, Message, Role, blocking, handshake::Acceptor};
+use fullduplex::{Closed, Error, Message, Role, blocking, handshake::AcceptPolicy};
 use std::{
     io::{ErrorKind, Write},
     net::{Shutdown, TcpStream},
@@ -22,7 +22,7 @@ fn opening(
     check: impl Fn(Result<Result<Option<Message>, Error>, Error>),
 ) {
     let _watchdog = watchdog();
-    let (acceptor, url) = (Acceptor::new(), "ws://example.com/");
+    let (acceptor, url) = (AcceptPolicy::new(), "ws://example.com/");
     for adapter in 0..3 {
         let (ours, theirs) = tcp_pair();
         let beside = ours.try_clone().unwrap();

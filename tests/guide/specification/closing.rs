@@ -186,10 +186,10 @@ impl<'s> Walk<'s> {
     /// Something that is not a frame happens.
     fn act(&mut self, input: &str, cell: &Cell, context: &str) {
         match input {
-            "end" => self.connection.receive_eof(),
-            "broken" => self.connection.transport_failed(),
+            "end" => self.connection.handle_eof(),
+            "broken" => self.connection.handle_transport_failed(),
             "write failed" => {
-                self.connection.write_failed();
+                self.connection.handle_write_failed();
                 if self.message == Message::Waiting {
                     self.message = Message::Lost;
                 }
@@ -200,7 +200,7 @@ impl<'s> Walk<'s> {
                     self.message = Message::Written;
                 }
             }
-            "shut down" => self.connection.shutdown_complete(),
+            "shut down" => self.connection.handle_shutdown(),
             "start_close()" => {
                 self.connection.start_close(close_frame(1001, "own")).unwrap();
                 if !cell.queued.is_empty() {
@@ -365,7 +365,7 @@ impl<'s> Walk<'s> {
             "Closed" => Transport::Closed,
             other => panic!("what is {other}?"),
         };
-        assert_eq!(self.connection.transport(), transport, "{context}");
+        assert_eq!(self.connection.poll_transport(), transport, "{context}");
         let closed = self.outcome.as_ref().filter(|_| transport == Transport::Closed);
         assert_eq!(self.connection.closed(), closed, "{context}");
         let poll = self.connection.poll_timeout();
@@ -501,7 +501,7 @@ fn section_7_no_state_lasts() {
             now = now.max(at);
             let _: Result<(), TimeoutError> = connection.handle_timeout(now);
         }
-        assert_eq!(connection.transport(), Transport::Closed);
+        assert_eq!(connection.poll_transport(), Transport::Closed);
         assert!(connection.closed().is_some() && connection.outbox().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use core::convert::Infallible;
 use fullduplex::{
     Input,
     handshake::{
-        Acceptance, Acceptor, AnyRequest, ClientHandshake, ClientHandshakeError, HeadLimits,
+        AcceptPolicy, Acceptance, AnyRequest, ClientHandshake, ClientHandshakeError, HeadLimits,
         OriginPolicy, Rejection, Request, Response, ServerHandshake, UpgradeRequest,
     },
 };
@@ -179,11 +179,11 @@ impl Side for ServerHandshake {
     }
 
     fn end(&mut self) -> Rejection {
-        self.receive_eof()
+        self.handle_eof()
     }
 
     fn deadline(&mut self) -> Rejection {
-        self.timed_out()
+        self.handle_timeout()
     }
 }
 
@@ -196,11 +196,11 @@ impl Side for ClientHandshake {
     }
 
     fn end(&mut self) -> ClientHandshakeError {
-        self.receive_eof()
+        self.handle_eof()
     }
 
     fn deadline(&mut self) -> ClientHandshakeError {
-        self.timed_out()
+        self.handle_timeout()
     }
 }
 
@@ -345,11 +345,11 @@ fn rfc9110_9_3_every_plain_request() {
         }
 
         fn end(&mut self) -> Rejection {
-            self.0.receive_eof()
+            self.0.handle_eof()
         }
 
         fn deadline(&mut self) -> Rejection {
-            self.0.timed_out()
+            self.0.handle_timeout()
         }
     }
 
@@ -428,10 +428,12 @@ fn section_4_2_2_every_decision() {
                 assert_eq!(answer, request.accept(&acceptance), "as often as one likes");
                 answer.map(Ok).map_err(|error| name(&error))
             }
-            "policy" => match parts.fold((Acceptor::new(), vec![]), policy).0.answer(&request) {
-                Ok(acceptance) => Ok(Ok(request.accept(&acceptance).unwrap())),
-                Err(rejection) => Ok(Err(rejection)),
-            },
+            "policy" => {
+                match parts.fold((AcceptPolicy::new(), vec![]), policy).0.answer(&request) {
+                    Ok(acceptance) => Ok(Ok(request.accept(&acceptance).unwrap())),
+                    Err(rejection) => Ok(Err(rejection)),
+                }
+            }
             _ => {
                 let status = decision.strip_prefix("respond ").expect("a decision");
                 let response = Response::new(status.parse().unwrap());
@@ -476,7 +478,10 @@ fn accepting(acceptance: Acceptance, part: &str) -> Acceptance {
     }
 }
 
-fn policy((acceptor, mut names): (Acceptor, Vec<String>), part: &str) -> (Acceptor, Vec<String>) {
+fn policy(
+    (acceptor, mut names): (AcceptPolicy, Vec<String>),
+    part: &str,
+) -> (AcceptPolicy, Vec<String>) {
     match part.split_once(' ') {
         Some(("subprotocol", name)) => names.push(name.into()),
         Some(("same", "host")) => return (acceptor.origins(OriginPolicy::same_host()), names),

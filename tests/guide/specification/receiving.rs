@@ -219,7 +219,7 @@ impl<'s> Walk<'s> {
         assert_eq!(sent(&mut self.connection), self.queued(frames, cell), "{}", context());
         if frames.end {
             let before = self.connection.closed().cloned();
-            self.connection.receive_eof();
+            self.connection.handle_eof();
             if cell.next == "Ended" {
                 let closed = self.connection.closed();
                 assert_eq!(closed, Some(&Closed::Abnormal), "{}", context());

@@ -5,7 +5,7 @@
 //! in memory. Contenders take turns, round by round; what is printed is the median.
 
 use bytes::{Bytes, BytesMut};
-use fullduplex::{Config, Connection, Event, Incoming, Input};
+use fullduplex::{Config, Connection, Event, ReceivedMessage, Input};
 use futures_util::{FutureExt, SinkExt, StreamExt, io as fio};
 use multiversion::multiversion;
 use rand::RngExt;
@@ -140,7 +140,7 @@ fn decoders(batch: Batch) -> Contenders {
         ),
         (
             "fullduplex, owned",
-            fullduplex_decode(batch, |message| black_box(&message.into_owned()).len()),
+            fullduplex_decode(batch, |message| black_box(&message.into_message()).len()),
         ),
     ];
 
@@ -260,7 +260,7 @@ fn xor(bytes: &mut [u8], key: [u8; 4]) {
     rest.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
 }
 
-fn fullduplex_decode(batch: Batch, consume: impl Fn(Incoming<'_>) -> usize + 'static) -> Run {
+fn fullduplex_decode(batch: Batch, consume: impl Fn(ReceivedMessage<'_>) -> usize + 'static) -> Run {
     let mut connection = Connection::server(Config::default());
     let mut buffer = vec![0; batch.piece];
     Box::new(move || {

@@ -5,7 +5,7 @@
 //! connection, says `ready`, and keeps them until its standard input ends. `idle` alone prints the
 //! kinds.
 
-use fullduplex::{Config, deflate::Deflate, handshake::Acceptor, tokio};
+use fullduplex::{Config, deflate::Deflate, handshake::AcceptPolicy, tokio};
 use std::{
     env,
     error::Error,
@@ -42,7 +42,7 @@ async fn serve(config: Config) -> Result {
         stream.set_nodelay(true)?;
         let config = Arc::clone(&config);
         ::tokio::spawn(async move {
-            let mut ws = tokio::accept_with(stream, &Acceptor::new(), config).await?;
+            let mut ws = tokio::accept_with(stream, &AcceptPolicy::new(), config).await?;
             assert!(ws.deflate().is_some(), "it was agreed on");
             ws.run(|message, out| out.feed(message)).await
         });

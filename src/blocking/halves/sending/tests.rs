@@ -23,7 +23,7 @@ fn until_there_wait(count: usize, writer: &Writer<Pipe>) {
 fn ends(mark: usize) -> (WebSocket<Pipe>, WebSocket<Pipe>) {
     let (a, b) = duplex(1_000);
     let config = || Config::default().no_keepalive();
-    let ours = WebSocket::from_parts(a, Role::Server, config().unsent_mark(mark), []);
+    let ours = WebSocket::from_parts(a, Role::Server, config().unsent_high_water(mark), []);
     (ours, WebSocket::from_parts(b, Role::Client, config(), []))
 }
 

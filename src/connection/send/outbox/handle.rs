@@ -13,7 +13,7 @@ use core::fmt;
 /// [`chunks_vectored`](Buf::chunks_vectored).
 ///
 /// It holds frames that are made. Of a message that goes out in
-/// [fragments](crate::Config::max_sent_frame) these may be the first ones only: get it anew after
+/// [fragments](crate::Config::max_sent_frame_size) these may be the first ones only: get it anew after
 /// each write. It is empty only when there is nothing left.
 ///
 /// This is a borrow of the connection, which keeps the bytes and all that it knows of them.

@@ -20,12 +20,12 @@ use crate::frame::{Header, OpCode};
 #[non_exhaustive]
 pub struct Unsent {
     /// Bytes as they go onto the wire, with heads and control frames; of a message that goes out
-    /// in [fragments](crate::Config::max_sent_frame) and of which not all are made, the bytes of
+    /// in [fragments](crate::Config::max_sent_frame_size) and of which not all are made, the bytes of
     /// its payload from which they will be. A pong that was kept back for want of room, and a
     /// Close that waits for such a message, count once they are in the outbox.
     pub bytes: u64,
     /// Messages of which the last byte is not written; control frames are none. One that is sent
-    /// with [`send_fragment`](crate::Connection::send_fragment) counts while any of what was
+    /// with [`feed_fragment`](crate::Connection::feed_fragment) counts while any of what was
     /// accepted of it is not written.
     pub messages: u64,
 }
