@@ -186,7 +186,7 @@ fn send(c: &mut Criterion) {
         for (name, mut connection) in [("server", server), ("client", client)] {
             batches(&mut group, name, count, &mut payload, |payload| {
                 for _ in 0..count {
-                    connection.send(black_box(&*payload)).unwrap();
+                    connection.feed(black_box(&*payload)).unwrap();
                 }
                 write_all(&mut connection);
             });
@@ -239,11 +239,11 @@ fn broadcast_to(c: &mut Criterion, name: &str, payload: &[u8], connect: impl Fn(
         };
         batches(&mut group, &format!("{order}, send"), CLIENTS, &mut payload, |payload| {
             let shared = Bytes::copy_from_slice(payload);
-            all(&mut |client| client.send(black_box(&shared)).unwrap());
+            all(&mut |client| client.feed(black_box(&shared)).unwrap());
         });
         batches(&mut group, &format!("{order}, prepared"), CLIENTS, &mut payload, |payload| {
             let prepared = Prepared::new(&*payload);
-            all(&mut |client| client.send_prepared(black_box(&prepared)).unwrap());
+            all(&mut |client| client.feed(black_box(&prepared)).unwrap());
         });
     }
 }
@@ -273,7 +273,7 @@ fn echo(c: &mut Criterion) {
             let mut input = Input::new(wire);
             while let Some(event) = connection.receive(&mut input).unwrap() {
                 let Event::Message(message) = event else { unreachable!() };
-                connection.send(message).unwrap();
+                connection.feed(message).unwrap();
             }
             write_all(&mut connection);
         });

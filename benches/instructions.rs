@@ -170,7 +170,7 @@ fn echo(size: usize) -> Case {
         let mut input = Input::new(wire);
         while let Some(event) = connection.receive(&mut input).unwrap() {
             let Event::Message(message) = event else { unreachable!() };
-            connection.send(message).unwrap();
+            connection.feed(message).unwrap();
         }
         write_all(&mut connection);
     })
@@ -181,7 +181,7 @@ fn send(mut connection: Connection, size: usize) -> Case {
     let (count, payload) = (READ / size, Kind::Binary.payload(size));
     Case::new(count, move || {
         for _ in 0..count {
-            connection.send(black_box(&payload[..])).unwrap();
+            connection.feed(black_box(&payload[..])).unwrap();
         }
         write_all(&mut connection);
     })

@@ -71,7 +71,7 @@ async fn serve(count: usize) -> Result<(), Box<dyn std::error::Error>> {
     let stats = group.stats();
     println!("\nserver: {} sent, {} disconnected", stats.sent, stats.disconnected);
     println!("server: {} ns for each", spent.as_nanos() / u128::from(stats.sent.max(1)));
-    let report = group.close(CloseCode::GOING_AWAY, "done").await?;
+    let report = group.close((CloseCode::GOING_AWAY, "done")).await?;
     println!("server: {} closed cleanly, {} not", report.clean, report.failed.len());
     clients.wait()?;
     Ok(())

@@ -44,13 +44,13 @@ fn send_lines(writer: &Writer<ClientStream>) -> Result<(), Error> {
         match line {
             Ok(line) => writer.send(line)?,
             Err(error) => {
-                writer.close(CloseCode::GOING_AWAY, "")?;
+                writer.close(CloseCode::GOING_AWAY)?;
                 return Err(Error::other(error));
             }
         }
     }
     // What the peer sends before its own Close is still printed.
-    writer.close(CloseCode::NORMAL, "")
+    writer.close(CloseCode::NORMAL)
 }
 
 fn print_messages(mut reader: Reader<ClientStream>) -> Result<(), Error> {

@@ -73,7 +73,7 @@ async fn chat(url: &str, config: Config) -> Result<(), Box<dyn Error>> {
     let frame = loop {
         let patience = last.map_or_else(time::Instant::now, |(_, until)| until);
         if last.is_some_and(|(sent, until)| answers >= sent || until <= time::Instant::now()) {
-            writer.start_close(CloseCode::NORMAL, "")?;
+            writer.start_close(CloseCode::NORMAL)?;
         }
         tokio::select! {
             sent = &mut sending, if last.is_none() && refused.is_none() => match sent {

@@ -82,7 +82,7 @@ async fn send(url: &str, config: Arc<Config>, source: &str) -> Result<()> {
         Err(_) => ws.send_reader(File::open(source).await?).await?,
     };
     println!("sent {bytes} bytes");
-    Ok(ws.close(CloseCode::NORMAL, "").await?)
+    Ok(ws.close(CloseCode::NORMAL).await?)
 }
 
 #[cfg(feature = "deflate")]

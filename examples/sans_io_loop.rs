@@ -24,14 +24,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The connection: each turn carries what one side has to say to the other.
     let mut client = Connection::client(Config::default());
     let mut server = Connection::server(Config::default());
-    client.send("hello")?;
-    client.send(&[1, 2, 3])?;
+    client.feed("hello")?;
+    client.feed(&[1, 2, 3])?;
     let mut answers = 0;
     for _turn in 0..10 {
         deliver(&mut client, &mut server, |server, event| {
             if let Event::Message(message) = event {
                 println!("server: {message:?}");
-                server.send(message)?;
+                server.feed(message)?;
             }
             Ok(())
         })?;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 println!("client: {message:?}");
                 answers += 1;
                 if answers == 2 {
-                    client.close(Some(CloseCode::NORMAL.into()));
+                    client.start_close(CloseCode::NORMAL).unwrap();
                 }
             }
             Ok(())

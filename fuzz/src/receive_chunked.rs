@@ -110,7 +110,7 @@ impl Settings {
         };
         let mut connection = connection.with_deflate(self.deflate.map(agreed)).expect("it is new");
         if self.closing {
-            connection.close(None);
+            connection.start_close(None).unwrap();
         }
         connection
     }

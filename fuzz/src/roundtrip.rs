@@ -169,12 +169,12 @@ impl Pair {
                 let choices = [Compression::Auto, Compression::Always, Compression::Never];
                 let choice = choices[usize::from(number) % 3];
                 let text = text(salt, size(number));
-                end.send(text.clone().into(), |of| sent(of.send_with(&text, choice), &text));
+                end.send(text.clone().into(), |of| sent(of.send(choice.of(&text)), &text));
             }
             b'q' => {
                 let text = text(salt, size(number));
                 let prepared = Prepared::new(&text);
-                end.send(text.into(), |of| of.send_prepared(&prepared));
+                end.send(text.into(), |of| of.send(&prepared));
             }
             b'f' => end.fragment(text(salt, size(number & !1)).into(), number & 1 != 0),
             b'g' => end.fragment(noise(salt, size(number & !1)).into(), number & 1 != 0),
@@ -334,7 +334,7 @@ impl Pair {
             if end.connection.is_open() {
                 assert!(i == first || self.disturbed, "it was not told of the Close");
                 end.close = Some(None);
-                end.connection.close(None);
+                end.connection.start_close(None).unwrap();
             }
             self.settle();
             let closed = |end: &End| end.connection.closed().is_some();

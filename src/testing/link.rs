@@ -21,7 +21,7 @@ const MAX_STEPS: u32 = 100_000;
 /// let (client, server) = (Connection::client(config.clone()), Connection::server(config));
 /// let mut link = Link::new(client, server);
 /// let mut echoed = Vec::new();
-/// link.client.send("hello")?;
+/// link.client.feed("hello")?;
 /// link.settle(|event, connection| match (event, connection.role()) {
 ///     (Event::Message(message), Role::Server) => connection.feed(message).unwrap(),
 ///     (Event::Message(message), Role::Client) => echoed.push(message.into_owned()),

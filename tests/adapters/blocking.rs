@@ -228,7 +228,7 @@ fn a_unix_stream_has_deadlines_and_an_end() {
         let mut ws = WebSocket::from_parts(theirs, Role::Client, quiet(), []);
         ws.send("hello").unwrap();
         assert_eq!(ws.recv().unwrap(), Some("hello".into()));
-        ws.close(CloseCode::NORMAL, "").unwrap();
+        ws.close(CloseCode::NORMAL).unwrap();
         ws.closed().unwrap().is_clean()
     });
     let mut ws = WebSocket::from_parts(&ours, Role::Server, quiet(), []);

@@ -10,9 +10,8 @@ use common::{BOTH, close_body, close_codes, frame, frames, split};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseCause, CloseCode, Closed, Config, Connection, Error, Event, Input, Message, Role,
-    SendError, SendErrorReason, Side, TimeoutError, blocking,
+    SendError, SendErrorReason, Side, TextFragment, TimeoutError, blocking,
     frame::ControlPayload,
-    message::TextFragment,
     tokio::{Reader, WebSocket, Writer},
 };
 use std::{
@@ -118,7 +117,7 @@ fn control_characters_of_a_reason_are_escaped() {
         let mut connection = common::connection(role, Config::default());
         let mut bytes = close(role, 4000, "a\n\u{1b}[2Jé");
         connection.receive(&mut Input::new(&mut bytes)).unwrap();
-        let text = connection.send("late").unwrap_err().to_string();
+        let text = connection.feed("late").unwrap_err().to_string();
         assert_eq!(text, "the peer closed the connection with 4000 a\\n\\u{1b}[2Jé");
     }
 }
@@ -285,7 +284,7 @@ fn run_tells_the_handlers_errors_apart() {
             let result = ws.run(&mut |message, out| {
                 handled += 1;
                 match handled {
-                    1 => out.close(CloseCode::NORMAL, ""),
+                    1 => out.start_close(CloseCode::NORMAL),
                     _ => out.feed(message),
                 }
             });
@@ -296,7 +295,7 @@ fn run_tells_the_handlers_errors_apart() {
             let mut handled = 0;
             let result = ws.run(&mut |message, out| {
                 handled += 1;
-                out.close(CloseCode::NORMAL, "")?;
+                out.start_close(CloseCode::NORMAL)?;
                 out.feed(message).map_err(Error::other)
             });
             assert!(matches!(result, Err(Error::Other(_))) && handled == 1, "{result:?}");
@@ -313,11 +312,11 @@ fn a_close_that_does_not_wait() {
         let script = || Script::reading([Step::Bytes(bytes.clone()), Step::Eof]);
         on_all(role, &quiet(), script, |ws, script| {
             assert!(matches!(
-                ws.start_close(CloseCode::NORMAL, &"x".repeat(124)),
+                ws.start_close((CloseCode::NORMAL, &"x".repeat(124))),
                 Err(Error::Reason(_))
             ));
-            ws.start_close(CloseCode::GOING_AWAY, "bye").unwrap();
-            ws.start_close(CloseCode::NORMAL, "again").unwrap();
+            ws.start_close((CloseCode::GOING_AWAY, "bye")).unwrap();
+            ws.start_close((CloseCode::NORMAL, "again")).unwrap();
             assert!(matches!(ws.send("late".into()), Err(Error::Closed(CloseCause::Local))));
             assert_eq!(ws.recv().unwrap(), Some("still".into()));
             assert_eq!(ws.recv().unwrap(), None);
@@ -325,7 +324,7 @@ fn a_close_that_does_not_wait() {
             assert!(ws.closed().unwrap().is_clean());
         });
         on_halves!(role, bytes.clone(), |reader, writer, wait| {
-            writer.start_close(CloseCode::GOING_AWAY, "bye").unwrap();
+            writer.start_close((CloseCode::GOING_AWAY, "bye")).unwrap();
             assert!(matches!(wait!(writer.send("late")), Err(Error::Closed(CloseCause::Local))));
             assert_eq!(wait!(reader.recv()).unwrap(), Some("still".into()));
             assert_eq!(wait!(reader.recv()).unwrap(), None);
@@ -343,7 +342,7 @@ fn a_close_that_does_not_wait_is_written_at_once() {
         let (mut reader, writer) = blocking::WebSocket::from_parts(ours, role, quiet(), []).split();
         thread::scope(|scope| {
             let received = scope.spawn(move || reader.recv());
-            writer.start_close(CloseCode::NORMAL, "").unwrap();
+            writer.start_close(CloseCode::NORMAL).unwrap();
             let mut head = [0; 2];
             theirs.read_exact(&mut head).unwrap();
             assert_eq!(head[0], 0x88);
@@ -355,7 +354,7 @@ fn a_close_that_does_not_wait_is_written_at_once() {
         let _time = runtime.enter();
         let script = Script::new();
         let (_reader, writer) = WebSocket::from_parts(script.clone(), role, quiet(), []).split();
-        writer.start_close(CloseCode::NORMAL, "").unwrap();
+        writer.start_close(CloseCode::NORMAL).unwrap();
         assert_eq!(close_codes(&split(role, &script.written())), [1000]);
     }
 }
@@ -429,7 +428,7 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
         on_all(role, &quiet(), script, |ws, script| {
             ws.pong(b"alive").unwrap();
             assert!(matches!(ws.pong(&[0; 126]), Err(Error::Ping(_))));
-            ws.start_close(CloseCode::NORMAL, "").unwrap();
+            ws.start_close(CloseCode::NORMAL).unwrap();
             ws.ping(b"late").unwrap();
             ws.pong(b"late").unwrap();
             let kinds: Vec<_> =
@@ -450,14 +449,14 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
         let script = Script::new();
         let (_reader, writer) = WebSocket::from_parts(script.clone(), role, quiet(), []).split();
         run(writer.pong("alive")).unwrap();
-        writer.start_close(CloseCode::NORMAL, "").unwrap();
+        writer.start_close(CloseCode::NORMAL).unwrap();
         run(writer.ping("late")).unwrap();
         let stats = writer.stats();
         assert_eq!((stats.pings_sent, stats.pongs_sent, stats.frames_sent), (1, 1, 3));
         let (ours, _theirs) = tcp_pair();
         let (_reader, writer) = blocking::WebSocket::from_parts(ours, role, quiet(), []).split();
         writer.pong("alive").unwrap();
-        writer.start_close(CloseCode::NORMAL, "").unwrap();
+        writer.start_close(CloseCode::NORMAL).unwrap();
         writer.ping("late").unwrap();
         let stats = writer.stats();
         assert_eq!((stats.pings_sent, stats.pongs_sent, stats.frames_sent), (1, 1, 3));
@@ -466,7 +465,7 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
         on_all(role, &quiet(), script, |ws, script| {
             let _ = ws.run(&mut |_, out| {
                 out.ping("one")?;
-                out.close(CloseCode::NORMAL, "")?;
+                out.start_close(CloseCode::NORMAL)?;
                 out.pong("two")
             });
             let kinds: Vec<_> =
@@ -481,7 +480,7 @@ fn section_5_5_pings_and_pongs_go_out_until_the_peers_close() {
 fn a_pong_is_refused_where_a_ping_is() {
     for role in BOTH {
         let mut connection = common::connection(role, Config::default().max_unsent(5));
-        connection.send_fragment("abc", false).unwrap();
+        connection.feed_fragment("abc", false).unwrap();
         let payload = ControlPayload::new(b"x").unwrap();
         assert_eq!(connection.ping(payload), connection.pong(payload));
         assert_eq!(connection.pong(payload), Err(SendErrorReason::Full));
@@ -517,7 +516,7 @@ fn section_5_6_text_may_be_cut_anywhere() {
 fn section_8_1_text_that_does_not_complete_is_refused() {
     let part = |connection: &mut Connection, bytes: &[u8], fin| {
         let before = connection.outbox().len();
-        let result = connection.send_fragment(TextFragment(bytes), fin);
+        let result = connection.feed_fragment(TextFragment(bytes), fin);
         if let Err(error) = &result {
             assert_eq!(connection.outbox().len(), before);
             assert_eq!(error.message, Message::from(bytes), "handed back as bytes");
@@ -537,15 +536,15 @@ fn section_8_1_text_that_does_not_complete_is_refused() {
         {
             assert_eq!(part(&mut connection, next, fin), invalid, "{next:x?}");
         }
-        let whole = connection.send_fragment("x", false).map_err(|error| error.reason);
+        let whole = connection.feed_fragment("x", false).map_err(|error| error.reason);
         assert_eq!(whole, invalid, "it is inside of a code point");
-        let binary = connection.send_fragment(&b"x"[..], false).map_err(|error| error.reason);
+        let binary = connection.feed_fragment(&b"x"[..], false).map_err(|error| error.reason);
         assert_eq!(binary, Err(SendErrorReason::Unfinished));
         assert_eq!(part(&mut connection, b"", false), Ok(()));
         assert_eq!(part(&mut connection, b"\xac", false), Ok(()));
-        assert!(connection.send_fragment("é", true).is_ok());
+        assert!(connection.feed_fragment("é", true).is_ok());
         assert!(!connection.is_in_fragments());
-        connection.send("next").unwrap();
+        connection.feed("next").unwrap();
     }
     // An adapter says the same.
     on_all(Role::Client, &quiet(), Script::new, |ws, script| {
@@ -573,7 +572,7 @@ fn chunks_are_sent_on_as_they_come() {
             let mut input = Input::new(part);
             while let Some(Event::Chunk(chunk)) = from.receive_chunk(&mut input).unwrap() {
                 let last = chunk.is_last();
-                to.send_fragment(chunk, last).unwrap();
+                to.feed_fragment(chunk, last).unwrap();
             }
         }
         let mut sent = common::drain(&mut to);
@@ -624,7 +623,7 @@ fn a_message_that_a_close_cuts_off_is_told() {
         });
         on_all(role, &quiet(), script, |ws, _| {
             assert_eq!(chunk(ws.recv_chunk()), 10);
-            assert!(ws.close(CloseCode::NORMAL, "").is_ok(), "it is not wanted");
+            assert!(ws.close(CloseCode::NORMAL).is_ok(), "it is not wanted");
         });
         on_halves!(role, bytes.clone(), |reader, writer, wait| {
             assert_eq!(chunk(wait!(reader.recv_chunk())), 10);
@@ -641,7 +640,7 @@ fn a_message_that_a_close_cuts_off_is_told() {
         });
         // Nor is there one where what comes is only discarded.
         on_all(role, &quiet(), script, |ws, _| {
-            ws.close(CloseCode::NORMAL, "").unwrap();
+            ws.close(CloseCode::NORMAL).unwrap();
             assert_eq!(ws.stats().messages_cut_off, 0);
         });
         on_all(role, &quiet(), script, |ws, _| {

@@ -62,7 +62,7 @@ fn an_echo_over_tcp_in_both_roles() {
         let large = vec![7; 500_000];
         assert_eq!(ws.send_reader(&large[..]).await.unwrap(), 500_000);
         assert_eq!(ws.recv().await.unwrap(), Some(Message::from(large)));
-        ws.close(CloseCode::GOING_AWAY, "so long").await.unwrap();
+        ws.close((CloseCode::GOING_AWAY, "so long")).await.unwrap();
         assert!(ws.closed().is_some_and(Closed::is_clean));
         let closed = server.await.unwrap().unwrap();
         assert_eq!((closed.code(), closed.reason()), (1001, "so long"));
@@ -90,7 +90,7 @@ fn it_talks_to_the_blocking_adapter() {
                 let echo = ws.recv().await.unwrap().unwrap();
                 assert_eq!(echo.as_text(), Some(&*i.to_string()));
             }
-            ws.close(CloseCode::NORMAL, "").await.unwrap();
+            ws.close(CloseCode::NORMAL).await.unwrap();
             assert!(ws.closed().is_some_and(Closed::is_clean));
         });
         echo.join().unwrap().unwrap();
@@ -319,7 +319,7 @@ fn section_7_1_1_a_close_that_is_not_answered_ends_in_time() {
         let clock = Clock::new();
         let io = FuturesIo::with_timer(Script::new(), clock.clone());
         let mut ws = io.adopt(role, quiet(), []);
-        let end = clock.block_on(ws.close(CloseCode::NORMAL, ""));
+        let end = clock.block_on(ws.close(CloseCode::NORMAL));
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
         assert_eq!(clock.now().elapsed(), 5 * SECOND);
     }
@@ -342,7 +342,7 @@ fn a_timer_that_is_early_does_not_spin() {
 
     let _watchdog = watchdog();
     let mut ws = FuturesIo::with_timer(Script::new(), Early).adopt(Role::Server, quiet(), []);
-    let end = run(ws.close(CloseCode::NORMAL, ""));
+    let end = run(ws.close(CloseCode::NORMAL));
     assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
 }
 

@@ -334,7 +334,7 @@ fn d20_never_can_be_said_to_each_deadline() {
         let (mut reader, writer) = ws.split();
         thread::scope(|scope| {
             let reader = reads.then(|| scope.spawn(move || reader.recv()));
-            let closer = scope.spawn(move || writer.close(CloseCode::NORMAL, ""));
+            let closer = scope.spawn(move || writer.close(CloseCode::NORMAL));
             let mut close = [0; 8];
             theirs.read_exact(&mut close).unwrap();
             theirs.write_all(&frame(Role::Client, 0x88, &close_body(1000, ""))).unwrap();
@@ -353,7 +353,7 @@ fn d20_never_can_be_said_to_each_deadline() {
         let mut ws = blocking::client(theirs, "ws://x/", config()).unwrap();
         ws.send("hello").unwrap();
         assert_eq!(ws.recv().unwrap(), Some("hello".into()));
-        ws.close(CloseCode::NORMAL, "").unwrap();
+        ws.close(CloseCode::NORMAL).unwrap();
         server.join().unwrap();
     });
 }
@@ -377,7 +377,7 @@ async fn d20_the_same_on_tasks() {
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     let long = Duration::from_secs(1_000_000);
     assert!(timeout(long, server.recv()).await.is_err());
-    let (end, closed) = tokio::join!(server.recv(), client.close(CloseCode::NORMAL, ""));
+    let (end, closed) = tokio::join!(server.recv(), client.close(CloseCode::NORMAL));
     assert!(matches!((end, closed), (Ok(None), Ok(()))));
 
     // The timer that this adapter brings along, too.
@@ -385,7 +385,7 @@ async fn d20_the_same_on_tasks() {
     let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
     let mut ws = FuturesIo::new(ours).adopt(Role::Server, config.clone(), []);
     assert!(core::pin::pin!(ws.recv()).poll(&mut cx).is_pending());
-    assert!(core::pin::pin!(ws.close(CloseCode::NORMAL, "")).poll(&mut cx).is_pending());
+    assert!(core::pin::pin!(ws.close(CloseCode::NORMAL)).poll(&mut cx).is_pending());
     drop(theirs);
     let (ours, _theirs) = testing::duplex(1024);
     let opening = FuturesIo::new(ours).client("ws://x/", config.clone());
@@ -435,7 +435,7 @@ async fn d12_no_time_is_a_millisecond() {
         drop(theirs);
         let (ours, theirs) = duplex(1024);
         let mut ws = WebSocket::from_parts(ours, Role::Client, quiet().close_timeout(short), []);
-        let end = ws.close(CloseCode::NORMAL, "").await;
+        let end = ws.close(CloseCode::NORMAL).await;
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
         drop(theirs);
         let (ours, theirs) = duplex(1024);
@@ -469,7 +469,7 @@ fn d12_the_same_over_futures_io_and_threads() {
         let (ours, _theirs) = tcp_pair();
         let (_reader, writer) =
             blocking::WebSocket::from_parts(ours, Role::Client, config(), []).split();
-        let end = writer.close(CloseCode::NORMAL, "");
+        let end = writer.close(CloseCode::NORMAL);
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
     }
 }
@@ -524,7 +524,7 @@ async fn d4_times_restart_when_a_connection_is_taken_apart() {
             // While it closes, too.
             let (ours, _theirs) = duplex(1024);
             let mut ws = WebSocket::from_parts(ours, Role::Client, config(), []);
-            let _ = timeout(Duration::from_secs(4), ws.close(CloseCode::NORMAL, "")).await;
+            let _ = timeout(Duration::from_secs(4), ws.close(CloseCode::NORMAL)).await;
             advance(Duration::from_secs(ran)).await;
             goes_on_with_another_clock(ws.into_parts().connection, epoch);
         }

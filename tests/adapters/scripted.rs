@@ -407,7 +407,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
             assert_eq!((closed.code(), closed.reason()), (4001, "why"));
             assert_eq!(split(role, &all_written(script)), [(0x88, b"\x0f\xa1".to_vec())]);
             // It is over: there is nothing left to close, and nothing can be sent.
-            assert!(ws.close(CloseCode::NORMAL, "").is_ok());
+            assert!(ws.close(CloseCode::NORMAL).is_ok());
             assert!(matches!(ws.send("x".into()), Err(Error::Closed(_))));
             assert!(matches!(ws.ready(), Err(Error::Closed(_))));
             assert!(matches!(ws.ping(b"x"), Err(Error::Closed(_))));
@@ -425,7 +425,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
         let wire = frames(role, &[(0x81, b"late"), (0x89, b"p"), (0x88, &close_body(1000, ""))]);
         let script = || Script::reading([Step::Bytes(wire.clone()), Step::Eof]);
         on_all(role, &quiet(), script, |ws, script| {
-            ws.close(CloseCode::GOING_AWAY, "so long").unwrap();
+            ws.close((CloseCode::GOING_AWAY, "so long")).unwrap();
             let closed = ws.closed().unwrap();
             assert!(matches!(closed, Closed::Clean { initiator: Side::Local, .. }));
             assert_eq!(closed.code(), 1000);
@@ -439,7 +439,7 @@ fn section_7_1_5_each_way_of_ending_has_a_name() {
         // A reason that is too long changes nothing.
         on_all(role, &quiet(), Script::new, |ws, script| {
             let long = "x".repeat(124);
-            assert!(matches!(ws.close(CloseCode::NORMAL, &long), Err(Error::Reason(_))));
+            assert!(matches!(ws.close((CloseCode::NORMAL, &long)), Err(Error::Reason(_))));
             assert!(matches!(ws.ping(&[0; 126]), Err(Error::Ping(_))));
             assert_eq!(script.written(), []);
             ws.send("still open".into()).unwrap();
@@ -731,7 +731,7 @@ fn a_handler_may_close() {
             let mut handled = 0;
             ws.run(&mut |_, out| {
                 handled += 1;
-                out.close(CloseCode::GOING_AWAY, "")?;
+                out.start_close(CloseCode::GOING_AWAY)?;
                 assert!(!out.is_ready());
                 assert!(matches!(out.feed("no"), Err(Error::Closed(_))));
                 Ok(())
@@ -847,7 +847,7 @@ fn types_and_futures_are_send() {
         send(ws.ready());
         send(ws.flush());
         send(ws.ping("x"));
-        send(ws.close(CloseCode::NORMAL, ""));
+        send(ws.close(CloseCode::NORMAL));
     }
     fn handshakes(stream: fn() -> tokio::net::TcpStream) {
         send(fullduplex::tokio::connect("ws://x/"));
@@ -910,7 +910,7 @@ fn a_close_between_chunks() {
         };
         on_all(role, &quiet(), script, |ws, _| {
             assert_eq!(ws.recv_chunk().unwrap().unwrap().as_bytes().len(), 3);
-            ws.close(CloseCode::NORMAL, "").unwrap();
+            ws.close(CloseCode::NORMAL).unwrap();
             assert!(ws.closed().unwrap().is_clean());
         });
     }

@@ -518,7 +518,7 @@ fn piped(config: impl Fn() -> Config, compressed: bool, role: Role) -> heap::Hea
         let sending = async {
             let sent = sender.send_reader(tokio::io::repeat(b'x').take(SIZE)).await;
             assert_eq!(sent.unwrap(), SIZE);
-            sender.close(CloseCode::NORMAL, "").await.unwrap();
+            sender.close(CloseCode::NORMAL).await.unwrap();
         };
         let receiving = async {
             let mut received = 0;
@@ -617,7 +617,7 @@ fn a_transfer_of_an_hour_outlives_keepalive() {
         runtime.block_on(async {
             let sending = async {
                 sender.send_stream(pieces).await.unwrap();
-                sender.close(CloseCode::NORMAL, "").await.unwrap();
+                sender.close(CloseCode::NORMAL).await.unwrap();
             };
             let receiving = async {
                 let mut received = 0;

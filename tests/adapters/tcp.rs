@@ -192,7 +192,7 @@ fn section_7_1_1_a_client_sees_the_end_behind_the_close() {
                 peer.write_all(&frame(Role::Server, 0x88, &close[2..])).unwrap();
                 (close, read_all(&peer))
             });
-            ws.close(CloseCode::GOING_AWAY, "").unwrap();
+            ws.close(CloseCode::GOING_AWAY).unwrap();
             let (close, (rest, end)) = peer.join().unwrap();
             assert_eq!((close, rest), ([0x88, 2, 0x03, 0xe9], vec![]));
             end.expect("an orderly end");
@@ -242,7 +242,7 @@ fn section_7_1_1_a_close_without_answer_ends_in_time() {
     let config = quiet().close_timeout(Duration::from_millis(40));
     for role in BOTH {
         on_all_over_tcp(role, &config, |ws, peer| {
-            let end = ws.close(CloseCode::NORMAL, "");
+            let end = ws.close(CloseCode::NORMAL);
             assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
             assert!(matches!(ws.closed(), Some(Closed::TimedOut(TimeoutError::Close))));
             assert!(matches!(ws.recv(), Ok(None)));
@@ -259,7 +259,7 @@ fn a_close_behind_full_buffers_ends_in_time() {
         for _ in 0..32 {
             ws.feed(Message::from(vec![0; 1 << 20])).unwrap();
         }
-        let end = ws.close(CloseCode::NORMAL, "");
+        let end = ws.close(CloseCode::NORMAL);
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
         drop(peer);
     });
@@ -282,7 +282,7 @@ fn section_7_1_1_a_peer_that_goes_on_sending() {
                     peer.read_exact(&mut vec![0; 4 + mask]).unwrap();
                     let _ = peer.shutdown(Shutdown::Write);
                 });
-                ws.close(CloseCode::NORMAL, "").unwrap();
+                ws.close(CloseCode::NORMAL).unwrap();
                 assert!(clean(ws.closed()));
             });
         });
@@ -294,7 +294,7 @@ fn section_7_1_1_a_peer_that_goes_on_sending() {
                     let frame = frame(role, 0x82, &[1; 1_000]);
                     while peer.write_all(&frame).is_ok() {}
                 });
-                let end = ws.close(CloseCode::NORMAL, "");
+                let end = ws.close(CloseCode::NORMAL);
                 assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
                 stop.shutdown(Shutdown::Both).unwrap();
                 peer.join().unwrap();
@@ -468,7 +468,7 @@ fn the_adapters_talk_to_each_other() {
                     assert_eq!(echo.as_text(), Some(&*format!("{batch} {i}")));
                 }
             }
-            ws.close(CloseCode::NORMAL, "").await.unwrap();
+            ws.close(CloseCode::NORMAL).await.unwrap();
             assert!(clean(ws.closed()));
         });
         assert_eq!(echo.join().unwrap(), (true, true));

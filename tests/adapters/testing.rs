@@ -224,7 +224,7 @@ fn a_blocking_pair() {
             client.send(message.clone()).unwrap();
             assert_eq!(client.recv().unwrap(), Some(message));
         }
-        client.close(CloseCode::NORMAL, "").unwrap();
+        client.close(CloseCode::NORMAL).unwrap();
         echo.join().unwrap().unwrap();
         assert!(client.closed().is_some_and(Closed::is_clean));
     }
@@ -242,7 +242,7 @@ async fn a_tokio_pair() {
             client.send(message.clone()).await.unwrap();
             assert_eq!(client.recv().await.unwrap(), Some(message));
         }
-        client.close(CloseCode::NORMAL, "").await.unwrap();
+        client.close(CloseCode::NORMAL).await.unwrap();
         echo.await.unwrap().unwrap();
     }
     // Deadlines, in no time.
@@ -264,7 +264,7 @@ fn a_futures_io_pair() {
                     client.send(message.clone()).await?;
                     assert_eq!(client.recv().await?, Some(message));
                 }
-                client.close(CloseCode::NORMAL, "").await
+                client.close(CloseCode::NORMAL).await
             },
             server.run(|message, out| out.feed(message)),
         ));
@@ -300,7 +300,7 @@ fn a_handshake_between_adapters() {
         let mut ws = fullduplex::futures_io::client(ours, "ws://x/", quiet()).await.unwrap();
         ws.send("hello").await.unwrap();
         assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
-        ws.close(CloseCode::NORMAL, "").await.unwrap();
+        ws.close(CloseCode::NORMAL).await.unwrap();
     });
     server.join().unwrap().unwrap();
 }
@@ -339,14 +339,14 @@ fn a_link_carries_messages_and_ends() {
             link.client = link.client.with_deflate(agreed).unwrap();
             link.server = link.server.with_deflate(agreed).unwrap();
         }
-        link.client.send(text()).unwrap();
+        link.client.feed(text()).unwrap();
         let mut received = Vec::new();
         link.settle(|event, end| match event {
             Event::Message(message) => received.push((end.role(), message.into_owned())),
             event => panic!("{event:?}"),
         });
         assert_eq!(received, [(Role::Server, Message::from(text()))]);
-        link.server.close(None);
+        link.server.start_close(None).unwrap();
         let mut closes = 0;
         link.settle(|event, _| closes += u32::from(matches!(event, Event::Close(None))));
         assert_eq!(closes, 2);
@@ -379,10 +379,10 @@ fn a_link_has_deadlines() {
 #[should_panic = "never come to rest"]
 fn a_link_does_not_go_on_for_ever() {
     let mut link = link(&quiet());
-    link.client.send("again").unwrap();
+    link.client.feed("again").unwrap();
     link.settle(|event, end| {
         if let Event::Message(message) = event {
-            end.send(message).unwrap();
+            end.feed(message).unwrap();
         }
     });
 }
@@ -461,7 +461,7 @@ fn a_blocking_pair_in_halves() {
             .collect();
         senders.into_iter().for_each(|sender| sender.join().unwrap().unwrap());
         writer.ping("ping").unwrap();
-        writer.close(CloseCode::NORMAL, "").unwrap();
+        writer.close(CloseCode::NORMAL).unwrap();
         let received = receiving.join().unwrap();
         assert!(!reads || received == [100_000; 3], "{received:?}");
         let (end, _) = echo.join().unwrap();

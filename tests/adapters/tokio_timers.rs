@@ -296,7 +296,7 @@ async fn two_idle_ends_keep_each_other_alive() {
     assert!(timeout(day, client.recv()).await.is_err(), "nothing comes, no error either");
     client.send("still there?").await.unwrap();
     assert_eq!(client.recv().await.unwrap(), Some("still there?".into()));
-    client.close(CloseCode::NORMAL, "").await.unwrap();
+    client.close(CloseCode::NORMAL).await.unwrap();
     echo.await.unwrap().unwrap();
 }
 
@@ -429,18 +429,18 @@ async fn section_7_1_1_close_ends_in_time() {
         // The peer says nothing.
         let (mut ws, theirs) = pair(role, Config::default());
         let start = Instant::now();
-        let end = ws.close(CloseCode::NORMAL, "").await;
+        let end = ws.close(CloseCode::NORMAL).await;
         within(5.0..=5.0, start);
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))));
         assert!(matches!(ws.recv().await, Ok(None)));
-        assert!(matches!(ws.close(CloseCode::NORMAL, "").await, Ok(())));
+        assert!(matches!(ws.close(CloseCode::NORMAL).await, Ok(())));
         drop(theirs);
 
         // The peer takes nothing.
         let (mut ws, theirs) = pair(role, Config::default().max_unsent(1 << 30));
         ws.feed(vec![0; 1 << 20]).unwrap();
         let start = Instant::now();
-        let end = ws.close(CloseCode::NORMAL, "").await;
+        let end = ws.close(CloseCode::NORMAL).await;
         within(5.0..=5.0, start);
         assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))));
         drop(theirs);
@@ -449,7 +449,7 @@ async fn section_7_1_1_close_ends_in_time() {
         let (mut ws, mut theirs) = pair(role, Config::default());
         theirs.write_all(&frame(role, 0x88, &close_body(1000, ""))).await.unwrap();
         let start = Instant::now();
-        ws.close(CloseCode::NORMAL, "").await.unwrap();
+        ws.close(CloseCode::NORMAL).await.unwrap();
         within(5.0..=5.0, start);
         assert!(ws.closed().unwrap().is_clean());
 
@@ -470,7 +470,7 @@ async fn a_repeated_close_keeps_its_deadline() {
     let (mut ws, _theirs) = pair(Role::Server, Config::default());
     let start = Instant::now();
     loop {
-        let close = ws.close(CloseCode::NORMAL, "");
+        let close = ws.close(CloseCode::NORMAL);
         if let Ok(end) = timeout(Duration::from_secs(1), close).await {
             assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
             break;
@@ -517,7 +517,7 @@ fn a_runtime_without_timers_gets_a_clear_error() {
         unsupported(ws.recv().await.unwrap_err());
         unsupported(ws.recv_event().await.unwrap_err());
         let (mut ws, _theirs) = pair(Role::Server, Config::default());
-        unsupported(ws.close(CloseCode::NORMAL, "").await.unwrap_err());
+        unsupported(ws.close(CloseCode::NORMAL).await.unwrap_err());
 
         // Dialling, too, which a listener that nobody asks does not stop.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

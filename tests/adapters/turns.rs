@@ -210,7 +210,7 @@ fn a_stream_that_always_has_bytes() {
             let mut ws = over(pings(), role, config());
             yields(pin!(ws.recv_chunk()));
             let mut ws = over(pings(), role, config());
-            yields(pin!(ws.close(CloseCode::NORMAL, "")));
+            yields(pin!(ws.close(CloseCode::NORMAL)));
             let mut ws = over(pieces(), role, config().max_fragments(u32::MAX));
             yields(pin!(ws.recv()));
             // One message that fills a read, again and again.
@@ -223,10 +223,10 @@ fn a_stream_that_always_has_bytes() {
             let (mut reader, _writer) = over(pings(), role, config()).split();
             yields(pin!(reader.recv()));
             let (_reader, writer) = over(pings(), role, config()).split();
-            yields(pin!(writer.close(CloseCode::NORMAL, "")));
+            yields(pin!(writer.close(CloseCode::NORMAL)));
             let (reader, writer) = over(pings(), role, config()).split();
             drop(reader);
-            yields(pin!(writer.close(CloseCode::NORMAL, "")));
+            yields(pin!(writer.close(CloseCode::NORMAL)));
         });
     }
 }
@@ -383,7 +383,7 @@ fn what_is_kept_while_nobody_receives_is_bounded() {
                 let config = quiet().max_message_size(most);
                 let (mut reader, writer) = over(stream, role, config).split();
                 let (polled, heap) = heap::measure(|| {
-                    poll_times(writer.close(CloseCode::NORMAL, ""), 3)
+                    poll_times(writer.close(CloseCode::NORMAL), 3)
                 });
                 println!("{name}, {role:?}: {heap:?}");
                 assert!(polled.is_none(), "it goes on");
@@ -419,7 +419,7 @@ fn what_is_kept_comes_in_order() {
     on_both!(over => {
         let stream = Ready::new(wire.clone(), Vec::new());
         let (mut reader, writer) = over(stream, role, quiet()).split();
-        let _ = run(writer.close(CloseCode::NORMAL, ""));
+        let _ = run(writer.close(CloseCode::NORMAL));
         let mut seen = Vec::new();
         while let Ok(Some(event)) = run(reader.recv_event()) {
             seen.push(event);

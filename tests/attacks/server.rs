@@ -252,7 +252,7 @@ impl Server {
         let text = "good ".repeat(30);
         ws.send(text.as_str()).unwrap();
         assert_eq!(ws.recv().unwrap(), Some(Message::from(text)), "{}", self.name);
-        ws.close(CloseCode::NORMAL, "").unwrap();
+        ws.close(CloseCode::NORMAL).unwrap();
         assert!(ws.closed().unwrap().is_clean());
     }
 

@@ -119,7 +119,7 @@ impl From<Event<'_>> for Seen {
 /// Sends each message back and drops it when that is refused.
 pub(crate) fn echo(connection: &mut Connection, event: &Event<'_>) {
     if let Event::Message(message) = event {
-        let _: Result<(), SendError> = connection.send(message);
+        let _: Result<(), SendError> = connection.feed(message);
     }
 }
 

@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn with_backlog(role: Role, config: Config, backlog: usize) -> Connection {
     let mut connection = connection(role, config);
     if backlog > 0 {
-        connection.send(vec![0; backlog]).unwrap();
+        connection.feed(vec![0; backlog]).unwrap();
         let mut outbox = connection.outbox();
         outbox.advance(outbox.remaining() - backlog);
     }
@@ -41,18 +41,18 @@ fn a_backlog_of_more_than_4_gib() {
         let mut accepted = 0;
         while accepted < 6 && server.unsent().bytes < usize::MAX as u64 {
             assert!(server.is_ready());
-            server.send(&shared).unwrap();
+            server.feed(&shared).unwrap();
             accepted += 1;
             assert_eq!(server.unsent().messages, accepted);
             assert!((0..1000).contains(&(server.unsent().bytes - accepted * GIB)));
         }
         if accepted < 6 {
             assert_eq!(usize::BITS, 32);
-            assert_eq!(server.send(&shared).unwrap_err().reason, SendErrorReason::Full);
+            assert_eq!(server.feed(&shared).unwrap_err().reason, SendErrorReason::Full);
             assert!(!server.is_ready());
         }
         receive(&mut server, &frame(Role::Server, 0x89, b"ping"), 100, watch).1.unwrap();
-        server.close(None);
+        server.start_close(None).unwrap();
         let mut written = 0;
         while !server.outbox().is_empty() {
             let step = server.outbox().chunk().len();
@@ -93,10 +93,10 @@ fn mark_and_limit_at_their_borders() {
                 assert_eq!(new().is_ready(), ready, "{what}");
                 assert_eq!(new().ping(ControlPayload::EMPTY), accepted, "{what}");
                 let sends: [fn(&mut Connection, &Bytes) -> _; 4] = [
-                    |connection, large| connection.send(large),
-                    |connection, large| connection.send(large.slice(..0)),
-                    |connection, large| connection.send_fragment(large, false),
-                    |connection, large| connection.send_fragment(large.slice(..1), true),
+                    |connection, large| connection.feed(large),
+                    |connection, large| connection.feed(large.slice(..0)),
+                    |connection, large| connection.feed_fragment(large, false),
+                    |connection, large| connection.feed_fragment(large.slice(..1), true),
                 ];
                 for send in sends {
                     let mut connection = new();
@@ -121,7 +121,7 @@ fn mark_and_limit_at_their_borders() {
 fn sent_behind(connection: &mut Connection, backlog: usize) {
     connection.outbox().advance(backlog);
     assert!(connection.is_ready());
-    connection.send("again").unwrap();
+    connection.feed("again").unwrap();
     assert_eq!(sent(connection), [(0x81, b"again".to_vec())]);
 }
 
@@ -137,7 +137,7 @@ fn control_frames_are_never_starved() {
             let mut written = Vec::new();
             let mut newest = Vec::new();
             for number in 0..random.size(200) as u32 {
-                while connection.send(vec![1; random.below(500)]).is_ok() {}
+                while connection.feed(vec![1; random.below(500)]).is_ok() {}
                 newest = number.to_be_bytes().to_vec();
                 let ping = frame(role, 0x89, &newest);
                 receive(&mut connection, &ping, usize::MAX, watch).1.unwrap();
@@ -146,7 +146,7 @@ fn control_frames_are_never_starved() {
                 let unsent = connection.unsent();
                 assert!(unsent.bytes <= 1_000 + 510 + 17 * 10, "{unsent:?}");
             }
-            connection.close(None);
+            connection.start_close(None).unwrap();
             while !connection.outbox().is_empty() {
                 written.extend(take(&mut connection, usize::MAX));
             }
@@ -169,11 +169,11 @@ fn unsent_follows_every_byte() {
         let size = |payload: usize| head(other(role), 0x82, payload as u64).len() + payload;
         let own = ControlPayload::new(b"ping").unwrap();
         let (shared, copied) = (Bytes::from(vec![1; 20_000]), vec![2; 20_000]);
-        connection.send("").unwrap();
+        connection.feed("").unwrap();
         connection.ping(own).unwrap();
-        connection.send(&shared).unwrap();
-        connection.send(&copied[..]).unwrap();
-        connection.send(&shared).unwrap();
+        connection.feed(&shared).unwrap();
+        connection.feed(&copied[..]).unwrap();
+        connection.feed(&shared).unwrap();
         connection.ping(own).unwrap();
         // Where each frame ends, and whether it is a message.
         let (mut end, mut ends) = (0, Vec::new());
@@ -198,19 +198,19 @@ fn unsent_fragments_are_one_message() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
         let messages = |connection: &Connection| connection.unsent().messages;
-        connection.send_fragment("to", false).unwrap();
-        connection.send_fragment("be", false).unwrap();
+        connection.feed_fragment("to", false).unwrap();
+        connection.feed_fragment("be", false).unwrap();
         assert_eq!(messages(&connection), 1);
         sent_all(&mut connection);
         assert_eq!(messages(&connection), 0);
-        connection.send_fragment("or", false).unwrap();
+        connection.feed_fragment("or", false).unwrap();
         connection.ping(ControlPayload::EMPTY).unwrap();
         assert_eq!(messages(&connection), 1);
-        connection.send_fragment("", true).unwrap();
+        connection.feed_fragment("", true).unwrap();
         assert_eq!(messages(&connection), 1);
-        connection.send("not").unwrap();
+        connection.feed("not").unwrap();
         assert_eq!(messages(&connection), 2);
-        connection.send_fragment("to", false).unwrap();
+        connection.feed_fragment("to", false).unwrap();
         assert_eq!(messages(&connection), 3);
         sent_all(&mut connection);
         assert_eq!(connection.unsent(), Default::default());
@@ -237,7 +237,7 @@ fn unsent_at_the_end() {
         let _ = connection.handle_timeout(seconds(5.0)); // the last call
         let _ = connection.handle_timeout(seconds(6.0));
     };
-    let close: End = |connection| connection.close(None);
+    let close: End = |connection| connection.start_close(None).unwrap();
     let ends: [(&str, &[End]); 9] = [
         ("a write failed", &[Connection::write_failed]),
         ("a write failed, then everything", &[Connection::write_failed, Connection::receive_eof]),
@@ -253,7 +253,7 @@ fn unsent_at_the_end() {
         for (name, steps) in ends {
             let mut connection = connection(role, Config::default());
             for _ in 0..5 {
-                connection.send("0123456789").unwrap();
+                connection.feed("0123456789").unwrap();
             }
             let all = connection.outbox().remaining();
             connection.outbox().advance(all * 2 / 5 + 1);
@@ -275,7 +275,7 @@ fn unsent_at_the_end() {
             assert_eq!(connection.unsent(), unsent, "{name}");
         }
         let mut connection = connection(role, Config::default());
-        connection.send("0123456789").unwrap();
+        connection.feed("0123456789").unwrap();
         peer_closes(&mut connection);
         sent_all(&mut connection);
         if connection.transport() == Transport::ShutDown {
@@ -317,8 +317,8 @@ fn handles_that_are_swapped_or_replaced_change_nothing() {
         let mut pair = BOTH.map(|role| connection(role, config.clone()));
         let mut written = [const { Vec::new() }; 2];
         let [one, other] = &mut pair;
-        one.send_fragment("in ", false).unwrap();
-        other.send(vec![7; 100_000]).unwrap(); // in fragments that are made when they are due
+        one.feed_fragment("in ", false).unwrap();
+        other.feed(vec![7; 100_000]).unwrap(); // in fragments that are made when they are due
         for step in 0..12 {
             let _ = (one.outbox(), other.outbox()); // makes the fragments that are due
             tamper(one, other);
@@ -331,10 +331,10 @@ fn handles_that_are_swapped_or_replaced_change_nothing() {
                 written.extend(take(connection, if step < 6 { 20 } else { 40_000 }));
             }
             tamper(other, one);
-            one.send_fragment("parts ", step == 11).unwrap();
+            one.feed_fragment("parts ", step == 11).unwrap();
         }
         for (connection, written) in pair.iter_mut().zip(&mut written) {
-            connection.close(None);
+            connection.start_close(None).unwrap();
             while !connection.outbox().is_empty() {
                 written.extend(drain(connection));
             }

@@ -62,7 +62,7 @@ fn no_allocation_per_borrowed_message() {
                 let mut messages = 0;
                 let heap = warm(&mut connection, &one.repeat(batch), usize::MAX, |c, message| {
                     messages += 1;
-                    c.send(message).unwrap();
+                    c.feed(message).unwrap();
                 });
                 assert_eq!(messages, 3 * batch);
                 assert_eq!(heap.calls, 0, "{role:?} {kind} of {size}: {heap:?}");
@@ -90,7 +90,7 @@ fn no_allocation_for_pings_and_timers() {
         let heap = warm(&mut connection, &wire, usize::MAX, |connection, message| {
             now += 0.3;
             connection.handle_timeout(seconds(now)).unwrap();
-            connection.send(message).unwrap();
+            connection.feed(message).unwrap();
         });
         assert_eq!(heap.calls, 0, "{role:?}: {heap:?}");
     }
@@ -147,12 +147,12 @@ fn large_shared_payloads_are_not_copied() {
     let text = fullduplex::Text::from("x".repeat(1 << 20));
     for (kind, message) in [("bytes", Message::from(payload)), ("text", Message::from(text))] {
         let mut server = Connection::server(Config::default().max_unsent(usize::MAX));
-        let (_, heap) = measure(|| server.send(&message).unwrap());
+        let (_, heap) = measure(|| server.feed(&message).unwrap());
         println!("a shared message of 1 MiB as {kind}: {heap:?}");
         assert!(heap.peak < 1024, "{heap:?}");
     }
     let mut client = connection(Role::Client, Config::default());
-    let (_, heap) = measure(|| client.send(vec![7; 1 << 20]).unwrap());
+    let (_, heap) = measure(|| client.feed(vec![7; 1 << 20]).unwrap());
     assert!(heap.peak < 3 << 20, "{heap:?}");
 }
 
@@ -202,7 +202,7 @@ fn heap_of_an_idle_connection() {
             let mut server = Connection::server(config.clone());
             read(&mut server, &mut buffer, 64 * 1024, |server, message| {
                 // Refused when too much waits: then it was enough for this purpose.
-                let _: Result<(), _> = server.send(message);
+                let _: Result<(), _> = server.feed(message);
             });
             let mut outbox = server.outbox();
             outbox.advance(outbox.remaining());

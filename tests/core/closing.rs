@@ -150,7 +150,7 @@ fn section_5_5_1_close_is_answered() {
         for (body, answer) in [(close_body(1001, "going"), close_body(1001, "")), (vec![], vec![])]
         {
             let mut connection = connection(role, Config::default());
-            connection.send("queued before").unwrap();
+            connection.feed("queued before").unwrap();
             receive(&mut connection, &frame(role, 0x88, &body), 1, watch).1.unwrap();
             let expected = [(0x81, b"queued before".to_vec()), (0x88, answer)];
             assert_eq!(sent(&mut connection), expected, "§5.5.1: after the current message");
@@ -163,9 +163,9 @@ fn section_5_5_1_close_is_answered() {
 fn section_5_5_1_after_our_own_close() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
-        connection.close(Some(CloseCode::GOING_AWAY.into()));
-        connection.close(Some(CloseCode::NORMAL.into()));
-        let refused = connection.send("late").unwrap_err();
+        connection.start_close(CloseCode::GOING_AWAY).unwrap();
+        connection.start_close(CloseCode::NORMAL).unwrap();
+        let refused = connection.feed("late").unwrap_err();
         assert_eq!(refused.reason, SendErrorReason::Closed(CloseCause::Local));
         let wire = frames(role, &[(0x81, b"under way"), (0x88, b"\x03\xe9"), (0x81, b"lost")]);
         let (events, result) = receive(&mut connection, &wire, 1, watch);
@@ -205,11 +205,15 @@ fn section_7_1_5_code_and_reason() {
         ("nothing", |_| {}, (1006, "", false)),
         ("half a message", |c| get(c, 0x01, b"half"), (1006, "", false)),
         ("error", |c| get(c, 0x83, b""), (1006, "", false)),
-        ("ours unanswered", |c| c.close(Some(close_frame(4001, "own"))), (1006, "", false)),
+        (
+            "ours unanswered",
+            |c| c.start_close(close_frame(4001, "own")).unwrap(),
+            (1006, "", false),
+        ),
         (
             "ours, answered otherwise",
             |c| {
-                c.close(Some(close_frame(4001, "own")));
+                c.start_close(close_frame(4001, "own")).unwrap();
                 get(c, 0x88, b"\x0f\xa2theirs");
             },
             (4002, "theirs", true),
@@ -225,7 +229,7 @@ fn section_7_1_5_code_and_reason() {
         (
             "error after our own Close",
             |c| {
-                c.close(None);
+                c.start_close(None).unwrap();
                 get(c, 0x83, b"");
                 get(c, 0x88, b"\x03\xe8");
             },
@@ -271,9 +275,9 @@ fn section_7_1_1_the_server_closes_tcp_first() {
         for seed in 0..50 {
             let mut pair = Pair::new(&plain(), &plain(), seed);
             for role in BOTH {
-                pair.end(role).connection.send(vec![1; 20_000]).unwrap();
+                pair.end(role).connection.feed(vec![1; 20_000]).unwrap();
             }
-            pair.end(first).connection.close(Some(close_frame(4000, "done")));
+            pair.end(first).connection.start_close(close_frame(4000, "done")).unwrap();
             pair.settle();
             assert_eq!((pair.server.shut, pair.client.shut), (Some(0), Some(1)), "{first:?}");
             for role in BOTH {
@@ -295,8 +299,8 @@ fn section_7_1_1_the_server_closes_tcp_first() {
 fn section_5_5_1_both_close_at_once() {
     for seed in 0..50 {
         let mut pair = Pair::new(&plain(), &plain(), seed);
-        pair.client.connection.close(Some(close_frame(4001, "client")));
-        pair.server.connection.close(Some(close_frame(4002, "server")));
+        pair.client.connection.start_close(close_frame(4001, "client")).unwrap();
+        pair.server.connection.start_close(close_frame(4002, "server")).unwrap();
         pair.settle();
         for (role, code) in [(Role::Client, 4001), (Role::Server, 4002)] {
             let frames = split(role, &pair.end(role).written);
@@ -320,9 +324,9 @@ fn section_7_1_7_the_close_of_a_failed_connection_arrives() {
                 Role::Server => Pair::new(&plain(), &small, seed),
             };
             let offender = &mut pair.end(other(failing)).connection;
-            offender.send("ok").unwrap();
-            offender.send(vec![0; 11]).unwrap();
-            offender.send(vec![0; 100_000]).unwrap();
+            offender.feed("ok").unwrap();
+            offender.feed(vec![0; 11]).unwrap();
+            offender.feed(vec![0; 100_000]).unwrap();
             pair.settle();
             assert_eq!(pair.end(failing).events, [Seen::text("ok")]);
             assert!(matches!(pair.end(failing).connection.closed(), Some(Closed::Failed(_))));
@@ -339,7 +343,7 @@ fn section_7_1_1_a_deaf_peer() {
     for role in BOTH {
         let mut pair = Pair::new(&plain(), &plain(), 1);
         pair.end(other(role)).deaf = true;
-        pair.end(role).connection.close(None);
+        pair.end(role).connection.start_close(None).unwrap();
         pair.pass(Duration::from_secs_f64(4.9));
         assert_eq!(pair.end(role).connection.closed(), None);
         pair.pass(Duration::from_secs_f64(0.2));
@@ -362,10 +366,10 @@ fn section_7_1_2_nothing_sent_before_the_close_is_lost() {
             for (side, role) in BOTH.into_iter().enumerate() {
                 let connection = &mut pair.end(role).connection;
                 if i == closes_at[side] {
-                    connection.close(None);
+                    connection.start_close(None).unwrap();
                 }
                 let bytes = vec![i as u8; random.below(3000)];
-                if connection.send(&bytes).is_ok() {
+                if connection.feed(&bytes).is_ok() {
                     sent[side].push(Seen::Binary(bytes));
                 }
             }

@@ -42,12 +42,12 @@ fn section_5_4_a_message_is_cut_where_it_has_to_be() {
                 .collect();
             let binary: Vec<u8> = (0..size).map(|i| i as u8).collect();
             let kinds: [(u8, &[u8], &dyn Fn(&mut Connection)); 6] = [
-                (1, text.as_bytes(), &|c| c.send(&text[..]).unwrap()),
-                (1, text.as_bytes(), &|c| c.send(text.clone()).unwrap()),
-                (1, text.as_bytes(), &|c| c.send(Message::from(&text[..])).unwrap()),
-                (2, &binary, &|c| c.send(&binary[..]).unwrap()),
-                (2, &binary, &|c| c.send(binary.clone()).unwrap()),
-                (2, &binary, &|c| c.send(Bytes::from(binary.clone())).unwrap()),
+                (1, text.as_bytes(), &|c| c.feed(&text[..]).unwrap()),
+                (1, text.as_bytes(), &|c| c.feed(text.clone()).unwrap()),
+                (1, text.as_bytes(), &|c| c.feed(Message::from(&text[..])).unwrap()),
+                (2, &binary, &|c| c.feed(&binary[..]).unwrap()),
+                (2, &binary, &|c| c.feed(binary.clone()).unwrap()),
+                (2, &binary, &|c| c.feed(Bytes::from(binary.clone())).unwrap()),
             ];
             for (opcode, payload, send) in kinds {
                 let config = Config::default().max_sent_frame(MOST);
@@ -79,15 +79,15 @@ fn settings_of_the_largest_frame() {
         for config in [Config::default(), Config::default().max_sent_frame(10).max_sent_frame(None)]
         {
             let mut whole = connection(role, config);
-            whole.send(&big).unwrap();
+            whole.feed(&big).unwrap();
             assert_eq!(sent(&mut whole), [(0x82, big.clone())]);
         }
         let mut own = connection(role, Config::default().max_sent_frame(10));
-        own.send_fragment(&big, false).unwrap();
-        own.send_fragment(&big, true).unwrap();
+        own.feed_fragment(&big, false).unwrap();
+        own.feed_fragment(&big, true).unwrap();
         assert_eq!(sent(&mut own), [(0x02, big.clone()), (0x80, big.clone())]);
         let mut zero = connection(role, Config::default().max_sent_frame(0));
-        zero.send("abc").unwrap();
+        zero.feed("abc").unwrap();
         let letters = [(0x01, b"a".to_vec()), (0x00, b"b".to_vec()), (0x80, b"c".to_vec())];
         assert_eq!(sent(&mut zero), letters);
     }
@@ -98,7 +98,7 @@ fn settings_of_the_largest_frame() {
 #[test]
 fn no_fragment_is_made_ahead_of_its_time() {
     let mut server = connection(Role::Server, Config::default().max_sent_frame(4096 - 4));
-    server.send(vec![1; 100_000]).unwrap();
+    server.feed(vec![1; 100_000]).unwrap();
     assert_eq!(server.outbox().len(), 16 * 1024);
     server.outbox().advance(1);
     assert_eq!(server.outbox().len(), 16 * 1024 - 1 + 4096);
@@ -108,7 +108,7 @@ fn no_fragment_is_made_ahead_of_its_time() {
 #[test]
 fn section_10_3_each_fragment_has_its_key() {
     let mut client = connection(Role::Client, Config::default().max_sent_frame(10));
-    client.send(vec![0; 10_000]).unwrap();
+    client.feed(vec![0; 10_000]).unwrap();
     let (mut keys, mut frames) = (HashSet::new(), 0);
     let mut wire = Vec::new();
     while !client.outbox().is_empty() {
@@ -130,7 +130,7 @@ fn section_5_4_control_frames_find_their_place() {
         for most in [1 << 10, 64 << 10] {
             let mut connection = connection(role, Config::default().max_sent_frame(most));
             let payload = Bytes::from(vec![3; 1 << 20]);
-            connection.send(&payload).unwrap();
+            connection.feed(&payload).unwrap();
             let mut written = Vec::new();
             let mut asked = Vec::new();
             for number in 0..8_u8 {
@@ -143,7 +143,7 @@ fn section_5_4_control_frames_find_their_place() {
                     assert_eq!(connection.ping(own), Ok(()));
                 }
                 if number == 4 {
-                    connection.close(Some(CloseCode::NORMAL.into()));
+                    connection.start_close(CloseCode::NORMAL).unwrap();
                 }
                 asked.push(written.len());
             }
@@ -183,22 +183,22 @@ fn role_key(role: Role) -> Option<[u8; 4]> {
 fn what_follows_goes_behind() {
     type Follow = fn(&mut Connection);
     let follows: [(Follow, &[(u8, &[u8])]); 4] = [
-        (|c| c.send("next").unwrap(), &[(0x81, b"next")]),
-        (|c| c.send("0123456789ab").unwrap(), &[(0x01, b"0123456789"), (0x80, b"ab")]),
+        (|c| c.feed("next").unwrap(), &[(0x81, b"next")]),
+        (|c| c.feed("0123456789ab").unwrap(), &[(0x01, b"0123456789"), (0x80, b"ab")]),
         (
             |c| {
-                c.send_fragment("to be", false).unwrap();
-                c.send_fragment(" continued", true).unwrap();
+                c.feed_fragment("to be", false).unwrap();
+                c.feed_fragment(" continued", true).unwrap();
             },
             &[(0x01, b"to be"), (0x80, b" continued")],
         ),
-        (|c| c.close(None), &[(0x88, b"")]),
+        (|c| c.start_close(None).unwrap(), &[(0x88, b"")]),
     ];
     for role in BOTH {
         for (follow, expected) in follows {
             let config = Config::default().max_sent_frame(10);
             let mut connection = connection(role, config);
-            connection.send(vec![1; 100_000]).unwrap();
+            connection.feed(vec![1; 100_000]).unwrap();
             assert_eq!(connection.unsent().messages, 1);
             follow(&mut connection);
             let frames = sent(&mut connection);
@@ -216,7 +216,7 @@ fn what_is_kept_is_backlog() {
     for role in BOTH {
         let config = Config::default().max_sent_frame(100).unsent_mark(50_000).max_unsent(80_000);
         let mut connection = connection(role, config);
-        connection.send(vec![1; 100_000]).unwrap();
+        connection.feed(vec![1; 100_000]).unwrap();
         assert!(connection.outbox().remaining() < 20_000);
         let (mut refused, mut written) = (0, Vec::new());
         loop {
@@ -227,14 +227,14 @@ fn what_is_kept_is_backlog() {
                 break;
             }
             assert_eq!(connection.ping(ControlPayload::EMPTY), Err(SendErrorReason::Full));
-            let error = connection.send("x").unwrap_err();
+            let error = connection.feed("x").unwrap_err();
             assert_eq!(error.reason, SendErrorReason::Full);
             assert_eq!(connection.unsent(), unsent, "nothing changed");
             refused += 1;
             written.extend(take(&mut connection, 999));
         }
         assert!(refused > 15);
-        connection.send("x").unwrap();
+        connection.feed("x").unwrap();
         assert_eq!(connection.unsent().messages, 2);
         written.extend(drain(&mut connection));
         assert_eq!(split(role, &written)[1_000..], [(0x81, b"x".to_vec())]);
@@ -248,7 +248,7 @@ fn closing_waits_for_what_is_kept() {
     for role in BOTH {
         for (eof, lost) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut connection = connection(role, Config::default().max_sent_frame(100));
-            connection.send(vec![1; 100_000]).unwrap();
+            connection.feed(vec![1; 100_000]).unwrap();
             let close = frame(role, 0x88, &1001_u16.to_be_bytes());
             receive(&mut connection, &close, 1, watch).1.unwrap();
             let during = match eof {
@@ -297,13 +297,13 @@ fn closing_waits_for_what_is_kept() {
 fn a_kept_pong_goes_in_front_of_a_kept_close() {
     for role in BOTH {
         let mut connection = connection(role, Config::default().max_sent_frame(100));
-        connection.send(vec![1; 17_000]).unwrap();
+        connection.feed(vec![1; 17_000]).unwrap();
         assert!(connection.outbox().remaining() < 17_000, "not all is made");
         for number in 0..20 {
             let ping = frame(role, 0x89, &[number]);
             receive(&mut connection, &ping, usize::MAX, watch).1.unwrap();
         }
-        connection.close(None);
+        connection.start_close(None).unwrap();
         let mut written = take(&mut connection, 2_000);
         written.extend(drain(&mut connection));
         let frames = split(role, &written);
@@ -323,7 +323,7 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
             let mut connection = deflate::deflating(role, config, params());
             let mut random = common::Random::new(3);
             let noise: Vec<u8> = (0..100_000).map(|_| random.next() as u8).collect();
-            connection.send(&noise).unwrap();
+            connection.feed(&noise).unwrap();
             let end = if fails { vec![0x83] } else { frame(role, 0x88, b"") };
             assert_eq!(receive(&mut connection, &end, 1, watch).1.is_err(), fails);
             let mut written = Vec::new();
@@ -343,7 +343,7 @@ fn closing_waits_for_what_is_still_to_be_compressed() {
 fn failing_waits_for_what_is_kept() {
     for role in BOTH {
         let mut connection = connection(role, Config::default().max_sent_frame(1_000));
-        connection.send(vec![1; 100_000]).unwrap();
+        connection.feed(vec![1; 100_000]).unwrap();
         assert!(receive(&mut connection, b"\x83", 1, watch).1.is_err());
         let frames = sent(&mut connection);
         assert_eq!(frames.len(), 101);
@@ -361,7 +361,7 @@ fn keepalive_sees_what_is_kept() {
             Keepalive::every(Duration::from_secs(10)).pong_timeout(Duration::from_secs(5));
         let config = Config::default().max_sent_frame(1_000).keepalive(keepalive);
         let mut connection = Connection::server(config);
-        connection.send(vec![1; 1 << 20]).unwrap();
+        connection.feed(vec![1; 1 << 20]).unwrap();
         let mut failed = None;
         for second in 0..60 {
             if takes {
@@ -389,7 +389,7 @@ fn keepalive_sees_what_is_kept() {
 fn idle_timeout_sees_what_is_kept() {
     let config = Config::default().max_sent_frame(1_000).idle_timeout(Duration::from_secs(10));
     let mut connection = Connection::server(config);
-    connection.send(vec![1; 1 << 20]).unwrap();
+    connection.feed(vec![1; 1 << 20]).unwrap();
     for second in 0..60 {
         take(&mut connection, 10_000);
         connection.handle_timeout(seconds(f64::from(second))).unwrap();
@@ -406,7 +406,7 @@ fn a_large_message_is_not_copied_as_a_whole() {
         let payload = Bytes::from(vec![5; 64 << 20]);
         let ((), heap) = measure(|| {
             let mut connection = connection(role, Config::default().max_sent_frame(64 * KIB));
-            connection.send(&payload).unwrap();
+            connection.feed(&payload).unwrap();
             while !connection.outbox().is_empty() {
                 let written = connection.outbox().chunk().len().min(100_000);
                 connection.outbox().advance(written);
@@ -432,7 +432,7 @@ fn what_cannot_be_compressed_grows_within_bounds() {
                 let noise = &noise[..(most * 50).min(noise.len())];
                 let config = Config::default().max_sent_frame(most).deflate(settings);
                 let mut connection = deflate::deflating(Role::Server, config, deflate::params(""));
-                connection.send_with(noise, Compression::Always).unwrap();
+                connection.feed(Compression::Always.of(noise)).unwrap();
                 for (_, piece) in sent(&mut connection) {
                     let limit = most + most / 8 + 32;
                     assert!(piece.len() <= limit, "{} of {most}, level {level}", piece.len());

@@ -469,7 +469,7 @@ fn section_5_5_3_a_ping_flood_while_closing_is_bounded() {
         let mut connection = connection(role, Config::default());
         let pings = frame(role, 0x89, &[7; 125]).repeat(100);
         receive(&mut connection, &pings, 1000, watch).1.unwrap();
-        connection.close(None);
+        connection.start_close(None).unwrap();
         for _ in 0..100 {
             receive(&mut connection, &pings, 1000, watch).1.unwrap();
         }
@@ -489,14 +489,14 @@ fn unsent_bytes_have_a_limit() {
             for backlog in [0, 1, 50, mark, mark + 1, 2000] {
                 let mut connection = connection(role, Config::default().max_unsent(mark));
                 if backlog > 0 {
-                    connection.send(vec![0; 4000]).unwrap();
+                    connection.feed(vec![0; 4000]).unwrap();
                     let mut outbox = connection.outbox();
                     outbox.advance(outbox.remaining() - backlog);
                 }
                 let accepts = backlog < mark.max(1);
                 assert_eq!(connection.is_ready(), accepts, "{backlog} of {mark}");
                 let large = Bytes::from(vec![1; 100_000]);
-                match connection.send(large.clone()) {
+                match connection.feed(large.clone()) {
                     Ok(()) => {
                         assert!(accepts, "{backlog} of {mark}");
                         let queued = head(other(role), 0x82, 100_000).len() + 100_000;
@@ -511,7 +511,7 @@ fn unsent_bytes_have_a_limit() {
                         let ping = connection.ping(ControlPayload::EMPTY);
                         assert_eq!(ping, Err(SendErrorReason::Full));
                         drain(&mut connection);
-                        connection.send("again").unwrap();
+                        connection.feed("again").unwrap();
                     }
                 }
             }
@@ -524,14 +524,14 @@ fn unsent_bytes_have_a_limit() {
 fn the_limit_does_not_hold_control_frames_back() {
     for role in BOTH {
         let mut connection = connection(role, Config::default().max_unsent(1));
-        connection.send("first").unwrap();
-        let error = connection.send("second").unwrap_err();
+        connection.feed("first").unwrap();
+        let error = connection.feed("second").unwrap_err();
         assert_eq!(
             (error.reason, error.message.as_text()),
             (SendErrorReason::Full, Some("second"))
         );
         receive(&mut connection, &frame(role, 0x89, b"ping"), 1, watch).1.unwrap();
-        connection.close(None);
+        connection.start_close(None).unwrap();
         let expected = [(0x81, b"first".to_vec()), (0x8a, b"ping".to_vec()), (0x88, vec![])];
         assert_eq!(sent(&mut connection), expected);
     }
@@ -543,7 +543,7 @@ fn a_peer_that_does_not_read_costs_the_limit() {
     let mut connection = Connection::server(Config::default().max_unsent(64 * KIB));
     let message = [0; 1000];
     let (accepted, heap) = measure(|| {
-        (0..10_000).filter(|_| connection.send(MessageRef::Binary(&message)).is_ok()).count()
+        (0..10_000).filter(|_| connection.feed(MessageRef::Binary(&message)).is_ok()).count()
     });
     assert_eq!(accepted, (64 * KIB).div_ceil(1004));
     assert!(heap.peak < 200 * KIB, "{heap:?}");
@@ -558,7 +558,7 @@ fn an_unfinished_message_is_dropped_at_the_end() {
         ("end of file", Connection::receive_eof),
         ("broken", Connection::transport_failed),
         ("close deadline", |c| {
-            c.close(None);
+            c.start_close(None).unwrap();
             c.handle_timeout(common::seconds(1.0)).unwrap();
             c.handle_timeout(common::seconds(5.0)).unwrap();
             c.handle_timeout(common::seconds(6.0)).unwrap_err();

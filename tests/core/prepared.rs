@@ -44,16 +44,16 @@ fn what_is_written_is_what_send_writes() {
             for before in [None, Some("before")] {
                 for advanced in [0, 1, 7] {
                     for each in [&mut ours, &mut reference] {
-                        before.into_iter().for_each(|before| each.send(before).unwrap());
+                        before.into_iter().for_each(|before| each.feed(before).unwrap());
                         let advanced = advanced.min(each.outbox().len());
                         each.outbox().advance(advanced);
                     }
                     for _ in 0..2 {
-                        ours.send_prepared(&prepared).unwrap();
-                        reference.send(&message).unwrap();
+                        ours.feed(&prepared).unwrap();
+                        reference.feed(&message).unwrap();
                     }
                     for each in [&mut ours, &mut reference] {
-                        each.send("behind").unwrap();
+                        each.feed("behind").unwrap();
                         assert_eq!(each.is_ready(), each.unsent().bytes < 256 << 10);
                     }
                     assert_eq!(ours.outbox().len(), reference.outbox().len());
@@ -90,9 +90,9 @@ fn connections_share_what_is_large() {
         let place = |before: &[u8]| {
             let mut server = Connection::server(Config::default());
             if !before.is_empty() {
-                server.send(before).unwrap();
+                server.feed(before).unwrap();
             }
-            server.send_prepared(&prepared.clone()).unwrap();
+            server.feed(&prepared.clone()).unwrap();
             if !before.is_empty() {
                 server.outbox().advance(2 + before.len());
             }
@@ -114,7 +114,7 @@ fn what_is_too_large_for_a_frame_is_cut() {
     for role in BOTH {
         for (most, frames) in [(15, 1), (14, 2)] {
             let mut connection = connection(role, Config::default().max_sent_frame(most));
-            connection.send_prepared(&prepared).unwrap();
+            connection.feed(&prepared).unwrap();
             let frames_sent = sent(&mut connection);
             assert_eq!(frames_sent.len(), frames);
             let text: Vec<u8> = frames_sent.into_iter().flat_map(|(_, piece)| piece).collect();
@@ -131,7 +131,7 @@ fn what_is_queued_needs_nobody_else() {
         let ping = frame(Role::Server, 0x89, b"ping");
         let mut expected = Vec::new();
         for _ in 0..3 {
-            server.send_prepared(&Prepared::new(vec![7; size])).unwrap();
+            server.feed(&Prepared::new(vec![7; size])).unwrap();
             receive(&mut server, &ping, usize::MAX, watch).1.unwrap();
             expected.extend(frame(Role::Client, 0x82, &vec![7; size]));
             expected.extend(frame(Role::Client, 0x8a, b"ping"));
@@ -148,7 +148,7 @@ fn section_5_3_a_client_masks_each_by_itself() {
     let mut server = connection(Role::Server, Config::default());
     let mut keys = Vec::new();
     for _ in 0..10 {
-        client.send_prepared(&prepared).unwrap();
+        client.feed(&prepared).unwrap();
         let wire = drain(&mut client);
         keys.push(wire[4..8].to_vec());
         let (events, result) = receive(&mut server, &wire, 1_000, watch);
@@ -166,11 +166,11 @@ fn what_is_refused_changes_nothing() {
         for size in [10, 5_000, 70_000] {
             let prepared = Prepared::new(vec![7; size]);
             let mut full = connection(role, Config::default().max_unsent(5));
-            full.send("queued").unwrap();
+            full.feed("queued").unwrap();
             let mut unfinished = connection(role, Config::default());
-            unfinished.send_fragment(&b"a"[..], false).unwrap();
+            unfinished.feed_fragment(&b"a"[..], false).unwrap();
             let mut closed = connection(role, Config::default());
-            closed.close(None);
+            closed.start_close(None).unwrap();
             for (mut connection, reason) in [
                 (full, SendErrorReason::Full),
                 (unfinished, SendErrorReason::Unfinished),
@@ -178,14 +178,18 @@ fn what_is_refused_changes_nothing() {
             ] {
                 let queued = connection.outbox().len();
                 for _ in 0..3 {
-                    assert_eq!(connection.send_prepared(&prepared), Err(reason.clone()));
+                    let refused = connection.feed(&prepared).unwrap_err();
+                    assert_eq!(refused.reason, reason);
+                    let same = refused.message.as_bytes().as_ptr()
+                        == prepared.message().as_bytes().as_ptr();
+                    assert!(same, "it comes back in the same memory");
                 }
                 assert_eq!(connection.outbox().len(), queued);
                 if reason == SendErrorReason::Unfinished {
-                    connection.send_fragment(&b"b"[..], true).unwrap();
+                    connection.feed_fragment(&b"b"[..], true).unwrap();
                 }
                 drain(&mut connection);
-                let sent = connection.send_prepared(&prepared);
+                let sent = connection.feed(&prepared);
                 assert_eq!(sent.is_ok(), !matches!(reason, SendErrorReason::Closed(_)));
                 let mut peer = common::connection(other(role), Config::default());
                 let wire = drain(&mut connection);
@@ -203,7 +207,7 @@ fn sending_it_is_activity() {
         let config = Config::default().idle_timeout(Duration::from_secs(10));
         let mut server = Connection::server(config);
         server.handle_timeout(seconds(0.0)).unwrap();
-        server.send_prepared(&Prepared::new(vec![7; size])).unwrap();
+        server.feed(&Prepared::new(vec![7; size])).unwrap();
         drain(&mut server);
         server.handle_timeout(seconds(10.0)).unwrap();
         server.handle_timeout(seconds(19.0)).unwrap();
@@ -220,7 +224,7 @@ fn threads_send_the_same() {
             scope.spawn(|| {
                 for _ in 0..100 {
                     let mut server = Connection::server(Config::default());
-                    server.send_prepared(&prepared).unwrap();
+                    server.feed(&prepared).unwrap();
                     assert_eq!(server.outbox().chunk()[4..], [b'a'; 20_000]);
                 }
             });
@@ -239,7 +243,7 @@ fn allocations_of_a_broadcast() {
         measure(|| {
             for member in members {
                 member.outbox().lend(core::mem::take(storage));
-                member.send_prepared(prepared).unwrap();
+                member.feed(prepared).unwrap();
                 let queued = member.outbox().remaining();
                 member.outbox().advance(queued);
                 *storage = member.outbox().reclaim().unwrap_or_default();
@@ -266,7 +270,7 @@ fn allocations_of_a_broadcast() {
     for (prepared, each) in [(&small, 1024 + 14), (&large, 200)] {
         let mut members = connect();
         let (_, heap) = measure(|| {
-            members.iter_mut().for_each(|member| member.send_prepared(prepared).unwrap());
+            members.iter_mut().for_each(|member| member.feed(prepared).unwrap());
         });
         println!("{prepared:?} to {MEMBERS} who do not take it: {heap:?}");
         assert!(heap.calls <= MEMBERS && heap.kept <= (each * MEMBERS) as isize, "{heap:?}");
@@ -321,7 +325,7 @@ mod adapters {
         []
     }
 
-    /// `send_prepared` writes once and flushes, `feed_prepared` leaves it to the next flush.
+    /// `send` writes once and flushes, `feed` leaves it to the next flush.
     #[test]
     fn they_are_written_as_others_are() {
         for size in [10, 5_000, 70_000] {
@@ -329,10 +333,10 @@ mod adapters {
             let one = frame(Role::Client, 0x82, &vec![7; size]);
             on_both!(quiet(), nothing(), |ws, script, wait| {
                 script.state().vectored = false;
-                wait!(ws.send_prepared(&prepared)).unwrap();
+                wait!(ws.send(&prepared)).unwrap();
                 assert!(script.written() == one && script.is_flushed());
                 assert_eq!(script.state().write_calls, 1);
-                ws.feed_prepared(&prepared).unwrap();
+                ws.feed(&prepared).unwrap();
                 assert_eq!(script.state().write_calls, 1);
                 wait!(ws.flush()).unwrap();
                 assert!(script.written() == one.repeat(2) && script.is_flushed());
@@ -340,7 +344,7 @@ mod adapters {
             });
             let config = quiet().flush_policy(FlushPolicy::BeforeWait);
             on_both!(config.clone(), nothing(), |ws, script, wait| {
-                wait!(ws.send_prepared(&prepared)).unwrap();
+                wait!(ws.send(&prepared)).unwrap();
                 assert_eq!(script.state().write_calls, 0);
                 wait!(ws.flush()).unwrap();
                 assert!(script.written() == one);
@@ -356,14 +360,14 @@ mod adapters {
         let reads = || [Step::Bytes(wire.clone()), Step::Eof];
         on_both!(quiet().max_unsent(6), reads(), |ws, script, wait| {
             wait!(ws.run(|_, out| {
-                out.feed_prepared(&prepared)?;
-                let Err(Error::Send(refused)) = out.feed_prepared(&prepared) else {
+                out.feed(&prepared)?;
+                let Err(Error::Send(refused)) = out.feed(&prepared) else {
                     panic!("over the mark")
                 };
                 assert_eq!(refused.reason, SendErrorReason::Full);
                 assert_eq!(refused.message, "news");
-                out.close(CloseCode::NORMAL, "")?;
-                assert!(matches!(out.feed_prepared(&prepared), Err(Error::Closed(_))));
+                out.start_close(CloseCode::NORMAL)?;
+                assert!(matches!(out.feed(&prepared), Err(Error::Closed(_))));
                 Ok(())
             }))
             .unwrap();
@@ -376,20 +380,20 @@ mod adapters {
     fn what_is_not_accepted_is_said() {
         let prepared = Prepared::new("news");
         on_both!(quiet().max_unsent(6), nothing(), |ws, script, wait| {
-            ws.feed_prepared(&prepared).unwrap();
-            assert_eq!(ws.feed_prepared(&prepared), Err(SendErrorReason::Full));
+            ws.feed(&prepared).unwrap();
+            assert_eq!(ws.feed(&prepared).unwrap_err().reason, SendErrorReason::Full);
             // It waits for room first.
-            wait!(ws.send_prepared(&prepared)).unwrap();
+            wait!(ws.send(&prepared)).unwrap();
             assert_eq!(script.written(), b"\x81\x04news\x81\x04news");
             wait!(ws.send_fragment("a", false)).unwrap();
-            let Err(Error::Send(refused)) = wait!(ws.send_prepared(&prepared)) else { panic!() };
+            let Err(Error::Send(refused)) = wait!(ws.send(&prepared)) else { panic!() };
             assert_eq!(refused.reason, SendErrorReason::Unfinished);
             wait!(ws.send_fragment("b", true)).unwrap();
             script.end();
             assert!(wait!(ws.recv()).is_err());
             let ended = SendErrorReason::Closed(CloseCause::Abnormal);
-            assert_eq!(ws.feed_prepared(&prepared), Err(ended));
-            assert!(matches!(wait!(ws.send_prepared(&prepared)), Err(Error::Abnormal)));
+            assert_eq!(ws.feed(&prepared).unwrap_err().reason, ended);
+            assert!(matches!(wait!(ws.send(&prepared)), Err(Error::Abnormal)));
         });
     }
 }

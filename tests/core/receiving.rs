@@ -216,9 +216,9 @@ fn section_5_7_examples() {
     }
 
     let mut server = Connection::server(Config::default());
-    server.send("Hello").unwrap();
+    server.feed("Hello").unwrap();
     server.ping(ControlPayload::new(b"Hello").unwrap()).unwrap();
-    server.send(&[7; 256]).unwrap();
+    server.feed(&[7; 256]).unwrap();
     let wire = common::drain(&mut server);
     assert_eq!(wire[..18], *b"\x81\x05Hello\x89\x05Hello\x82\x7e\x01\0");
 }
@@ -242,12 +242,12 @@ fn section_5_2_no_extension_data() {
 fn section_5_1_client_masks_every_frame_and_server_none() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
-        connection.send("text").unwrap();
-        connection.send(&[1; 300]).unwrap();
-        connection.send(vec![2; 70_000]).unwrap();
+        connection.feed("text").unwrap();
+        connection.feed(&[1; 300]).unwrap();
+        connection.feed(vec![2; 70_000]).unwrap();
         connection.ping(ControlPayload::EMPTY).unwrap();
         receive(&mut connection, &frame(role, 0x89, b"ping"), 1, watch).1.unwrap();
-        connection.close(Some(close_frame(1001, "bye")));
+        connection.start_close(close_frame(1001, "bye")).unwrap();
         let expected = [
             (0x81, b"text".to_vec()),
             (0x82, vec![1; 300]),
@@ -436,7 +436,7 @@ fn section_5_5_2_ping_is_answered_with_its_payload() {
 fn section_5_5_2_ping_after_our_own_close_is_answered() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
-        connection.close(None);
+        connection.start_close(None).unwrap();
         let (events, _) = receive(&mut connection, &frame(role, 0x89, b"still?"), 1, watch);
         assert_eq!(events, [Seen::Ping(b"still?".into())]);
         assert_eq!(sent(&mut connection), [(0x88, vec![]), (0x8a, b"still?".to_vec())]);
@@ -450,7 +450,7 @@ fn section_5_5_2_ping_after_the_peers_close_is_not_answered() {
         for ours_first in [false, true] {
             let mut connection = connection(role, Config::default());
             if ours_first {
-                connection.close(None);
+                connection.start_close(None).unwrap();
             }
             let wire = frames(role, &[(0x88, b""), (0x89, b"late"), (0x81, b"late")]);
             let (events, _) = receive(&mut connection, &wire, 1, watch);
@@ -478,7 +478,7 @@ fn section_5_5_3_several_pings() {
 #[test]
 fn section_5_5_3_the_newest_ping_is_answered_before_the_close() {
     let closing: [(fn(&mut Connection), &[u8]); 3] = [
-        (|connection| connection.close(None), b""),
+        (|connection| connection.start_close(None).unwrap(), b""),
         (|c| drop(receive(c, &frame(c.role(), 0x88, b""), 1, watch)), b""),
         (|c| drop(receive(c, b"\x83", 1, watch)), b"\x03\xeareserved opcode 0x3"),
     ];
@@ -511,7 +511,7 @@ fn section_5_5_2_ping_can_be_sent() {
         connection.ping(ControlPayload::EMPTY).unwrap();
         connection.ping(ControlPayload::new(&[9; 125]).unwrap()).unwrap();
         assert_eq!(sent(&mut connection), [(0x89, vec![]), (0x89, vec![9; 125])]);
-        connection.close(None);
+        connection.start_close(None).unwrap();
         connection.ping(ControlPayload::new(b"late").unwrap()).unwrap();
         assert_eq!(sent(&mut connection), [(0x88, vec![]), (0x89, b"late".to_vec())]);
         let wire = frame(role, 0x88, b"");
@@ -621,7 +621,7 @@ fn section_5_6_empty_messages() {
 #[test]
 fn section_6_1_send_only_while_open() {
     let closing: [(&str, fn(&mut Connection)); 4] = [
-        ("own Close", |connection| connection.close(None)),
+        ("own Close", |connection| connection.start_close(None).unwrap()),
         ("peer's Close", |connection| {
             let wire = frame(connection.role(), 0x88, b"");
             receive(connection, &wire, 1, watch).1.unwrap();
@@ -638,7 +638,7 @@ fn section_6_1_send_only_while_open() {
             close(&mut connection);
             assert!(!connection.is_open() && !connection.is_ready(), "{name}");
             let queued = connection.outbox().remaining();
-            let error = connection.send("late").unwrap_err();
+            let error = connection.feed("late").unwrap_err();
             assert!(matches!(error.reason, SendErrorReason::Closed(_)), "{name}");
             assert_eq!(error.message, "late");
             assert_eq!(connection.outbox().remaining(), queued, "{name}");
@@ -671,7 +671,7 @@ fn section_7_1_7_error_is_sticky() {
         let acts: [fn(&mut Connection); 6] = [
             |_| {},
             |connection| drop(sent(connection)),
-            |connection| connection.close(None),
+            |connection| connection.start_close(None).unwrap(),
             Connection::shutdown_complete,
             Connection::receive_eof,
             Connection::transport_failed,

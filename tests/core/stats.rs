@@ -104,28 +104,28 @@ fn what_is_sent_counted_by_hand() {
             expected.bytes_sent = before + bytes;
             assert_eq!(connection.stats(), expected, "{role:?}");
         };
-        connection.send("Hello").unwrap();
+        connection.feed("Hello").unwrap();
         check(
             &mut connection,
             |s| (s.frames_sent, s.messages_sent, s.payload_sent) = (1, 1, 5),
             2 + key + 5,
         );
-        connection.send(vec![7; 20_000]).unwrap(); // shared, by a server
+        connection.feed(vec![7; 20_000]).unwrap(); // shared, by a server
         check(
             &mut connection,
             |s| (s.frames_sent, s.messages_sent, s.payload_sent) = (2, 2, 20_005),
             4 + key + 20_000,
         );
-        connection.send_fragment("a", false).unwrap();
-        connection.send_fragment("", false).unwrap();
+        connection.feed_fragment("a", false).unwrap();
+        connection.feed_fragment("", false).unwrap();
         check(
             &mut connection,
             |s| (s.frames_sent, s.payload_sent) = (4, 20_006),
             2 * (2 + key) + 1,
         );
         connection.ping(ControlPayload::new(b"ping").unwrap()).unwrap();
-        connection.send("refused").unwrap_err();
-        connection.send_fragment("bc", true).unwrap();
+        connection.feed("refused").unwrap_err();
+        connection.feed_fragment("bc", true).unwrap();
         check(
             &mut connection,
             |s| {
@@ -133,8 +133,8 @@ fn what_is_sent_counted_by_hand() {
             },
             2 * (2 + key) + 4 + 2,
         );
-        connection.close(None);
-        connection.send("refused").unwrap_err();
+        connection.start_close(None).unwrap();
+        connection.feed("refused").unwrap_err();
         check(&mut connection, |s| s.frames_sent = 7, 2 + key);
     }
 }
@@ -157,8 +157,8 @@ fn a_pong_that_was_replaced_is_not_counted() {
 fn a_close_that_waited_is_counted() {
     for role in BOTH {
         let mut connection = connection(role, Config::default().max_sent_frame(100));
-        connection.send(vec![1; 100_000]).unwrap();
-        connection.close(None);
+        connection.feed(vec![1; 100_000]).unwrap();
+        connection.start_close(None).unwrap();
         let mut written = 0;
         while connection.stats().frames_sent < 1_001 {
             written += drain(&mut connection).len() as u64;
@@ -180,8 +180,8 @@ fn lost_bytes_are_not_sent() {
     for (name, end) in ends {
         let mut server = connection(Role::Server, Config::default());
         receive(&mut server, &frame(Role::Server, 0x89, b"?"), 1, watch).1.unwrap();
-        server.send(vec![7; 20_000]).unwrap();
-        server.send("Hello").unwrap();
+        server.feed(vec![7; 20_000]).unwrap();
+        server.feed("Hello").unwrap();
         server.outbox().advance(3);
         let before = server.stats();
         assert_eq!((before.bytes_sent, before.messages_sent, before.pongs_sent), (3, 2, 1));
@@ -288,7 +288,7 @@ fn send(random: &mut Random, connection: &mut Connection) -> (u64, bool) {
         1 => {
             let pieces = 1 + random.below(4);
             for i in 0..pieces {
-                connection.send_fragment(&message, i + 1 == pieces).unwrap();
+                connection.feed_fragment(&message, i + 1 == pieces).unwrap();
             }
             (length * pieces as u64, true)
         }
@@ -296,11 +296,11 @@ fn send(random: &mut Random, connection: &mut Connection) -> (u64, bool) {
         2 => {
             use fullduplex::deflate::Compression;
             let compression = *random.pick(&[Compression::Always, Compression::Never]);
-            connection.send_with(message, compression).unwrap();
+            connection.feed(compression.of(message)).unwrap();
             (length, true)
         }
         _ => {
-            connection.send(message).unwrap();
+            connection.feed(message).unwrap();
             (length, true)
         }
     }
@@ -356,7 +356,7 @@ fn both_ends_count_alike(new: impl Fn(Role, u64) -> Connection) {
         pair.settle();
         for closed in [false, true] {
             if closed {
-                pair.end(*random.pick(&BOTH)).connection.close(None);
+                pair.end(*random.pick(&BOTH)).connection.start_close(None).unwrap();
                 pair.settle();
             }
             for role in BOTH {
@@ -398,7 +398,7 @@ fn both_ends_count_alike_with_compression() {
     });
     // One message, by hand: the wire is its head of 2 bytes and what is told apart here.
     let mut server = deflate::deflating(Role::Server, config, deflate::params(""));
-    server.send("a".repeat(1_000)).unwrap();
+    server.feed("a".repeat(1_000)).unwrap();
     let wire = drain(&mut server);
     let stats = server.stats();
     assert_eq!((stats.inflated_sent, stats.payload_sent), (1_000, 1_000));

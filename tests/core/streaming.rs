@@ -187,9 +187,9 @@ fn section_8_1_text_in_chunks_that_breaks_off() {
 fn it_is_known_that_a_message_is_not_finished() {
     let mut connection = connection(Role::Server, Config::default());
     assert!(!connection.is_in_fragments());
-    connection.send_fragment("a", false).unwrap();
+    connection.feed_fragment("a", false).unwrap();
     assert!(connection.is_in_fragments());
-    connection.send_fragment("b", true).unwrap();
+    connection.feed_fragment("b", true).unwrap();
     assert!(!connection.is_in_fragments());
 }
 
@@ -368,10 +368,10 @@ fn send(sender: &mut Connection, item: &Item) {
                         Err(error) => error.valid_up_to(),
                     };
                     let rest = open.split_off(valid);
-                    sender.send_fragment(String::from_utf8(open).unwrap(), fin).unwrap();
+                    sender.feed_fragment(String::from_utf8(open).unwrap(), fin).unwrap();
                     open = rest;
                 } else {
-                    sender.send_fragment(*piece, fin).unwrap();
+                    sender.feed_fragment(*piece, fin).unwrap();
                 }
                 if *inside && !fin {
                     ping(sender, b"inside");
@@ -385,17 +385,17 @@ fn send(sender: &mut Connection, item: &Item) {
 fn section_5_4_until_the_last_fragment_no_other_message_is_accepted() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
-        connection.send_fragment("a", false).unwrap();
+        connection.feed_fragment("a", false).unwrap();
         assert!(connection.is_ready(), "there is room");
-        let refused = connection.send(vec![1]).unwrap_err();
+        let refused = connection.feed(vec![1]).unwrap_err();
         assert_eq!(refused.reason, SendErrorReason::Unfinished);
         assert_eq!(refused.message, Message::from(vec![1]));
-        let refused = connection.send_fragment(&b"of the other kind"[..], true).unwrap_err();
+        let refused = connection.feed_fragment(&b"of the other kind"[..], true).unwrap_err();
         assert_eq!(refused.reason, SendErrorReason::Unfinished);
         connection.ping(ControlPayload::new(b"between").unwrap()).unwrap();
-        connection.send_fragment("", false).unwrap();
-        connection.send_fragment("b", true).unwrap();
-        connection.send("next").unwrap();
+        connection.feed_fragment("", false).unwrap();
+        connection.feed_fragment("b", true).unwrap();
+        connection.feed("next").unwrap();
         let expected: [(u8, &[u8]); 5] =
             [(0x01, b"a"), (0x89, b"between"), (0x00, b""), (0x80, b"b"), (0x81, b"next")];
         assert_eq!(sent(&mut connection), expected.map(|(first, rest)| (first, rest.to_vec())));
@@ -406,9 +406,9 @@ fn section_5_4_until_the_last_fragment_no_other_message_is_accepted() {
 fn section_5_5_1_a_close_may_come_between_fragments_and_nothing_after_it() {
     for role in BOTH {
         let mut connection = connection(role, Config::default());
-        connection.send_fragment("a", false).unwrap();
-        connection.close(Some(CloseCode::NORMAL.into()));
-        let refused = connection.send_fragment("b", true).unwrap_err();
+        connection.feed_fragment("a", false).unwrap();
+        connection.start_close(CloseCode::NORMAL).unwrap();
+        let refused = connection.feed_fragment("b", true).unwrap_err();
         assert_eq!(refused.reason, SendErrorReason::Closed(CloseCause::Local));
         assert_eq!(sent(&mut connection).len(), 2);
     }
@@ -417,11 +417,11 @@ fn section_5_5_1_a_close_may_come_between_fragments_and_nothing_after_it() {
 #[test]
 fn fragments_wait_for_room_as_messages_do() {
     let mut connection = connection(Role::Server, Config::default().max_unsent(10));
-    connection.send_fragment([0; 20].as_slice(), false).unwrap();
-    let refused = connection.send_fragment([1; 20].as_slice(), true).unwrap_err();
+    connection.feed_fragment([0; 20].as_slice(), false).unwrap();
+    let refused = connection.feed_fragment([1; 20].as_slice(), true).unwrap_err();
     assert_eq!((refused.reason, refused.message.len()), (SendErrorReason::Full, 20));
     drain(&mut connection);
-    connection.send_fragment([1; 20].as_slice(), true).unwrap();
+    connection.feed_fragment([1; 20].as_slice(), true).unwrap();
 }
 
 #[test]
@@ -541,7 +541,7 @@ mod compressed {
             let parts = ["to be or not to be, ", "", "to be or not to be: ", "that is it"];
             let mut wires = Vec::new();
             for (i, part) in parts.iter().enumerate() {
-                sender.send_fragment(*part, i == 3).unwrap();
+                sender.feed_fragment(*part, i == 3).unwrap();
                 wires.push(drain(&mut sender));
             }
             let split = common::split(role, wires.concat().as_slice());
@@ -578,17 +578,17 @@ mod compressed {
             with(&mut sender);
             sent(&mut sender).into_iter().map(|(first, _)| first).collect::<Vec<_>>()
         };
-        assert_eq!(firsts(&|to| to.send_fragment("small", true).unwrap()), [0x81]);
-        assert_eq!(firsts(&|to| to.send_fragment("small", false).unwrap()), [0x41]);
+        assert_eq!(firsts(&|to| to.feed_fragment("small", true).unwrap()), [0x81]);
+        assert_eq!(firsts(&|to| to.feed_fragment("small", false).unwrap()), [0x41]);
         assert_eq!(
             firsts(&|to| {
-                to.send_fragment_with("secret", false, Compression::Never).unwrap();
-                to.send_fragment_with("x".repeat(1_000), true, Compression::Always).unwrap();
+                to.feed_fragment(Compression::Never.of("secret"), false).unwrap();
+                to.feed_fragment(Compression::Always.of("x".repeat(1_000)), true).unwrap();
             }),
             [0x01, 0x80]
         );
         assert_eq!(
-            firsts(&|to| to.send_fragment_with("", true, Compression::Always).unwrap()),
+            firsts(&|to| to.feed_fragment(Compression::Always.of(""), true).unwrap()),
             [0xc1]
         );
     }
@@ -599,7 +599,7 @@ mod compressed {
     fn a_bomb_passes_in_chunks_at_constant_memory() {
         let size = 64 << 20;
         let (mut sender, mut receiver) = ends(Role::Server, params(""));
-        sender.send(vec![0; size]).unwrap();
+        sender.feed(vec![0; size]).unwrap();
         let wire = drain(&mut sender);
         assert!(wire.len() < size / 50, "{} bytes", wire.len());
         let mut bytes = 0;

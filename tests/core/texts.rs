@@ -133,8 +133,8 @@ fn errors_of_the_caller_and_of_time() {
     let text = "the text message would not be UTF-8 with it: send bytes as a binary message";
     says(SendErrorReason::InvalidUtf8, text);
     let mut connection = Connection::server(Config::default());
-    connection.close(None);
-    says(connection.send("x").unwrap_err(), closed);
+    connection.start_close(None).unwrap();
+    says(connection.feed("x").unwrap_err(), closed);
 
     says(TimeoutError::Pong, "the peer did not answer a ping in time");
     says(TimeoutError::Idle, "no message for too long");
@@ -394,7 +394,7 @@ fn payloads_are_never_printed() {
     assert_eq!(format!("{ping:?}"), "ControlPayload(6 bytes)");
 
     let mut server = Connection::server(Config::default());
-    server.send(secret).unwrap();
+    server.feed(secret).unwrap();
     assert_eq!(format!("{:?}", server.outbox()), "Outbox(8 bytes)");
     let text = "Connection { role: Server, open: true, closed: None, outbox: Outbox(8 bytes), .. }";
     assert_eq!(format!("{server:?}"), text);

@@ -115,7 +115,7 @@ fn everything_is_off_by_default() {
         for role in BOTH {
             let mut timed = Timed::new(role, config.clone());
             timed.receives(0x81, b"hello");
-            timed.connection.send("hello").unwrap();
+            timed.connection.feed("hello").unwrap();
             timed.until(1e6);
             assert_eq!((timed.did.len(), timed.looks), (0, 0));
         }
@@ -129,7 +129,7 @@ fn the_time_need_not_be_told() {
         let config = keepalive(1, 1).idle_timeout(secs(1)).close_timeout(secs(1));
         let mut connection = connection(role, config);
         for _ in 0..100 {
-            connection.send("hello").unwrap();
+            connection.feed("hello").unwrap();
             let (events, _) = receive(&mut connection, &frame(role, 0x89, b"?"), 1, watch);
             assert_eq!(events, [Seen::Ping(b"?".into())]);
             assert_eq!(sent(&mut connection).len(), 2);
@@ -164,7 +164,7 @@ fn timers_start_when_the_time_is_told() {
         assert!(now < next && next <= now + secs(100), "{name}: {next:?}");
     }
     let mut connection = connection(Role::Server, Config::default());
-    connection.close(None);
+    connection.start_close(None).unwrap();
     assert!(connection.wants_time());
     assert_eq!(connection.handle_timeout(seconds(1e9)), Ok(()));
     assert_eq!(connection.poll_timeout(), Some(seconds(1e9) + secs(4)), "the last call");
@@ -233,7 +233,7 @@ fn sending_does_not_interrupt_the_silence() {
     let mut timed = Timed::new(Role::Server, keepalive(100, 20));
     for second in 0..=101 {
         timed.until(f64::from(second));
-        timed.connection.send("alive").unwrap();
+        timed.connection.feed("alive").unwrap();
         timed.connection.ping(ControlPayload::EMPTY).unwrap();
     }
     let own = timed.pings().into_iter().filter(|(_, payload)| payload.is_empty()).count();
@@ -431,7 +431,7 @@ fn a_slow_peer_is_not_a_dead_one() {
     for role in BOTH {
         let mut timed = Timed::new(role, keepalive(100, 20));
         timed.writes = false;
-        timed.connection.send(vec![0; 10_000]).unwrap();
+        timed.connection.feed(vec![0; 10_000]).unwrap();
         for second in 0..1000 {
             timed.until(f64::from(second));
             if second % 15 == 0 {
@@ -555,7 +555,7 @@ fn a14_what_lies_unread_counts_for_every_deadline() {
         assert_eq!(timed.timed_out(), None, "idle, at {tenth}");
 
         let mut timed = Timed::new(Role::Client, Config::default().close_timeout(secs(10)));
-        timed.connection.close(None);
+        timed.connection.start_close(None).unwrap();
         timed.until(f64::from(tenth) / 10.0);
         timed.now = seconds(1000.0 + timed.elapsed() + 31.0);
         timed.look();
@@ -595,7 +595,7 @@ fn d12_durations_at_their_ends() {
             assert_eq!(timed.timed_out().is_none(), timeout == Duration::MAX, "{timeout:?}");
             assert!(timed.looks < 10, "{timeout:?}: {}", timed.looks);
             let mut timed = Timed::new(role, Config::default().close_timeout(timeout));
-            timed.connection.close(None);
+            timed.connection.start_close(None).unwrap();
             timed.until(1.0);
             assert_eq!(timed.timed_out().is_none(), timeout == Duration::MAX, "{timeout:?}");
             assert!(timed.looks < 10, "{timeout:?}: {}", timed.looks);
@@ -608,7 +608,7 @@ fn d12_durations_at_their_ends() {
 fn a_stalled_backlog_fails() {
     let mut timed = Timed::new(Role::Server, keepalive(100, 20));
     timed.writes = false;
-    timed.connection.send(vec![0; 10_000]).unwrap();
+    timed.connection.feed(vec![0; 10_000]).unwrap();
     timed.until(500.0);
     let (at, error) = timed.timed_out().unwrap();
     assert_eq!(error, TimeoutError::Pong);
@@ -688,7 +688,7 @@ fn idle_timeout_is_on_time_after_any_message() {
             if random.below(2) == 0 {
                 timed.receives(0x81, b"hello");
             } else {
-                timed.connection.send("hello").unwrap();
+                timed.connection.feed("hello").unwrap();
             }
         }
         timed.until(last + 126.0);
@@ -780,7 +780,7 @@ fn control_frames_inside_a_message_do_not_count() {
 fn parts_of_a_message_that_go_count() {
     let mut timed = Timed::new(Role::Server, Config::default().idle_timeout(secs(100)));
     timed.writes = false;
-    timed.connection.send(vec![0; 1000]).unwrap();
+    timed.connection.feed(vec![0; 1000]).unwrap();
     for i in 1..20 {
         timed.until(70.0 * f64::from(i));
         assert_eq!(timed.did, [], "part {i}");
@@ -794,7 +794,7 @@ fn a_message_that_is_queued_counts() {
     let mut timed = Timed::new(Role::Server, Config::default().idle_timeout(secs(100)));
     timed.writes = false;
     timed.until(90.0);
-    timed.connection.send("first").unwrap();
+    timed.connection.feed("first").unwrap();
     timed.until(189.0);
     assert_eq!(timed.timed_out(), None);
     timed.until(1e3);
@@ -806,7 +806,7 @@ fn a_message_that_is_queued_counts() {
 fn a_message_that_waits_does_not_count() {
     let mut timed = Timed::new(Role::Server, Config::default().idle_timeout(secs(100)));
     timed.writes = false;
-    timed.connection.send(vec![0; 1000]).unwrap();
+    timed.connection.feed(vec![0; 1000]).unwrap();
     timed.until(300.0);
     assert_eq!(timed.timed_out().map(|(_, error)| error), Some(TimeoutError::Idle));
 }
@@ -840,7 +840,7 @@ fn idleness_ends_the_connection() {
 fn close_deadline_runs_once() {
     for role in BOTH {
         let mut timed = Timed::new(role, Config::default().close_timeout(secs(10)));
-        timed.connection.close(None);
+        timed.connection.start_close(None).unwrap();
         timed.until(3.0);
         let deadline = Some(seconds(1009.0)); // the last call
         assert_eq!(timed.connection.poll_timeout(), deadline);
@@ -881,7 +881,7 @@ fn closing_stops_the_other_timers() {
     let config = keepalive(2, 1).idle_timeout(secs(4)).close_timeout(secs(100));
     let mut timed = Timed::new(Role::Server, config);
     timed.until(1.0);
-    timed.connection.close(None);
+    timed.connection.start_close(None).unwrap();
     timed.until(99.0);
     assert_eq!(timed.did, []);
     timed.until(200.0);
@@ -901,7 +901,7 @@ fn the_longest_duration_is_never() {
         assert_eq!(connection.handle_timeout(seconds(second)), Ok(()));
     }
     assert!(connection.outbox().is_empty());
-    connection.close(None);
+    connection.start_close(None).unwrap();
     for second in [1e15, 1e16] {
         assert_eq!(connection.handle_timeout(seconds(second)), Ok(()));
     }

@@ -25,7 +25,7 @@ const LENT: usize = 96 * 1024;
 fn zeros(length: usize) -> Vec<u8> {
     let config = Config::default().deflate(largest().level(9)).max_unsent(usize::MAX);
     let mut connection = deflating(Role::Server, config, params(""));
-    connection.send_with(vec![0; length], Compression::Always).unwrap();
+    connection.feed(Compression::Always.of(vec![0; length])).unwrap();
     sent(&mut connection).remove(0).1
 }
 
@@ -164,7 +164,7 @@ fn held(memory_level: u8, bits: u8, takeover: bool) -> Held {
             for round in 0..40 {
                 let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
                 let (wire, heap) = measure(|| {
-                    sender.send(&text).unwrap();
+                    sender.feed(&text).unwrap();
                     let mut outbox = sender.outbox();
                     let wire = outbox.copy_to_bytes(outbox.remaining());
                     let _storage = outbox.reclaim();
@@ -259,7 +259,7 @@ fn held_by_default(answer: &'static str) -> [isize; 2] {
                 let text: String = (0..20).map(|i| json(round * 20 + i)).collect();
                 let turn = |from: &mut Connection, to: &mut Connection| {
                     let (mut wire, sending) = measure(|| {
-                        from.send(&text).unwrap();
+                        from.feed(&text).unwrap();
                         let wire = common::drain(from);
                         let _storage = from.outbox().reclaim();
                         wire
@@ -335,7 +335,7 @@ fn allocations_per_message() {
             let mut receiver = deflating(role, config, with_bits(15, takeover));
             let mut round = |i: usize| {
                 let text = json(i);
-                let ((), sending) = measure(|| sender.send(&text).unwrap());
+                let ((), sending) = measure(|| sender.feed(&text).unwrap());
                 let mut wire = common::drain(&mut sender);
                 let ((), receiving) = measure(|| {
                     let mut input = Input::new(&mut wire);
@@ -386,7 +386,7 @@ fn a_closed_connection_holds_nothing() {
         let ((), heap) = measure(|| {
             let mut connection = deflating(role, Config::default(), params(""));
             // Enough to fill both windows.
-            connection.send_with("text".repeat(10_000), Compression::Always).unwrap();
+            connection.feed(Compression::Always.of("text".repeat(10_000))).unwrap();
             let mut wire = frames(role, &[(0xc2, &zeros(40_000)), (0x88, b"")]);
             assert_eq!(read_until_it_fails(&mut connection, &mut wire), None);
             let ((), heap) = measure(|| {

@@ -24,7 +24,7 @@ const SIZE: usize = 1 << 20;
 fn bomb() -> Vec<u8> {
     let config = Config::default().deflate(largest()).max_unsent(usize::MAX);
     let mut connection = deflating(Role::Server, config, params(""));
-    connection.send_with(vec![0; SIZE], Compression::Always).unwrap();
+    connection.feed(Compression::Always.of(vec![0; SIZE])).unwrap();
     sent(&mut connection).remove(0).1
 }
 
@@ -164,7 +164,7 @@ fn a_connection_that_discards_holds_no_window() {
     let event = connection.receive(&mut input).unwrap();
     assert_eq!(event, Some(Event::Ping(b"ping".into())));
     // Sending goes on.
-    connection.send_with("text".repeat(100), Compression::Always).unwrap();
+    connection.feed(Compression::Always.of("text".repeat(100))).unwrap();
     assert!(connection.is_open());
 }
 
@@ -220,7 +220,7 @@ mod adapters {
                     } else if !chunk && name == "a message" {
                         assert!(run(ws.recv()).unwrap().is_some());
                     }
-                    run(ws.close(CloseCode::NORMAL, "")).unwrap();
+                    run(ws.close(CloseCode::NORMAL)).unwrap();
                     assert!(ws.closed().unwrap().is_clean(), "{name}");
                     let stats = ws.stats();
                     assert!(stats.inflated_received <= MOST, "{role:?}, {name}: {stats:?}");
@@ -247,19 +247,19 @@ mod adapters {
                     }
                     drop(reader);
                     if closes {
-                        run(writer.close(CloseCode::NORMAL, "")).unwrap();
+                        run(writer.close(CloseCode::NORMAL)).unwrap();
                     } else {
                         // Each looks at what has arrived, until that is the peer's Close.
                         for _ in 0..1_000 {
-                            if run(writer.send("tick".into())).is_err() {
+                            if run(writer.send("tick")).is_err() {
                                 break;
                             }
                             if W::BLOCKS {
                                 // It looks every 100 ms only: closing does it at once.
-                                run(writer.close(CloseCode::NORMAL, "")).unwrap();
+                                run(writer.close(CloseCode::NORMAL)).unwrap();
                             }
                         }
-                        run(writer.close(CloseCode::NORMAL, "")).unwrap();
+                        run(writer.close(CloseCode::NORMAL)).unwrap();
                     }
                     assert!(writer.closed().unwrap().is_clean(), "{role:?}, {name}");
                     let stats = writer.stats();
@@ -278,7 +278,7 @@ mod adapters {
             let script = peer(role, &[], 0, &bomb);
             let ws: W = open(&script, role, quiet().max_message_size(4 * SIZE));
             let (mut reader, mut writer) = ws.split();
-            run(writer.close(CloseCode::NORMAL, "")).unwrap();
+            run(writer.close(CloseCode::NORMAL)).unwrap();
             assert!(writer.closed().unwrap().is_clean());
             let stats = writer.stats();
             assert!(stats.inflated_received <= 5 * SIZE as u64, "{role:?}: {stats:?}");
@@ -331,7 +331,7 @@ mod adapters {
         for role in BOTH {
             let script = Script::new();
             let mut ws: fullduplex::tokio::WebSocket<Script> = open(&script, role, quiet());
-            assert!(support::poll_times(ws.close(CloseCode::NORMAL, ""), 1).is_none());
+            assert!(support::poll_times(ws.close(CloseCode::NORMAL), 1).is_none());
             let reads = std::mem::take(&mut peer(role, &[], 0, &bomb).state().reads);
             script.go_on(|state| state.reads = reads);
             assert!(run(ws.recv()).unwrap().is_none());

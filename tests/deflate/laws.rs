@@ -133,7 +133,7 @@ proptest! {
             let mut sender = deflating(role, configs[0].clone(), agreed);
             let mut receiver = deflating(other(role), configs[1].clone(), agreed);
             for Sent { message, compression } in &messages {
-                sender.send_with(message, *compression).unwrap();
+                sender.feed((*compression).of(message)).unwrap();
             }
             let expected: Vec<Seen> = messages.iter().map(|sent| seen(&sent.message)).collect();
             let wire = drain(&mut sender);
@@ -165,7 +165,7 @@ proptest! {
             let mut sender = deflating(role, config.clone(), with_bits(bits, takeover));
             let mut window = Vec::new();
             for Sent { message, compression } in &messages {
-                sender.send_with(message, *compression).unwrap();
+                sender.feed((*compression).of(message)).unwrap();
                 let [(first, payload)] = &split(role, &drain(&mut sender))[..] else { panic!() };
                 prop_assert!(first & 0x40 == 0 || *compression != Compression::Never);
                 if first & 0x40 == 0 {
@@ -217,7 +217,7 @@ proptest! {
             (vec(sent(), 1..3), any::<Index>(), any::<u8>()).prop_map(|(messages, at, byte)| {
                 let mut sender = deflating(Role::Server, Config::default(), params(""));
                 messages.iter().for_each(|sent| {
-                    sender.send_with(&sent.message, Compression::Always).unwrap();
+                    sender.feed(Compression::Always.of(&sent.message)).unwrap();
                 });
                 let mut payload = split(Role::Server, &drain(&mut sender)).remove(0).1;
                 payload.truncate(2_000);
@@ -284,7 +284,7 @@ fn a_thousand_rounds() {
         let start = random.below(50_000);
         let length = random.size(50_000);
         let bytes = &noise[start..start + length];
-        from.send_with(bytes, *random.pick(&[Compression::Auto, Compression::Never])).unwrap();
+        from.feed((*random.pick(&[Compression::Auto, Compression::Never])).of(bytes)).unwrap();
         let wire = drain(from);
         let (events, result) = receive(to, &wire, random.size(70_000), watch);
         assert_eq!((&events[..], result), (&[Seen::Binary(bytes.to_vec())][..], Ok(())));

@@ -106,15 +106,15 @@ fn rfc7692_7_2_3_6_an_empty_message() {
     for role in BOTH {
         let mut connection = both_ends(role);
         for _ in 0..3 {
-            connection.send_with("", Compression::Always).unwrap();
-            connection.send_with(b"", Compression::Always).unwrap();
+            connection.feed(Compression::Always.of("")).unwrap();
+            connection.feed(Compression::Always.of(b"")).unwrap();
         }
         let expected = [(TEXT, vec![0]), (BINARY, vec![0])];
         assert!(sent(&mut connection).chunks(2).all(|two| two == expected), "{role:?}");
         // Among others, too.
-        connection.send_with("Hello", Compression::Always).unwrap();
-        connection.send_with("", Compression::Always).unwrap();
-        connection.send_with("Hello", Compression::Always).unwrap();
+        connection.feed(Compression::Always.of("Hello")).unwrap();
+        connection.feed(Compression::Always.of("")).unwrap();
+        connection.feed(Compression::Always.of("Hello")).unwrap();
         let frames = sent(&mut connection);
         assert_eq!(frames[1], (TEXT, vec![0]));
         assert_eq!(inflate(b"Hello", &frames[2].1).unwrap().bytes, b"Hello");
@@ -245,7 +245,7 @@ fn a_message_cut_at_every_byte_with_empty_frames_between() {
         let mut sender = both_ends(other(role));
         let mut cut = Vec::new();
         for _ in 0..2 {
-            sender.send_with(&text, Compression::Always).unwrap();
+            sender.feed(Compression::Always.of(&text)).unwrap();
             let message = sent(&mut sender).remove(0).1;
             cut.extend(frame(role, 0x41, b""));
             for byte in &message {
@@ -289,7 +289,7 @@ fn rfc7692_7_1_2_any_window_in_the_answer() {
             let (mut window, mut furthest) = (Vec::new(), 0);
             for _ in 0..4 {
                 let text = prose(&mut random, 6_000);
-                client.send(&text).unwrap();
+                client.feed(&text).unwrap();
                 let (first, message) = sent(&mut client).remove(0);
                 if own == 8 {
                     assert_eq!((first, &message[..]), (0x81, text.as_bytes()), "no such window");
@@ -331,13 +331,13 @@ fn deflate_begins_once_and_first() {
             }
         };
         let things: [(&str, Do<'_>); 10] = [
-            ("a message", &|connection| connection.send("x").unwrap()),
-            ("a message in frames", &|connection| connection.send("x".repeat(500)).unwrap()),
-            ("a fragment", &|connection| connection.send_fragment("x", false).unwrap()),
+            ("a message", &|connection| connection.feed("x").unwrap()),
+            ("a message in frames", &|connection| connection.feed("x".repeat(500)).unwrap()),
+            ("a fragment", &|connection| connection.feed_fragment("x", false).unwrap()),
             ("a ping", &|connection| connection.ping(ControlPayload::new(b"x").unwrap()).unwrap()),
-            ("a Close", &|connection| connection.close(None)),
+            ("a Close", &|connection| connection.start_close(None).unwrap()),
             ("what was written", &|connection| {
-                connection.send("x").unwrap();
+                connection.feed("x").unwrap();
                 sent(connection);
             }),
             ("the end", &|connection| connection.receive_eof()),
@@ -539,7 +539,7 @@ fn the_message_limit_holds_for_inflated_bytes() {
             let stored =
                 bytes.chunks(0xffff).fold(Blocks::new(), |all, some| all.stored(false, some));
             let mut other_end = both_ends(Role::Server);
-            other_end.send_with(&bytes, Compression::Always).unwrap();
+            other_end.feed(Compression::Always.of(&bytes)).unwrap();
             let compressed = sent(&mut other_end).remove(0).1;
             for message in [stored.message(), compressed] {
                 for first in [TEXT, BINARY] {
@@ -668,7 +668,7 @@ fn rfc7692_7_2_1_the_agreed_window_is_kept_to() {
                 let lengths = [0, 1, 70, 500, 3_000, 100, 40_000, 40_000, 2];
                 let texts = lengths.map(|length| prose(&mut random, length));
                 for text in texts.into_iter().chain([far]) {
-                    connection.send_with(&text, Compression::Always).unwrap();
+                    connection.feed(Compression::Always.of(&text)).unwrap();
                     let [(first, message)] = &sent(&mut connection)[..] else { panic!() };
                     assert_eq!(*first, TEXT);
                     let before = if takeover { &window[..] } else { &[] };
@@ -695,7 +695,7 @@ fn own_settings_are_kept_to() {
         let mut connection = deflating(role, config.clone(), params(""));
         let text = prose(&mut Random::new(3), 20_000);
         for _ in 0..2 {
-            connection.send(&text).unwrap();
+            connection.feed(&text).unwrap();
             let inflated = inflate(b"", &sent(&mut connection)[0].1).unwrap();
             assert!(inflated.bytes == text.as_bytes() && inflated.furthest <= 512);
         }
@@ -708,7 +708,7 @@ fn rfc7692_7_1_2_windows_of_8_bits() {
     for role in BOTH {
         let mut connection = deflating(role, Config::default(), with_bits(8, true));
         for compression in [Compression::Auto, Compression::Always] {
-            connection.send_with(vec![b'x'; 1_000], compression).unwrap();
+            connection.feed(compression.of(vec![b'x'; 1_000])).unwrap();
             assert_eq!(sent(&mut connection), [(0x82, vec![b'x'; 1_000])]);
         }
         // Who says 8 may mean 9.
@@ -736,28 +736,28 @@ fn each_message_chooses() {
         let choices = [Compression::Auto, Compression::Always, Compression::Never];
         for (size, compressed) in [(99, [false, true, false]), (100, [true, true, false])] {
             for (choice, compressed) in choices.into_iter().zip(compressed) {
-                connection.send_with("x".repeat(size), choice).unwrap();
+                connection.feed(choice.of("x".repeat(size))).unwrap();
                 assert_eq!(sent(&mut connection)[0].0 == TEXT, compressed, "{size} {choice:?}");
             }
         }
-        connection.send("x".repeat(99)).unwrap();
-        connection.send("x".repeat(100)).unwrap();
+        connection.feed("x".repeat(99)).unwrap();
+        connection.feed("x".repeat(100)).unwrap();
         let firsts: Vec<u8> = sent(&mut connection).iter().map(|(first, _)| *first).collect();
         assert_eq!(firsts, [0x81, TEXT]);
         // §8: what was sent plain is nowhere in the window.
         let secret = "a secret that nobody may guess, not even by length ".repeat(4);
-        connection.send_with(&secret, Compression::Never).unwrap();
+        connection.feed(Compression::Never.of(&secret)).unwrap();
         sent(&mut connection);
-        connection.send_with(&secret, Compression::Always).unwrap();
+        connection.feed(Compression::Always.of(&secret)).unwrap();
         let length = sent(&mut connection)[0].1.len();
         assert!(length > 40, "{length}");
-        connection.send_with(&secret, Compression::Always).unwrap();
+        connection.feed(Compression::Always.of(&secret)).unwrap();
         let length = sent(&mut connection)[0].1.len();
         assert!(length < 20, "{length}");
     }
     // Not agreed on: always plain.
     let mut connection = Connection::server(Config::default().deflate(largest()));
-    connection.send_with("x".repeat(1_000), Compression::Always).unwrap();
+    connection.feed(Compression::Always.of("x".repeat(1_000))).unwrap();
     assert_eq!(sent(&mut connection)[0].0, 0x81);
     assert_eq!(connection.deflate(), None);
 }
@@ -772,8 +772,8 @@ fn incompressible_messages() {
         for role in BOTH {
             for (takeover, first) in [(true, BINARY), (false, 0x82)] {
                 let mut connection = deflating(role, Config::default(), with_bits(15, takeover));
-                connection.send(&noise).unwrap();
-                connection.send_with(&noise, Compression::Always).unwrap();
+                connection.feed(&noise).unwrap();
+                connection.feed(Compression::Always.of(&noise)).unwrap();
                 let frames = sent(&mut connection);
                 assert_eq!((frames[0].0, frames[1].0), (first, BINARY));
                 // What came before it is in both windows.
@@ -802,7 +802,7 @@ fn what_fits_into_a_frame_is_one() {
         for (most, frames) in [(text.len(), 1), (text.len() - 1, 2)] {
             let config = Config::default().max_sent_frame(most);
             let mut connection = deflating(role, config, params(""));
-            connection.send_with(&text, Compression::Always).unwrap();
+            connection.feed(Compression::Always.of(&text)).unwrap();
             assert_eq!(sent(&mut connection).len(), frames, "{role:?}");
         }
     }
@@ -824,7 +824,7 @@ fn heads_of_every_length() {
             let noise: Vec<u8> = (0..size).map(|_| random.next() as u8).collect();
             let zeros = vec![0; size];
             for bytes in [noise, zeros] {
-                connection.send_with(&bytes, Compression::Always).unwrap();
+                connection.feed(Compression::Always.of(&bytes)).unwrap();
                 let _ = connection.ping(ControlPayload::new(b"x").unwrap());
                 expected.push(bytes);
             }
@@ -845,11 +845,11 @@ fn a_refused_message_does_not_touch_the_window() {
     for role in BOTH {
         let mut connection = deflating(role, Config::default().max_unsent(1), params(""));
         let text = "a refused message must not be referred to".repeat(3);
-        connection.send(&text).unwrap();
-        let error = connection.send_with(&text, Compression::Always).unwrap_err();
+        connection.feed(&text).unwrap();
+        let error = connection.feed(Compression::Always.of(&text)).unwrap_err();
         assert_eq!(error.message, text.as_str());
         let mut frames = sent(&mut connection);
-        connection.send(&text).unwrap();
+        connection.feed(&text).unwrap();
         frames.extend(sent(&mut connection));
         let (events, result) =
             receive(&mut both_ends(other(role)), &frames_of(role, &frames), 9, watch);
@@ -862,7 +862,7 @@ fn a_refused_message_does_not_touch_the_window() {
 fn a_message_that_was_not_written_is_known() {
     for role in BOTH {
         let mut connection = both_ends(role);
-        connection.send_with("never written", Compression::Always).unwrap();
+        connection.feed(Compression::Always.of("never written")).unwrap();
         receive(&mut connection, &frame(role, 0x88, b""), 1, watch).1.unwrap();
         connection.transport_failed();
         assert!(matches!(connection.closed(), Some(Closed::Unsent { .. })), "{role:?}");
@@ -886,7 +886,7 @@ fn windows_do_not_get_mixed_up() {
                 let text = format!("{some} {}", prose(&mut random, length));
                 let turn = |pairs: &mut Vec<(Connection, Connection, Vec<u8>)>| {
                     let (server, client, window) = &mut pairs[some];
-                    server.send_with(&text, Compression::Always).unwrap();
+                    server.feed(Compression::Always.of(&text)).unwrap();
                     let mut wire = common::drain(server);
                     let [(_, message)] = &common::split(Role::Server, &wire)[..] else { panic!() };
                     let inflated = inflate(window, message).unwrap();
@@ -918,7 +918,7 @@ fn a_window_that_was_lent_out_is_made_use_of() {
         for round in 0..50 {
             for connection in &mut all {
                 let text = format!("{{\"number\":{round},\"what\":\"a message like the others\"}}");
-                connection.send_with(&text, Compression::Always).unwrap();
+                connection.feed(Compression::Always.of(&text)).unwrap();
                 total += sent(connection)[0].1.len();
             }
         }
@@ -965,7 +965,7 @@ fn take_turns(others: usize) {
         let mut other = both_ends(Role::Server);
         let wire = frame(Role::Server, TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
         assert_eq!(receive(&mut other, &wire, 99, watch), (vec![hello()], Ok(())));
-        other.send_with("Hello", Compression::Always).unwrap();
+        other.feed(Compression::Always.of("Hello")).unwrap();
     }
 }
 

@@ -48,22 +48,22 @@ fn talk(
     if asynchronous {
         return runtime().block_on(async {
             let mut ws = fullduplex::tokio::connect_with(request, config).await?;
-            ws.feed_with(long(), compression)?;
-            ws.send_with(long(), compression).await?;
+            ws.feed(compression.of(long()))?;
+            ws.send(compression.of(long())).await?;
             assert_eq!(ws.recv().await?.unwrap(), long().as_str());
             assert_eq!(ws.recv().await?.unwrap(), long().as_str());
             let agreed = ws.deflate().copied();
-            ws.close(CloseCode::NORMAL, "").await?;
+            ws.close(CloseCode::NORMAL).await?;
             Ok(agreed)
         });
     }
     let mut ws = blocking::connect_with(request, config)?;
-    ws.feed_with(long(), compression)?;
-    ws.send_with(long(), compression)?;
+    ws.feed(compression.of(long()))?;
+    ws.send(compression.of(long()))?;
     assert_eq!(ws.recv()?.unwrap(), long().as_str());
     assert_eq!(ws.recv()?.unwrap(), long().as_str());
     let agreed = ws.deflate().copied();
-    ws.close(CloseCode::NORMAL, "")?;
+    ws.close(CloseCode::NORMAL)?;
     Ok(agreed)
 }
 
@@ -81,13 +81,13 @@ fn serve(
             let stream = tokio::net::TcpStream::from_std(stream)?;
             let mut ws = fullduplex::tokio::accept_with(stream, &Acceptor::new(), config).await?;
             let agreed = ws.deflate().copied();
-            ws.run(|message, out| out.feed_with(message, compression)).await?;
+            ws.run(|message, out| out.feed(compression.of(message))).await?;
             Ok(agreed)
         });
     }
     let mut ws = blocking::accept_with(stream, &Acceptor::new(), config)?;
     let agreed = ws.deflate().copied();
-    ws.run(|message, out| out.feed_with(message, compression))?;
+    ws.run(|message, out| out.feed(compression.of(message)))?;
     Ok(agreed)
 }
 
@@ -335,7 +335,7 @@ fn rfc7692_7_1_2_any_window_in_the_answer() {
                     stream.write_all(response_to(&head, &line).as_bytes()).unwrap();
                     let ws = blocking::WebSocket::from_parts(stream, Role::Server, on(), []);
                     let mut ws = ws.with_deflate(params(&answer)).unwrap();
-                    ws.run(|message, out| out.feed_with(message, Compression::Always)).unwrap();
+                    ws.run(|message, out| out.feed(Compression::Always.of(message))).unwrap();
                 });
                 let agreed = talk(asynchronous, request, on(), Compression::Always).unwrap();
                 let agreed = agreed.unwrap();
@@ -437,7 +437,7 @@ fn a_connection_adopted_with_what_was_agreed_on() {
 fn a_writer_of_threads_does_not_pass_chunks_that_wait_for_the_reader() {
     let agreed = largest().accept(&largest().offers());
     let mut peer = common::connection(Role::Client, quiet()).with_deflate(agreed).unwrap();
-    peer.send(long()).unwrap();
+    peer.feed(long()).unwrap();
     let wire = common::drain(&mut peer);
     for cut in 1..wire.len() {
         let [front, back] = [&wire[..cut], &wire[cut..]].map(|part| Step::Bytes(part.into()));

@@ -7,7 +7,7 @@ use crate::{common, deflate, heap, miniz};
 use common::{BOTH, Random, Seen, drain, other, receive, split, watch};
 use deflate::{deflating, inflate, largest, with_bits};
 use fullduplex::{
-    Config, Connection, Message, Prepared, Role, SendErrorReason,
+    Config, Connection, Message, MessageRef, Prepared, Role, SendErrorReason,
     deflate::{Compression, Deflate},
 };
 use heap::measure;
@@ -126,10 +126,10 @@ proptest! {
             let message = &messages[at];
             match step {
                 Step::Prepared(_, compression) => {
-                    let prepared = prepared[at].clone().compression(compression);
-                    line.ours.send_prepared(&prepared).unwrap();
+                    let prepared = Prepared::new(compression.of(&prepared[at]));
+                    line.ours.feed(&prepared).unwrap();
                 }
-                Step::Send(_, compression) => line.ours.send_with(message, compression).unwrap(),
+                Step::Send(_, compression) => line.ours.feed(compression.of(message)).unwrap(),
                 Step::Fragments(_, cut) => {
                     let mut cut = cut.index(message.len() + 1);
                     let (first, second): (Message, Message) = match message {
@@ -141,17 +141,19 @@ proptest! {
                         }
                         Message::Binary(bytes) => (bytes[..cut].into(), bytes[cut..].into()),
                     };
-                    line.ours.send_fragment(first, false).unwrap();
-                    let refused = line.ours.send_prepared(&prepared[at]);
-                    assert_eq!(refused, Err(SendErrorReason::Unfinished));
-                    line.ours.send_fragment(second, true).unwrap();
+                    line.ours.feed_fragment(first, false).unwrap();
+                    let refused = line.ours.feed(&prepared[at]);
+                    let refused = refused.unwrap_err();
+                    assert_eq!(refused.reason, SendErrorReason::Unfinished);
+                    assert_eq!(MessageRef::from(&refused.message), prepared[at].message());
+                    line.ours.feed_fragment(second, true).unwrap();
                 }
             }
             line.check(message);
         }
     }
 
-    /// Where nothing is taken over, and on clients, it is what `send_with` writes, byte for byte.
+    /// Where nothing is taken over, and on clients, it is what the message by itself writes, byte for byte.
     #[test]
     fn without_takeover_it_is_what_send_writes(
         message in payload(),
@@ -168,8 +170,8 @@ proptest! {
             let connect = || deflating(role, config.clone(), with_bits(bits, takeover));
             let (mut ours, mut reference) = (connect(), connect());
             for compression in COMPRESSIONS {
-                ours.send_prepared(&prepared.clone().compression(compression)).unwrap();
-                reference.send_with(&message, compression).unwrap();
+                ours.feed(&Prepared::new(compression.of(&prepared))).unwrap();
+                reference.feed(compression.of(&message)).unwrap();
                 prop_assert!(drain(&mut ours) == drain(&mut reference), "{:?}", compression);
             }
         }
@@ -186,9 +188,9 @@ fn what_keeps_its_length_is_what_send_writes() {
         let text: String = (0..length).map(|_| *random.pick(&['a', 'b', 'ü', '🦀'])).collect();
         let connect = || server(largest().threshold(0), 15, false);
         let (mut always, mut sends, mut prepares) = (connect(), connect(), connect());
-        always.send_with(&text, Compression::Always).unwrap();
-        sends.send(&text).unwrap();
-        prepares.send_prepared(&Prepared::new(&text)).unwrap();
+        always.feed(Compression::Always.of(&text)).unwrap();
+        sends.feed(&text).unwrap();
+        prepares.feed(&Prepared::new(&text)).unwrap();
         assert_eq!(sends.stats().messages_sent, 1);
         assert_eq!(sends.stats(), prepares.stats());
         ties += usize::from(drain(&mut always).len() == 2 + text.len());
@@ -213,7 +215,7 @@ fn each_kind_is_compressed_once() {
     for (i, (level, bits)) in kinds.enumerate() {
         let place = |takeover, prepared: &Prepared| {
             let mut server = server(largest().level(level), bits, takeover);
-            server.send_prepared(prepared).unwrap();
+            server.feed(prepared).unwrap();
             let outbox = server.outbox();
             assert_eq!(outbox.chunk()[0], 0xc1);
             assert_eq!(outbox.chunk().len(), outbox.len());
@@ -228,7 +230,7 @@ fn each_kind_is_compressed_once() {
                 COMPRESSIONS[..2].iter().map(move |compression| (takeover, compression))
             })
             .map(|(takeover, compression)| {
-                place(takeover, &prepared.clone().compression(*compression))
+                place(takeover, &Prepared::new(compression.of(&prepared)))
             })
             .collect();
         let same = all.iter().all(|(_, place)| *place == all[0].1);
@@ -263,13 +265,13 @@ fn rfc7692_7_1_1_what_comes_behind_refers_to_it() {
             payload
         };
         let prepared = Prepared::new(&news);
-        send(&|ours| ours.send(&before).unwrap(), &before);
+        send(&|ours| ours.feed(&before).unwrap(), &before);
         for _ in 0..3 {
-            let shared = send(&|ours| ours.send_prepared(&prepared).unwrap(), &news);
+            let shared = send(&|ours| ours.feed(&prepared).unwrap(), &news);
             assert!(shared.len() > 500);
             assert_eq!(inflate(b"", &shared).unwrap().bytes, news.as_bytes());
             for text in [&news, &before] {
-                let behind = send(&|ours| ours.send(text).unwrap(), text);
+                let behind = send(&|ours| ours.feed(text).unwrap(), text);
                 assert!(behind.len() < 30, "{bits}: {} bytes", behind.len());
             }
         }
@@ -285,16 +287,16 @@ fn what_is_not_sent_compressed_is_not_in_the_window() {
     let mut ours = deflating(Role::Server, config, with_bits(15, true));
     let mut peer = deflating(Role::Client, Config::default(), with_bits(15, true));
     let (text, noise) = (Prepared::new(&text), Prepared::new(&noise));
-    let never = text.clone().compression(Compression::Never);
+    let never = Prepared::new(Compression::Never.of(&text));
     let mut first_bytes = Vec::new();
     for message in [&text, &noise, &never, &text, &text] {
-        ours.send("behind it").unwrap();
-        assert_eq!(ours.send_prepared(message), Err(SendErrorReason::Full));
+        ours.feed("behind it").unwrap();
+        assert_eq!(ours.feed(message).unwrap_err().reason, SendErrorReason::Full);
         let mut wire = drain(&mut ours);
-        ours.send_prepared(message).unwrap();
+        ours.feed(message).unwrap();
         wire.extend(drain(&mut ours));
         first_bytes.push(wire[11]);
-        ours.send_with(message.message(), Compression::Always).unwrap();
+        ours.feed(Compression::Always.of(message.message())).unwrap();
         wire.extend(drain(&mut ours));
         let (events, result) = receive(&mut peer, &wire, usize::MAX, watch);
         assert_eq!((events.len(), result), (3, Ok(())));
@@ -310,9 +312,9 @@ fn alternating_does_not_use_up_the_threads_states() {
     let prepared = Prepared::new(&text);
     let mut server = server(Deflate::default(), 12, true);
     let mut round = || {
-        server.send_prepared(&prepared).unwrap();
+        server.feed(&prepared).unwrap();
         drain(&mut server);
-        server.send(&text).unwrap();
+        server.feed(&text).unwrap();
         drain(&mut server);
     };
     round();
@@ -334,7 +336,7 @@ fn allocations_of_a_broadcast() {
             measure(|| {
                 for member in &mut members {
                     member.outbox().lend(core::mem::take(&mut storage));
-                    member.send_prepared(prepared).unwrap();
+                    member.feed(prepared).unwrap();
                     let queued = member.outbox().len();
                     member.outbox().advance(queued);
                     storage = member.outbox().reclaim().unwrap();
@@ -366,7 +368,7 @@ fn threads_share_what_one_compressed() {
                 scope.spawn(move || {
                     let mut server = server(largest(), 12 + i % 2, i % 4 < 2);
                     barrier.wait();
-                    server.send_prepared(prepared).unwrap();
+                    server.feed(prepared).unwrap();
                     server.outbox().chunk().as_ptr() as usize
                 })
             })
@@ -386,7 +388,7 @@ fn without_an_agreement_it_is_plain() {
             let config = Config::default().deflate(Deflate::default());
             let mut ours = common::connection(role, config);
             let text = "the same again and ".repeat(100);
-            ours.send_prepared(&Prepared::new(&text).compression(compression)).unwrap();
+            ours.feed(compression.of(&Prepared::new(&text))).unwrap();
             let frames = split(role, &drain(&mut ours));
             assert_eq!(frames, [(0x81, text.into_bytes())]);
         }

@@ -94,7 +94,7 @@ fn echo_works(url: &str) {
     let mut ws = blocking::connect(url).unwrap();
     ws.send("hello").unwrap();
     assert_eq!(ws.recv().unwrap(), Some("hello".into()));
-    ws.close(CloseCode::NORMAL, "").unwrap();
+    ws.close(CloseCode::NORMAL).unwrap();
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn max_clients_is_a_cap() {
         second.set_nonblocking(true).unwrap();
         assert!(second.read(&mut [0]).is_err(), "{name} serves two");
         second.set_nonblocking(false).unwrap();
-        first.close(CloseCode::NORMAL, "").unwrap();
+        first.close(CloseCode::NORMAL).unwrap();
         drop(first);
         assert!(read_head(&second).starts_with("HTTP/1.1 101 "));
     }

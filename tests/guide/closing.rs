@@ -145,14 +145,14 @@ impl Conn for blocking::WebSocket<TcpStream> {
 
     fn end(&mut self, we_close: bool) -> (Vec<Result<(), Error>>, Vec<Message>) {
         if we_close {
-            return (vec![self.close(CODE, "")], vec![]);
+            return (vec![self.close(CODE)], vec![]);
         }
         let (result, messages) = drain!(self);
         (vec![result], messages)
     }
 
     fn again(&mut self, _: &'static str) -> (Result<(), Error>, &'static str) {
-        (self.close(CODE, ""), "Ok")
+        (self.close(CODE), "Ok")
     }
 
     fn late(&mut self) -> Vec<Result<(), Error>> {
@@ -183,7 +183,7 @@ impl Conn for (blocking::Reader<TcpStream>, blocking::Writer<TcpStream>) {
         if we_close {
             return thread::scope(|scope| {
                 let receiving = scope.spawn(|| drain!(reader));
-                let closed = writer.close(CODE, "");
+                let closed = writer.close(CODE);
                 let (received, messages) = receiving.join().unwrap();
                 (vec![closed, received], messages)
             });
@@ -193,7 +193,7 @@ impl Conn for (blocking::Reader<TcpStream>, blocking::Writer<TcpStream>) {
     }
 
     fn again(&mut self, told: &'static str) -> (Result<(), Error>, &'static str) {
-        (self.1.close(CODE, ""), told)
+        (self.1.close(CODE), told)
     }
 
     fn late(&mut self) -> Vec<Result<(), Error>> {
@@ -227,7 +227,7 @@ impl Conn for OnTokio<fullduplex::tokio::WebSocket<Script>> {
         let Self(ws, runtime) = self;
         runtime.block_on(async {
             if we_close {
-                return (vec![ws.close(CODE, "").await], vec![]);
+                return (vec![ws.close(CODE).await], vec![]);
             }
             let (result, messages) = drain!(ws, await);
             (vec![result], messages)
@@ -235,7 +235,7 @@ impl Conn for OnTokio<fullduplex::tokio::WebSocket<Script>> {
     }
 
     fn again(&mut self, _: &'static str) -> (Result<(), Error>, &'static str) {
-        (self.1.block_on(self.0.close(CODE, "")), "Ok")
+        (self.1.block_on(self.0.close(CODE)), "Ok")
     }
 
     fn late(&mut self) -> Vec<Result<(), Error>> {
@@ -274,7 +274,7 @@ impl Conn for OnTokio<TokioHalves> {
             if we_close {
                 let receiving = async { drain!(reader, await) };
                 let (closed, (received, messages)) =
-                    tokio::join!(biased; writer.close(CODE, ""), receiving);
+                    tokio::join!(biased; writer.close(CODE), receiving);
                 return (vec![closed, received], messages);
             }
             let (result, messages) = drain!(reader, await);
@@ -283,7 +283,7 @@ impl Conn for OnTokio<TokioHalves> {
     }
 
     fn again(&mut self, told: &'static str) -> (Result<(), Error>, &'static str) {
-        (self.1.block_on(self.0.1.close(CODE, "")), told)
+        (self.1.block_on(self.0.1.close(CODE)), told)
     }
 
     fn late(&mut self) -> Vec<Result<(), Error>> {

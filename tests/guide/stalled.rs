@@ -97,7 +97,7 @@ macro_rules! waits {
             Call::Fragment => $conn.send_fragment("more", false)$(.$wait)?,
             Call::Ping => $conn.ping("more")$(.$wait)?,
             Call::Flush => $conn.flush()$(.$wait)?,
-            Call::Close => $conn.close(CloseCode::NORMAL, "more")$(.$wait)?,
+            Call::Close => $conn.close((CloseCode::NORMAL, "more"))$(.$wait)?,
             Call::Feed => unreachable!("it never waits"),
         }
     };
@@ -615,7 +615,7 @@ async fn a_peer_that_sends_and_does_not_take() {
     let waited = timeout(Duration::from_secs(3_600), writer.send(vec![0; MIB])).await;
     assert!(waited.is_err(), "{waited:?}");
     // What always ends.
-    let end = writer.close(CloseCode::NORMAL, "").await;
+    let end = writer.close(CloseCode::NORMAL).await;
     assert!(matches!(end, Err(Error::Timeout(TimeoutError::Close))), "{end:?}");
     receiving.await.unwrap();
     drop(writer);

@@ -46,7 +46,7 @@ fn halves_are_send_and_writers_are_shared() {
     sendable(&writer);
     future(writer.send("x"));
     future(reader.recv());
-    future(writer.close(CloseCode::NORMAL, ""));
+    future(writer.close(CloseCode::NORMAL));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_writer_alone_answers_pings_and_closes() {
         assert_eq!(close_codes(&split(role, &script.written())), [1000]);
         assert!(!writer.is_open());
         script.end();
-        run(writer.close(CloseCode::NORMAL, "")).unwrap();
+        run(writer.close(CloseCode::NORMAL)).unwrap();
         let closed = writer.closed().unwrap();
         assert!(closed.is_clean() && closed.reason() == "bye", "{closed:?}");
         drop(reader);
@@ -339,7 +339,7 @@ fn close_completes_although_nobody_reads() {
                     })
                 });
             tokio::task::yield_now().await;
-            writer.close(CloseCode::GOING_AWAY, "enough").await.unwrap();
+            writer.close((CloseCode::GOING_AWAY, "enough")).await.unwrap();
             match writer.closed() {
                 Some(Closed::Clean { initiator: Side::Local, frame: Some(frame) }) => {
                     assert_eq!(frame.code(), CloseCode::GOING_AWAY);
@@ -381,7 +381,7 @@ fn a_close_keeps_no_more_than_a_message_may_be() {
             while let Ok(Some(_)) = peer.recv().await {}
         });
         tokio::task::yield_now().await;
-        writer.close(CloseCode::NORMAL, "").await.unwrap();
+        writer.close(CloseCode::NORMAL).await.unwrap();
         let mut sizes = Vec::new();
         while let Some(message) = reader.recv().await.unwrap() {
             sizes.push(message.len());
@@ -431,12 +431,12 @@ fn either_half_drives_the_timers() {
         let receiving = tokio::spawn(async move { reader.recv().await });
         tokio::task::yield_now().await;
         // The call is dropped at once: the Close is queued, and the reader sees to it.
-        assert!(!is_ready(writer.close(CloseCode::NORMAL, "")));
+        assert!(!is_ready(writer.close(CloseCode::NORMAL)));
         match receiving.await.unwrap() {
             Err(Error::Timeout(TimeoutError::Close)) => {}
             other => panic!("{other:?}"),
         }
-        match writer.close(CloseCode::NORMAL, "").await {
+        match writer.close(CloseCode::NORMAL).await {
             Err(Error::Timeout(TimeoutError::Close)) => {}
             other => panic!("{other:?}"),
         }
@@ -479,7 +479,7 @@ fn what_was_kept_is_among_the_parts() {
                 Step::Bytes(frame(role, 0x82, b"")[..3].to_vec()),
             ]);
             let (reader, writer) = over(&script, role, quiet()).split();
-            assert!(poll_times(writer.close(CloseCode::NORMAL, ""), 2).is_none());
+            assert!(poll_times(writer.close(CloseCode::NORMAL), 2).is_none());
             let mut ws = reader.reunite(writer).unwrap();
             let mut events = Vec::new();
             for _ in 0..taken {
@@ -544,12 +544,12 @@ fn a_close_in_one_piece_discards_the_parts_that_a_writer_has_kept() {
         script.arrive(frame(role, 0x02, b"a part that is taken,"));
         assert!(!run(reader.recv_chunk()).unwrap().unwrap().is_last());
         script.arrive(frame(role, 0x80, b"and one that is kept"));
-        assert!(!is_ready(writer.close(CloseCode::NORMAL, "")));
+        assert!(!is_ready(writer.close(CloseCode::NORMAL)));
         let mut ws = reader.reunite(writer).unwrap();
-        assert!(!is_ready(ws.close(CloseCode::NORMAL, "")));
+        assert!(!is_ready(ws.close(CloseCode::NORMAL)));
         script.arrive(frame(role, 0x88, b""));
         script.end();
-        run(ws.close(CloseCode::NORMAL, "")).unwrap();
+        run(ws.close(CloseCode::NORMAL)).unwrap();
         assert!(ws.closed().unwrap().is_clean());
     }
 }
@@ -567,7 +567,7 @@ fn parts_that_a_writer_has_kept_behind_a_ping_are_not_lost() {
         assert!(!run(reader.recv_chunk()).unwrap().unwrap().is_last());
         script.arrive([frame(role, 0x89, b"?"), frame(role, 0x80, b"two")].concat());
         script.arrive(frame(role, 0x81, b"the next message"));
-        assert!(!is_ready(writer.close(CloseCode::NORMAL, "")));
+        assert!(!is_ready(writer.close(CloseCode::NORMAL)));
         assert!(matches!(run(reader.recv()), Err(Error::Unfinished)));
         assert!(matches!(run(reader.recv_event()), Err(Error::Unfinished)));
         let rest = run(reader.recv_chunk()).unwrap().unwrap();
@@ -669,7 +669,7 @@ async fn many_writers_and_a_reader_over_tcp() {
         writer.await.unwrap();
     }
     let reader = receiving.await.unwrap();
-    writer.close(CloseCode::NORMAL, "").await.unwrap();
+    writer.close(CloseCode::NORMAL).await.unwrap();
     echo.await.unwrap().unwrap();
     assert!(reader.closed().unwrap().is_clean());
 }
@@ -718,23 +718,24 @@ fn halves_are_a_stream_and_a_sink() {
     let runtime = paused();
     runtime.block_on(async {
         let (a, b) = duplex(100);
-        let (mut reader, mut writer) =
+        let (mut reader, writer) =
             WebSocket::from_parts(Entangled(a), Role::Client, quiet(), []).split();
         let mut peer = WebSocket::from_parts(b, Role::Server, quiet(), []);
         let peer = tokio::spawn(async move { peer.run(|message, out| out.feed(message)).await });
+        let mut sink = writer.into_sink();
         let sending = tokio::spawn(async move {
             for i in 0..1_000 {
-                SinkExt::feed(&mut writer, Message::from(i.to_string())).await.unwrap();
+                SinkExt::feed(&mut sink, Message::from(i.to_string())).await.unwrap();
             }
-            SinkExt::flush(&mut writer).await.unwrap();
-            writer
+            SinkExt::flush(&mut sink).await.unwrap();
+            sink
         });
         for i in 0..1_000 {
             assert_eq!(reader.next().await.unwrap().unwrap(), Message::from(i.to_string()));
         }
-        let mut writer = sending.await.unwrap();
+        let mut sink = sending.await.unwrap();
         drop(reader);
-        SinkExt::close(&mut writer).await.unwrap();
+        SinkExt::close(&mut sink).await.unwrap();
         peer.await.unwrap().unwrap();
     });
 }

@@ -169,7 +169,7 @@ fn many_writers_under_load() {
             next[id] += 1;
         }
         writers.into_iter().for_each(|writer| writer.join().unwrap());
-        writer.close(CloseCode::NORMAL, "").unwrap();
+        writer.close(CloseCode::NORMAL).unwrap();
         assert_eq!(reader.recv().unwrap(), None);
         echo.join().unwrap().unwrap();
     }
@@ -238,7 +238,7 @@ fn section_5_5_2_a_writer_alone_answers() {
             };
             assert!(matches!(end, Error::Closed(_)), "{end:?}");
             drop(peer.join().unwrap());
-            writer.close(CloseCode::NORMAL, "").unwrap();
+            writer.close(CloseCode::NORMAL).unwrap();
             assert!(writer.closed().unwrap().is_clean());
             if let Some(mut reader) = reader {
                 let mut events = Vec::new();
@@ -406,9 +406,9 @@ fn section_7_1_2_a_writer_closes() {
                 }
             };
             waiting.recv().unwrap();
-            writer.close(CloseCode::GOING_AWAY, "over").unwrap();
+            writer.close((CloseCode::GOING_AWAY, "over")).unwrap();
             assert!(matches!(writer.closed(), Some(Closed::Clean { initiator: Side::Local, .. })));
-            writer.close(CloseCode::NORMAL, "").unwrap();
+            writer.close(CloseCode::NORMAL).unwrap();
             assert!(!writer.is_open() && matches!(writer.send("late"), Err(Error::Closed(_))));
             if let Some(receiver) = receiver {
                 let messages = receiver.join().unwrap();
@@ -442,7 +442,7 @@ fn closing_loses_no_message_of_a_reader_that_goes_on() {
                 for i in 0..100 {
                     writer.send(i.to_string()).unwrap();
                 }
-                writer.close(CloseCode::NORMAL, "").unwrap();
+                writer.close(CloseCode::NORMAL).unwrap();
                 assert_eq!(receiver.join().unwrap(), 100);
             });
         }
@@ -460,7 +460,7 @@ fn several_close_at_once() {
             scope.spawn(|| assert_eq!(reader.recv().unwrap(), None));
             for _ in 0..4 {
                 let writer = writer.clone();
-                scope.spawn(move || writer.close(CloseCode::NORMAL, "").unwrap());
+                scope.spawn(move || writer.close(CloseCode::NORMAL).unwrap());
             }
         });
         assert!(writer.closed().unwrap().is_clean());
@@ -492,7 +492,7 @@ fn a_close_deadline_ends_a_reader_that_waits_for_ever() {
                     start.recv().unwrap();
                     sender
                 });
-                late(writer.close(CloseCode::NORMAL, ""));
+                late(writer.close(CloseCode::NORMAL));
                 let (end, after) = receiver.join().unwrap();
                 late(end);
                 assert!(matches!(after, Ok(None)), "it is reported once");
@@ -536,7 +536,7 @@ fn section_5_5_2_either_half_keeps_alive() {
                         }
                     };
                     assert!(matches!(closed, Error::Closed(_) | Error::Timeout(_)), "{closed:?}");
-                    writer.close(CloseCode::NORMAL, "")
+                    writer.close(CloseCode::NORMAL)
                 }
             };
             assert!(matches!(end, Err(Error::Timeout(TimeoutError::Pong))), "{end:?}");
@@ -669,7 +669,7 @@ fn section_5_4_a_writer_that_is_dropped_in_a_message_holds_nobody_up() {
     assert_eq!(next_frame(Role::Client, &theirs), (0x01, b"a".to_vec()));
     assert_eq!(next_frame(Role::Client, &theirs), (0x89, b"still".to_vec()));
     let peer = thread::spawn(move || peer(Role::Client, theirs).recv_chunk());
-    first.close(CloseCode::NORMAL, "").unwrap();
+    first.close(CloseCode::NORMAL).unwrap();
     peer.join().unwrap().unwrap();
 }
 
@@ -693,7 +693,7 @@ fn before_wait_leaves_writing_to_the_reader() {
         }
         receiver.join().unwrap();
         writer.send("now").unwrap();
-        writer.close(CloseCode::NORMAL, "").unwrap();
+        writer.close(CloseCode::NORMAL).unwrap();
         echo.join().unwrap().unwrap();
     }
 }
@@ -797,7 +797,7 @@ fn section_7_1_7_a_writer_that_finds_a_violation_fails_the_connection() {
             close
         });
         while writer.send("on").is_ok() {}
-        let end = writer.close(CloseCode::NORMAL, "");
+        let end = writer.close(CloseCode::NORMAL);
         assert!(matches!(end, Err(Error::Protocol(_))), "{end:?}");
         assert_eq!(peer.join().unwrap()[..2], 1002_u16.to_be_bytes());
         if let Some(mut reader) = reader {
@@ -923,7 +923,7 @@ fn a_stream_that_panics_ends_the_connection() {
             assert!(reader.reunite(writer.clone()).is_err());
         }
         assert!(matches!(writer.send("hello"), Err(Error::Abnormal)));
-        assert!(writer.close(CloseCode::NORMAL, "").is_err());
+        assert!(writer.close(CloseCode::NORMAL).is_err());
         drop(theirs);
     }
 }
@@ -966,7 +966,7 @@ fn a_stream_that_takes_little_at_a_time_gets_everything_once() {
                 *next += 1;
             }
         });
-        writer.close(CloseCode::NORMAL, "").unwrap();
+        writer.close(CloseCode::NORMAL).unwrap();
         echo.join().unwrap().unwrap();
     }
 }
@@ -989,7 +989,7 @@ fn streams_of_every_kind_have_halves() {
                 assert_eq!(other_reader.recv().unwrap(), None);
             });
             assert_eq!(reader.recv().unwrap(), Some("hello".into()));
-            writer.close(CloseCode::NORMAL, "").unwrap();
+            writer.close(CloseCode::NORMAL).unwrap();
         });
     }
     let _watchdog = watchdog();
@@ -1041,13 +1041,13 @@ fn messages_choose_whether_to_be_compressed() {
     });
     let (_, writer) = blocking::connect_with(target, config()).unwrap().split();
     let text = "to be or not to be ".repeat(100);
-    writer.send_with(text.as_str(), Compression::Always).unwrap();
-    writer.feed_with(text.as_str(), Compression::Never).unwrap();
+    writer.send(Compression::Always.of(text.as_str())).unwrap();
+    writer.feed(Compression::Never.of(text.as_str())).unwrap();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| writer.send(text.as_str()).unwrap());
         }
     });
-    writer.close(CloseCode::NORMAL, "").unwrap();
+    writer.close(CloseCode::NORMAL).unwrap();
     assert_eq!(server.join().unwrap(), vec![Message::from(text); 4]);
 }

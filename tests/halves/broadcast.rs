@@ -81,7 +81,7 @@ fn all_members_get_all_messages_in_the_same_order() {
         }
         senders.join_all().await;
         for member in members {
-            member.leave().unwrap().close(CloseCode::NORMAL, "").await.unwrap();
+            member.leave().unwrap().close(CloseCode::NORMAL).await.unwrap();
         }
         assert!(room.is_empty());
         let mut orders = Vec::new();
@@ -126,7 +126,7 @@ fn a_slow_consumer_is_dealt_with_as_the_policy_says() {
             assert_eq!(room.missed(fast_id), Some(0));
             let stats = room.stats();
             let last = room.leave(fast_id).unwrap();
-            last.close(CloseCode::NORMAL, "").await.unwrap();
+            last.close(CloseCode::NORMAL).await.unwrap();
             assert_eq!(fast.await.unwrap().0.len(), 50);
             // What was accepted before it became slow is there.
             let stalled = collect(stalled);
@@ -136,7 +136,7 @@ fn a_slow_consumer_is_dealt_with_as_the_policy_says() {
                     assert!((35..45).contains(&missed), "{missed}");
                     assert_eq!(stats.dropped, missed);
                     let writer = room.leave(stalled_id).unwrap();
-                    writer.close(CloseCode::NORMAL, "").await.unwrap();
+                    writer.close(CloseCode::NORMAL).await.unwrap();
                     let (messages, _) = stalled.await.unwrap();
                     assert_eq!(messages.len() as u64, 50 - missed);
                 }
@@ -210,7 +210,7 @@ fn members_that_are_gone_leave_with_the_next_message() {
             drive(reader);
             clients.push(client);
         }
-        clients[1].close(CloseCode::NORMAL, "").await.unwrap();
+        clients[1].close(CloseCode::NORMAL).await.unwrap();
         drop(clients.remove(0));
         yield_now().await;
         let delivery = room.send("x").await;
@@ -246,7 +246,7 @@ fn a_group_is_closed_as_one() {
         let silent = silent.unwrap();
         room.send("last words").await;
         let start = tokio::time::Instant::now();
-        let report = room.close(CloseCode::GOING_AWAY, "restart").await.unwrap();
+        let report = room.close((CloseCode::GOING_AWAY, "restart")).await.unwrap();
         assert_eq!((report.clean, report.failed.len()), (69, 1));
         assert!(matches!(report.failed[0], (id, Error::Timeout(_)) if id == silent.0));
         assert_eq!(start.elapsed(), Duration::from_secs(5), "one closing deadline for all");
@@ -257,6 +257,6 @@ fn a_group_is_closed_as_one() {
             let closed = closed.unwrap();
             assert_eq!((closed.code(), closed.reason()), (1001, "restart"));
         }
-        assert!(room.close(CloseCode::NORMAL, &"x".repeat(124)).await.is_err());
+        assert!(room.close((CloseCode::NORMAL, &"x".repeat(124))).await.is_err());
     });
 }

@@ -357,9 +357,9 @@ fn what_is_held_goes_out_in_front_of_a_close() {
     let room = Broadcast::new(SlowConsumer::KeepLatest);
     let _member = room.join(writer.clone());
     assert_eq!((run(room.send("1")).sent, run(room.send("2")).kept), (1, 1));
-    let (_closing, _) = polled(writer.close(CloseCode::NORMAL, ""), 1);
+    let (_closing, _) = polled(writer.close(CloseCode::NORMAL), 1);
     script.go_on(|state| state.writes.clear());
-    assert!(poll_times(writer.close(CloseCode::NORMAL, ""), 3).is_none());
+    assert!(poll_times(writer.close(CloseCode::NORMAL), 3).is_none());
     let frames = split(Role::Server, &script.written());
     assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [0x81, 0x81, 0x88]);
 }
@@ -514,7 +514,7 @@ fn members_whose_tasks_are_busy_are_not_disconnected() {
                     tokio::task::yield_now().await;
                 }
             }
-            member.leave().unwrap().close(CloseCode::NORMAL, "").await.unwrap();
+            member.leave().unwrap().close(CloseCode::NORMAL).await.unwrap();
             drop(reader);
         });
         assert_eq!(client.join().unwrap(), 4);
@@ -882,7 +882,7 @@ fn a_member_that_panics_is_not_waited_for() {
                 }
                 "closes" => {
                     *on.lock().unwrap() = "write";
-                    let report = room.close(CloseCode::GOING_AWAY, "").await.unwrap();
+                    let report = room.close(CloseCode::GOING_AWAY).await.unwrap();
                     assert!(matches!(&report.failed[..], [(of, Error::Other(_))] if *of == id));
                 }
                 _ => {
@@ -963,7 +963,7 @@ fn who_joins_a_closed_group_is_closed() {
         let room = Broadcast::new(SlowConsumer::Wait);
         let (first_reader, writer, mut first) = member(quiet(), 1_000);
         let _first_member = room.join(writer);
-        let (closing, _) = polled(room.close(CloseCode::GOING_AWAY, "restart"), 1);
+        let (closing, _) = polled(room.close((CloseCode::GOING_AWAY, "restart")), 1);
         assert!(room.is_closed());
         let mut late = Vec::new();
         let mut joins = || {
@@ -988,7 +988,7 @@ fn who_joins_a_closed_group_is_closed() {
         }
         assert!(room.is_empty());
         assert_eq!(room.send("x").await.sent, 0);
-        assert_eq!(room.close(CloseCode::NORMAL, "").await.unwrap().clean, 0);
+        assert_eq!(room.close(CloseCode::NORMAL).await.unwrap().clean, 0);
     });
 }
 
@@ -1007,7 +1007,7 @@ fn closing_ends_the_wait_for_slow_members() {
     run(room.send("1"));
     let (sending, woken) = polled(room.send("2"), 5);
     woken.take();
-    let (_closing, _) = polled(room.close(CloseCode::GOING_AWAY, ""), 6);
+    let (_closing, _) = polled(room.close(CloseCode::GOING_AWAY), 6);
     assert!(woken.take() > 0);
     assert_eq!(run(sending).gone, 1);
     script.go_on(|state| state.writes.clear());
@@ -1110,7 +1110,7 @@ fn calls_that_are_forgotten_hold_up_nobody() {
     assert_eq!(run(room.send("2")).sent, 1);
     assert_eq!(texts(Role::Server, &script), ["1", "2"]);
     let closes = room.clone();
-    mem::forget(polled(async move { closes.close(CloseCode::NORMAL, "").await.is_ok() }, 1));
+    mem::forget(polled(async move { closes.close(CloseCode::NORMAL).await.is_ok() }, 1));
     assert_eq!(run(room.send("3")).sent, 0);
     assert!(room.is_empty());
     let frames = split(Role::Server, &script.written());
@@ -1176,7 +1176,7 @@ async fn any_senders_on_any_threads() {
     });
     senders.join_all().await;
     noise.await.unwrap();
-    let report = room.close(CloseCode::NORMAL, "").await.unwrap();
+    let report = room.close(CloseCode::NORMAL).await.unwrap();
     assert_eq!(report.clean, 80, "{report:?}");
     let mut orders = Vec::new();
     for client in clients {

@@ -132,7 +132,7 @@ fn a_receive_that_is_dropped_during_a_close_leaves_the_rest_to_it() {
         script.end();
         // It is never polled, but dropped while the close is in its poll.
         on_write.set(move || drop(receiving));
-        run(writer.close(CloseCode::NORMAL, "")).unwrap();
+        run(writer.close(CloseCode::NORMAL)).unwrap();
         assert!(writer.closed().unwrap().is_clean());
     }
 }
@@ -158,7 +158,7 @@ fn close_completes_behind_a_stream_that_is_not_polled_any_more() {
             () = async {} => {}
         }
         writer.send("hello").await.unwrap();
-        writer.close(CloseCode::NORMAL, "").await.unwrap();
+        writer.close(CloseCode::NORMAL).await.unwrap();
         assert!(peer.await.unwrap().unwrap().is_clean());
         assert_eq!(reader.next().await.unwrap().unwrap(), Message::from("last words"));
         assert!(reader.next().await.is_none());
@@ -174,7 +174,7 @@ fn a_close_discards_nothing_of_a_reader_that_was_woken() {
     let (mut reader, writer) = halves(&script, Role::Server, quiet().max_message_size(1_000));
     let (woken, waker) = Woken::new();
     let cx = &mut Context::from_waker(&waker);
-    let mut closing = pin!(writer.close(CloseCode::NORMAL, ""));
+    let mut closing = pin!(writer.close(CloseCode::NORMAL));
     let mut got = 0;
     {
         let mut receiving = pin!(reader.recv());
@@ -211,7 +211,7 @@ fn a_close_goes_on_when_a_reader_that_was_woken_leaves() {
     }
     script.arrive(frame(Role::Server, 0x88, &close_body(1000, "")));
     script.end();
-    let (closing, woken) = waiting(async move { writer.close(CloseCode::NORMAL, "").await });
+    let (closing, woken) = waiting(async move { writer.close(CloseCode::NORMAL).await });
     woken.take();
     drop(receiving);
     assert!(woken.take() > 0);
@@ -239,7 +239,7 @@ fn a_close_keeps_no_more_for_a_stream_that_is_between_two_items() {
     }
     script.arrive(frame(Role::Server, 0x88, &close_body(1000, "")));
     script.end();
-    run(writer.close(CloseCode::NORMAL, "")).unwrap();
+    run(writer.close(CloseCode::NORMAL)).unwrap();
     let mut got = 0;
     while run(reader.next()).transpose().unwrap().is_some() {
         got += 1;
@@ -419,7 +419,7 @@ fn a_close_ends_in_time_behind_a_stream_that_is_not_polled_any_more() {
         let (mut reader, writer) = halves(&script, Role::Server, quiet());
         let cx = &mut Context::from_waker(core::task::Waker::noop());
         assert!(reader.poll_next_unpin(cx).is_pending());
-        match writer.close(CloseCode::NORMAL, "").await {
+        match writer.close(CloseCode::NORMAL).await {
             Err(Error::Timeout(TimeoutError::Close)) => {}
             other => panic!("{other:?}"),
         }
@@ -439,7 +439,7 @@ fn a_close_ends_in_time_behind_a_reader_that_was_woken_and_a_peer_that_floods() 
             let (mut reader, writer) = halves(&script, Role::Server, config);
             let cx = &mut Context::from_waker(core::task::Waker::noop());
             assert!(reader.poll_next_unpin(cx).is_pending());
-            let mut closing = pin!(writer.close(CloseCode::NORMAL, ""));
+            let mut closing = pin!(writer.close(CloseCode::NORMAL));
             assert!(poll_fn(|cx| Poll::Ready(closing.as_mut().poll(cx).is_pending())).await);
             (0..200).for_each(|_| script.arrive(message.clone()));
             match closing.await {
@@ -499,7 +499,7 @@ fn a_call_that_is_dropped_leaves_nothing_behind() {
     let (sending, woken) = waiting(async move { other.send("x").await });
     drop(sending);
     assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
-    let mut sink = writer.clone();
+    let mut sink = writer.clone().into_sink();
     let (sending, woken) = waiting(async move { SinkExt::send(&mut sink, "x".into()).await });
     drop(sending);
     assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
@@ -538,16 +538,17 @@ fn a_sink_flushes_what_was_sent_last() {
     let runtime = paused();
     let _time = runtime.enter();
     let script = Script::new();
-    let (_reader, mut writer) = halves(&script, Role::Server, quiet());
+    let (_reader, writer) = halves(&script, Role::Server, quiet());
+    let mut sink = writer.into_sink();
     let (_, waker) = Woken::new();
     let cx = &mut Context::from_waker(&waker);
     script.state().writes.push_back(Step::Stall);
-    assert!(pin!(SinkExt::send(&mut writer, "first".into())).poll(cx).is_pending());
+    assert!(pin!(SinkExt::send(&mut sink, "first".into())).poll(cx).is_pending());
     script.go_on(|state| state.writes = [Step::Count(7), Step::Stall].into());
-    assert!(pin!(SinkExt::send(&mut writer, "second".into())).poll(cx).is_pending());
+    assert!(pin!(SinkExt::send(&mut sink, "second".into())).poll(cx).is_pending());
     assert_eq!(script.written().len(), 7);
     script.go_on(|state| state.writes.clear());
-    run(SinkExt::flush(&mut writer)).unwrap();
+    run(SinkExt::flush(&mut sink)).unwrap();
     assert_eq!(split(Role::Server, &script.written()).len(), 2);
 }
 
@@ -699,7 +700,7 @@ fn a_group_without_readers_is_closed_in_one_deadline() {
                 ends.push(((!gone).then_some(reader), client));
             }
             let start = tokio::time::Instant::now();
-            let report = room.close(CloseCode::GOING_AWAY, "restart").await.unwrap();
+            let report = room.close((CloseCode::GOING_AWAY, "restart")).await.unwrap();
             assert_eq!((report.clean, report.failed.len()), (0, 50));
             // Each has a turn of its own behind the deadline, in case its Close has come by then.
             let lasted = start.elapsed();
@@ -809,7 +810,7 @@ async fn aborted_writers_take_nothing_of_the_others_with_them() {
         });
     }
     let ends = ends.join_all().await;
-    ends[0].0.close(CloseCode::NORMAL, "").await.unwrap();
+    ends[0].0.close(CloseCode::NORMAL).await.unwrap();
     for (_, receiving) in ends {
         receiving.await.unwrap();
     }

@@ -254,7 +254,7 @@ fn one_case(seed: u64) {
                         wake_owed(&owed); // somebody is always ready as long as this waits
                         pause().await;
                     }
-                    let close = || writer.close(CloseCode::NORMAL, "bye");
+                    let close = || writer.close((CloseCode::NORMAL, "bye"));
                     while dice.one_in(2) {
                         if let Some(closed) = dropped(close(), 1 + dice.below(3)).await {
                             return closed.unwrap();

@@ -194,7 +194,7 @@ async fn both_ends_echo_under_load() {
         writer.await.unwrap();
     }
     let reader = receiving.await.unwrap();
-    writer.close(CloseCode::NORMAL, "").await.unwrap();
+    writer.close(CloseCode::NORMAL).await.unwrap();
     assert_eq!(reader.closed(), Some(clean(Side::Local)));
     let (theirs, echoed) = echo.await.unwrap();
     assert_eq!(theirs.closed(), Some(clean(Side::Remote)));
@@ -237,20 +237,20 @@ async fn section_7_1_1_the_server_ends_tls_first() {
                         let first = reader.recv().await.unwrap();
                         (first, reader.recv().await.unwrap(), reader)
                     });
-                    writer.close(CloseCode::NORMAL, "").await.unwrap();
+                    writer.close(CloseCode::NORMAL).await.unwrap();
                     let (first, last, reader) = receiving.await.unwrap();
                     assert_eq!((first, last), (Some("on its way".into()), None));
                     assert_eq!(reader.closed(), Some(clean(Side::Local)));
                 }
                 Reading::Idle => {
-                    writer.close(CloseCode::NORMAL, "").await.unwrap();
+                    writer.close(CloseCode::NORMAL).await.unwrap();
                     // What came in the meantime was kept for it.
                     assert_eq!(reader.recv().await.unwrap(), Some("on its way".into()));
                     assert_eq!(reader.recv().await.unwrap(), None);
                 }
                 Reading::Gone => {
                     drop(reader);
-                    writer.close(CloseCode::NORMAL, "").await.unwrap();
+                    writer.close(CloseCode::NORMAL).await.unwrap();
                 }
             }
             let what = format!("{closes:?} closes, {reading:?}");

@@ -355,6 +355,6 @@ fn halves_reunite() {
     run(sink.send("y".into())).unwrap();
     let mut ws = stream.reunite(sink).unwrap();
     assert!(run(ws.recv()).unwrap().is_none());
-    run(ws.close(CloseCode::NORMAL, "")).unwrap();
+    run(ws.close(CloseCode::NORMAL)).unwrap();
     assert_eq!(split(Role::Client, &script.written()).len(), 2);
 }

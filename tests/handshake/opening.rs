@@ -463,7 +463,7 @@ fn client_and_accept_over_a_stream() {
         let mut ws = fullduplex::tokio::client(client, request, quiet()).await.unwrap();
         ws.send("hello").await.unwrap();
         assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
-        ws.close(CloseCode::NORMAL, "").await.unwrap();
+        ws.close(CloseCode::NORMAL).await.unwrap();
     });
     server.join().unwrap();
 }

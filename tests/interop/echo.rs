@@ -115,7 +115,7 @@ fn echo(
                 let mut hello = hello.to_vec();
                 let event = other.receive(&mut Input::new(&mut hello));
                 assert!(matches!(event, Ok(Some(Event::Message(_)))), "{event:?}");
-                other.send_with("Hello", Compression::Always)?;
+                other.feed(Compression::Always.of("Hello"))?;
                 while !other.outbox().is_empty() {
                     let written = other.outbox().chunk().len();
                     other.outbox().advance(written);
@@ -141,7 +141,7 @@ fn echo(
                 let compression = if plain { Compression::Never } else { Compression::Auto };
                 let mut pieces = bytes.chunks(fragment).peekable();
                 while let Some(piece) = pieces.next() {
-                    out.feed_fragment_with(piece, pieces.peek().is_none(), compression)?;
+                    out.feed_fragment(compression.of(piece), pieces.peek().is_none())?;
                 }
                 Ok(())
             }

@@ -363,10 +363,10 @@ proptest! {
         on_async!(over => {
             let script = plan.script(&wire);
             let mut ws = over(&script, plan.role, quiet());
-            let dropped = poll_times(ws.close(CloseCode::GOING_AWAY, "so long"), polls);
+            let dropped = poll_times(ws.close((CloseCode::GOING_AWAY, "so long")), polls);
             if dropped.is_none() {
                 if again {
-                    run(ws.close(CloseCode::NORMAL, "another")).unwrap();
+                    run(ws.close((CloseCode::NORMAL, "another"))).unwrap();
                 } else {
                     while run(ws.recv()).unwrap().is_some() {}
                 }

@@ -338,12 +338,12 @@ proptest! {
             let connection = &mut pair.end(role).connection;
             if text {
                 let text = String::from_utf8_lossy(&payload).into_owned();
-                connection.send(&text).unwrap();
+                connection.feed(&text).unwrap();
                 sent[side].push(Seen::Text(text));
             } else {
                 // Large enough to be shared where that is possible.
                 let bytes = payload.repeat([1, 10, 500][settle]);
-                connection.send(Bytes::from(bytes.clone())).unwrap();
+                connection.feed(Bytes::from(bytes.clone())).unwrap();
                 sent[side].push(Seen::Binary(bytes));
             }
             if settle == 0 {
@@ -374,16 +374,16 @@ proptest! {
         for (what, index) in steps {
             let before = bytes_of(&mut connection);
             match what {
-                0 => connection.send("small").unwrap_or(()),
-                1 => connection.send(&large).unwrap_or(()),
-                2 => connection.send(large.slice(index.index(3000)..)).unwrap_or(()),
+                0 => connection.feed("small").unwrap_or(()),
+                1 => connection.feed(&large).unwrap_or(()),
+                2 => connection.feed(large.slice(index.index(3000)..)).unwrap_or(()),
                 3 => {
                     let wire = frame(role, 0x89, &[7; 3]).repeat(index.index(30));
                     receive(&mut connection, &wire, usize::MAX, watch).1.unwrap();
                 }
-                4 if index.index(10) == 0 => connection.close(None),
+                4 if index.index(10) == 0 => connection.start_close(None).unwrap(),
                 // Copied though large, so that there is something to compact.
-                5 | 6 => connection.send(&large[index.index(15_000)..]).unwrap_or(()),
+                5 | 6 => connection.feed(&large[index.index(15_000)..]).unwrap_or(()),
                 _ => {
                     let most = if what == 7 { before.len() } else { before.len().min(50) };
                     let step = index.index(most + 1);
@@ -446,8 +446,8 @@ fn section_10_3_mask_keys() {
     let mut keys = HashSet::new();
     for i in 0..10_000 {
         match i % 4 {
-            0 => client.send("").unwrap(),
-            1 => client.send(&[0; 200]).unwrap(),
+            0 => client.feed("").unwrap(),
+            1 => client.feed(&[0; 200]).unwrap(),
             2 => client.ping(fullduplex::frame::ControlPayload::EMPTY).unwrap(),
             _ => receive(&mut client, &frame(Role::Client, 0x89, b"?"), 9, watch).1.unwrap(),
         }
@@ -468,7 +468,7 @@ fn section_10_3_mask_keys_of_the_thread() {
     let mut client = Connection::client(Config::default());
     let (mut keys, mut ones) = (HashSet::new(), [0; 32]);
     for _ in 0..10_000 {
-        client.send("").unwrap();
+        client.feed("").unwrap();
         let wire = drain(&mut client);
         let key = u32::from_be_bytes(reference::head(&wire).unwrap().unwrap().key.unwrap());
         for (bit, ones) in ones.iter_mut().enumerate() {

@@ -276,11 +276,11 @@ impl Bench {
         let accepts = self.accepts(None);
         #[cfg(feature = "deflate")]
         let result = match compressed {
-            None => self.sender.send(message.clone()),
+            None => self.sender.feed(message.clone()),
             Some(always) => {
                 use fullduplex::deflate::Compression::{Always, Never};
                 let compression = if always { Always } else { Never };
-                self.sender.send_with(message.clone(), compression)
+                self.sender.feed(compression.of(message.clone()))
             }
         };
         #[cfg(not(feature = "deflate"))]
@@ -305,7 +305,7 @@ impl Bench {
             false => Message::from(self.payload(size, false)),
         };
         let accepts = self.accepts(Some(text));
-        let result = self.sender.send_fragment(fragment.clone(), fin);
+        let result = self.sender.feed_fragment(fragment.clone(), fin);
         assert_eq!(result.is_ok(), accepts);
         if result.is_err() {
             return;
@@ -379,7 +379,7 @@ impl Bench {
                 self.write(index.index(there + 1));
             }
             Step::WriteAll => self.write(usize::MAX),
-            Step::Close => self.sender.close(Some(CloseCode::NORMAL.into())),
+            Step::Close => self.sender.start_close(CloseCode::NORMAL).unwrap(),
             Step::PeerCloses => {
                 let close = frame(self.plan.role, 0x88, &[]);
                 receive(&mut self.sender, &close, usize::MAX, watch).1.unwrap();
@@ -418,7 +418,7 @@ const ENDS: [fn(&mut Connection); 4] = [
     Connection::transport_failed,
     Connection::receive_eof,
     |connection| {
-        connection.close(None);
+        connection.start_close(None).unwrap();
         connection.handle_timeout(seconds(1.0)).unwrap();
         let _ = connection.handle_timeout(seconds(5.0)); // the last call
         let _ = connection.handle_timeout(seconds(6.0));

@@ -278,7 +278,7 @@ impl Simulation {
     fn feed(&mut self) {
         let Plan { size, count, first, every } = self.case.plan;
         while self.sent < count && first + every * self.sent as f64 <= self.now {
-            self.connection.send(PAYLOAD.slice(..size as usize)).unwrap();
+            self.connection.feed(PAYLOAD.slice(..size as usize)).unwrap();
             self.sent += 1;
         }
     }

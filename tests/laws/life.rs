@@ -152,7 +152,7 @@ fn peer(role: Role, dice: &Dice, agreed: Agreed) -> Peer {
             1 | 2 => {
                 let (pieces, mut piece) = (1 + dice.below(4), content.clone());
                 for left in (0..pieces).rev() {
-                    peer.send_fragment(message(text, &piece), left == 0).unwrap();
+                    peer.feed_fragment(message(text, &piece), left == 0).unwrap();
                     say(&mut peer, None);
                     if left > 0 && dice.one_in(3) {
                         peer.ping(b"inside"[..].try_into().unwrap()).unwrap();
@@ -164,13 +164,13 @@ fn peer(role: Role, dice: &Dice, agreed: Agreed) -> Peer {
                     }
                 }
             }
-            _ => peer.send(message(text, &content)).unwrap(),
+            _ => peer.feed(message(text, &content)).unwrap(),
         }
         say(&mut peer, Some(seen(text, content)));
     }
     let last = dice.pick(&[Last::Close, Last::Close, Last::Cut, Last::Garbage]);
     if last == Last::Close {
-        peer.close(None);
+        peer.start_close(None).unwrap();
         say(&mut peer, Some(Seen::Close(None)));
     }
     match last {
@@ -425,7 +425,7 @@ impl Case {
             }
             1 => {
                 let prepared = Prepared::new(message);
-                let sent = dropped(to.send_prepared(&prepared), self.polls()).await;
+                let sent = dropped(to.send(&prepared), self.polls()).await;
                 self.sent(to, sent, alone)
             }
             _ => {
@@ -528,7 +528,7 @@ impl Case {
         if polls > 0 {
             self.closes.set(true);
         }
-        let closed = dropped(to.close(CloseCode::NORMAL, "bye"), polls).await;
+        let closed = dropped(to.close((CloseCode::NORMAL, "bye")), polls).await;
         let Some(result) = closed else { return false };
         let closed = to.closed().expect("an end that is known");
         assert!(result.is_err() || closed.is_clean() || self.inbox.borrow().reported);

@@ -262,7 +262,7 @@ fn no_event_out_of_the_frame_that_was_wrong() {
 #[should_panic(expected = "past the end")]
 fn the_outbox_cannot_be_advanced_past_its_end() {
     let mut connection = Connection::server(Config::default());
-    connection.send("hello").unwrap();
+    connection.feed("hello").unwrap();
     connection.outbox().advance(8);
 }
 
@@ -387,7 +387,7 @@ fn a_payload_is_let_go_once_it_is_written() {
         ("end of file", Connection::receive_eof),
         ("write failed", Connection::write_failed),
         ("too late", |c| {
-            c.close(None);
+            c.start_close(None).unwrap();
             c.handle_timeout(common::seconds(1.0)).unwrap();
             c.handle_timeout(common::seconds(5.0)).unwrap(); // the last call
             c.handle_timeout(common::seconds(6.0)).unwrap_err();
@@ -397,7 +397,7 @@ fn a_payload_is_let_go_once_it_is_written() {
         for role in BOTH {
             let alive = Arc::new(());
             let mut connection = connection(role, Config::default());
-            connection.send(Bytes::from_owner(Owner(alive.clone()))).unwrap();
+            connection.feed(Bytes::from_owner(Owner(alive.clone()))).unwrap();
             let expected = if role == Role::Server { 2 } else { 1 };
             assert_eq!(Arc::strong_count(&alive), expected, "a client copies, a server shares");
             end(&mut connection);
@@ -434,7 +434,7 @@ fn a_payload_is_let_go_once_it_is_compressed() {
         let config = Config::default().deflate(deflate()).max_sent_frame(cut);
         let mut connection = connection(role, config).with_deflate(agreed).unwrap();
         let alive = Arc::new(());
-        connection.send(Bytes::from_owner(Owner(alive.clone()))).unwrap();
+        connection.feed(Bytes::from_owner(Owner(alive.clone()))).unwrap();
         if cut.is_some() {
             assert_eq!(Arc::strong_count(&alive), 2, "most of it waits to be compressed");
             drain_all(&mut connection);
@@ -442,7 +442,7 @@ fn a_payload_is_let_go_once_it_is_compressed() {
         assert_eq!(Arc::strong_count(&alive), 1, "{role:?}, {cut:?}");
 
         let prepared = Prepared::new(Bytes::from_owner(Owner(alive.clone())));
-        connection.send_prepared(&prepared).unwrap();
+        connection.feed(&prepared).unwrap();
         drop(prepared);
         drain_all(&mut connection);
         assert_eq!(Arc::strong_count(&alive), 1, "prepared, {role:?}, {cut:?}");
@@ -483,7 +483,7 @@ fn every_value_of_every_parameter() {
                 let [mut server, mut client] = BOTH
                     .map(|role| connection(role, Config::default()).with_deflate(params).unwrap());
                 let text = "to be or not to be ".repeat(100);
-                client.send(text.as_str()).unwrap();
+                client.feed(text.as_str()).unwrap();
                 let (events, result) = receive(&mut server, &drain(&mut client), 100, watch);
                 assert_eq!((events, result), (vec![Seen::Text(text)], Ok(())));
             }
@@ -521,7 +521,7 @@ fn endless_fragments_end_at_the_limit_whoever_receives() {
             // A reader that is away, and a writer that sees to the connection.
             _ => {
                 let (mut reader, mut writer) = ws.split();
-                run(writer.send("ours".into())).unwrap();
+                run(writer.send("ours")).unwrap();
                 run(fails(&mut reader));
             }
         }

@@ -201,10 +201,10 @@ fn a_stream_that_panics_in_a_close() {
     let read = Arc::<AtomicI32>::default();
     let stream = Throwing { script: script.clone(), read: read.clone() };
     let (mut reader, writer) = WebSocket::from_parts(stream, role, quiet(), []).split();
-    assert!(poll_times(writer.close(CloseCode::NORMAL, ""), 1).is_none());
+    assert!(poll_times(writer.close(CloseCode::NORMAL), 1).is_none());
     script.arrive(frame(role, 0x81, b"second"));
     read.store(1, Ordering::Relaxed);
-    assert!(throws(|| poll_times(writer.close(CloseCode::NORMAL, ""), 1)));
+    assert!(throws(|| poll_times(writer.close(CloseCode::NORMAL), 1)));
     assert_eq!(run(reader.recv()).unwrap(), Some("first".into()));
     assert_eq!(run(reader.recv()).unwrap(), Some("second".into()));
 }
@@ -388,22 +388,22 @@ fn mask_keys_that_panic() {
             }
         };
         for round in 0..2_u8 {
-            again(&mut client, &mut |client| client.send(vec![round; 300]).unwrap());
+            again(&mut client, &mut |client| client.feed(vec![round; 300]).unwrap());
             expected.push(message(&[round; 300]));
             again(&mut client, &mut |client| {
-                client.send_fragment(vec![round; 200], false).unwrap()
+                client.feed_fragment(vec![round; 200], false).unwrap()
             });
             again(&mut client, &mut |client| {
                 client.ping(fullduplex::frame::ControlPayload::new(&[round]).unwrap()).unwrap();
             });
             expected.push(Event::Ping(vec![round].into()));
-            again(&mut client, &mut |client| client.send_fragment(vec![round; 100], true).unwrap());
+            again(&mut client, &mut |client| client.feed_fragment(vec![round; 100], true).unwrap());
             expected.push(message(&[round; 300]));
-            again(&mut client, &mut |client| client.send(large.clone()).unwrap());
+            again(&mut client, &mut |client| client.feed(large.clone()).unwrap());
             expected.push(message(&large));
             seen.extend(deliver(&mut client, &mut server));
         }
-        again(&mut client, &mut |client| client.close(None));
+        again(&mut client, &mut |client| client.start_close(None).unwrap());
         expected.push(Event::Close(None));
         seen.extend(deliver(&mut client, &mut server));
         assert!(seen == expected, "{panics_at} {compressed}");
@@ -525,7 +525,7 @@ fn a_client_in_a_destructor_of_its_thread() {
             core = core.with_deflate(settings.agreed(&[theirs.to_extension()]).unwrap()).unwrap();
         }
         for i in 0..200 {
-            core.send(format!("more keys than are drawn at once, {i}").repeat(5)).unwrap();
+            core.feed(format!("more keys than are drawn at once, {i}").repeat(5)).unwrap();
         }
         let script = Script::reading([
             Step::Bytes(frame(Role::Client, 0x81, b"hello")),

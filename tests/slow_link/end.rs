@@ -194,7 +194,7 @@ fn thread_of_whole<S: Duplex>(mut ws: blocking::WebSocket<S>, work: Work) -> Res
             }
             println!("sent");
             answered(ws.recv()?)?;
-            ws.close(CloseCode::NORMAL, "")
+            ws.close(CloseCode::NORMAL)
         }
         // One thread cannot do both at a time: it waits for an answer to each.
         Work::Tick { bytes, every } => loop {
@@ -230,7 +230,7 @@ where
             let result = reader.recv().and_then(answered);
             let sent = sender.join().expect("the sender panicked");
             result.and(sent)?;
-            writer.close(CloseCode::NORMAL, "")
+            writer.close(CloseCode::NORMAL)
         }
         Work::Tick { bytes, every } => {
             thread::spawn(move || {
@@ -410,7 +410,7 @@ async fn task_of_whole<T: AsyncIo>(
             }
             println!("sent");
             answered(ws.recv().await?)?;
-            ws.close(CloseCode::NORMAL, "").await
+            ws.close(CloseCode::NORMAL).await
         }
         Work::Tick { bytes, every } => loop {
             ws.send(vec![b'.'; bytes]).await?;
@@ -454,7 +454,7 @@ where
             let result = reader.recv().await.and_then(answered);
             let sent = sender.await;
             result.and(sent)?;
-            writer.close(CloseCode::NORMAL, "").await
+            writer.close(CloseCode::NORMAL).await
         }
         Work::Tick { bytes, every } => {
             // Never awaited: the reader sees the end, and then nobody waits for this.

@@ -9,8 +9,8 @@ use core::{
 #[cfg(feature = "futures-io")]
 use fullduplex::futures_io::FuturesIo;
 use fullduplex::{
-    Chunk, CloseCode, Closed, Config, Error, Event, Message, Prepared, Role, SendError, Stats,
-    Unsent, asynchronous, asynchronous::AsyncIo, blocking,
+    Chunk, Closed, Config, Error, Event, IntoCloseFrame, IntoMessage, Message, Role, SendError,
+    Stats, Unsent, asynchronous, asynchronous::AsyncIo, blocking,
 };
 
 #[cfg(feature = "deflate")]
@@ -33,14 +33,13 @@ pub(crate) trait Receives: Knows {
 }
 
 pub(crate) trait Sends: Knows {
-    async fn send(&mut self, message: Message) -> Result<(), Error>;
-    async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error>;
+    async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error>;
     async fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error>;
     fn feed(&mut self, message: Message) -> Result<(), SendError>;
     async fn ready(&mut self) -> Result<(), Error>;
     async fn flush(&mut self) -> Result<(), Error>;
     async fn ping(&mut self, payload: &[u8]) -> Result<(), Error>;
-    async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error>;
+    async fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error>;
 }
 
 /// A connection in one piece.
@@ -99,12 +98,8 @@ macro_rules! receives {
 macro_rules! sends {
     ([$($generics:tt)*] $type:ty $(, $wait:tt)?) => {
         impl<$($generics)*> Sends for $type {
-            async fn send(&mut self, message: Message) -> Result<(), Error> {
+            async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
                 <$type>::send(self, message)$(.$wait)?
-            }
-
-            async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
-                <$type>::send_prepared(self, message)$(.$wait)?
             }
 
             async fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error> {
@@ -127,8 +122,8 @@ macro_rules! sends {
                 <$type>::ping(self, payload)$(.$wait)?
             }
 
-            async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-                <$type>::close(self, code, reason)$(.$wait)?
+            async fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+                <$type>::close(self, frame)$(.$wait)?
             }
         }
     };

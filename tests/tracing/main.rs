@@ -150,7 +150,7 @@ fn a_caller_that_closes() {
         || Script::reading([Step::Bytes(answer.clone()), Step::Eof]),
         |ws| {
             ws.send("secret".into()).unwrap();
-            ws.close(CloseCode::NORMAL, "secret").unwrap();
+            ws.close((CloseCode::NORMAL, "secret")).unwrap();
             assert!(ws.recv().unwrap().is_none(), "what has ended is not told again");
         },
         &[
@@ -167,7 +167,7 @@ fn a_caller_that_closes_and_a_peer_that_hangs_up() {
     all_tell(
         Role::Server,
         || Script::reading([Step::Eof]),
-        |ws| assert!(ws.close(CloseCode::NORMAL, "secret").is_err()),
+        |ws| assert!(ws.close((CloseCode::NORMAL, "secret")).is_err()),
         &[
             "websocket role=\"server\"",
             "#: closing initiator=\"local\"",

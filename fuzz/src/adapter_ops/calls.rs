@@ -202,7 +202,7 @@ impl Case {
         let before = to.stats().messages_sent;
         let sent = if call.letter == b'q' {
             let prepared = Prepared::new(message);
-            lane.make(to.send_prepared(&prepared), polls).await
+            lane.make(to.send(&prepared), polls).await
         } else {
             lane.make(to.send(message), polls).await
         };
@@ -342,7 +342,7 @@ impl Case {
             }
         }
         let code = [CloseCode::NORMAL, CloseCode::GOING_AWAY][usize::from(call.number >> 4 & 1)];
-        let closed = lane.make(to.close(code, "bye"), call.polls()).await;
+        let closed = lane.make(to.close((code, "bye")), call.polls()).await;
         let Some(result) = closed else { return };
         let closed = to.closed().unwrap_or_else(|| panic!("no end after {result:?}"));
         let mut books = self.books.borrow_mut();

@@ -80,7 +80,7 @@ impl Peer {
         match letter {
             b'i' => self.ping(format!("ping {id}")),
             b'z' => {
-                self.connection.close(None);
+                self.connection.start_close(None).unwrap();
                 self.arrive(Some(Seen::Close(None)));
                 self.last = Some(Last::Close);
             }

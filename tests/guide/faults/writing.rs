@@ -97,7 +97,7 @@ fn play<W: Whole>(way: Way, role: Role, column: &str, row: &str, fault: &[Step])
         }
         if column == "our Close" {
             for _ in 0..TRIES {
-                match run(sender.close(CloseCode::NORMAL, "")) {
+                match run(sender.close(CloseCode::NORMAL)) {
                     Ok(()) => {}
                     Err(error) => told.error(&error),
                 }
@@ -156,7 +156,7 @@ fn whole<W: Whole>(
     }
     if column == "our Close" {
         for _ in 0..TRIES {
-            match run(ws.close(CloseCode::NORMAL, "")) {
+            match run(ws.close(CloseCode::NORMAL)) {
                 Ok(()) => {}
                 Err(error) => told.error(&error),
             }

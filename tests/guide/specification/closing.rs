@@ -164,7 +164,7 @@ impl<'s> Walk<'s> {
         assert_eq!(queued.len(), cell.queued.len(), "{context}: {queued:?}");
         for ((first, payload), expected) in queued.into_iter().zip(&cell.queued) {
             let (expected_first, reason): (_, &[u8]) = match (*expected, input) {
-                ("message", "send()") => (0x81, b"sent"),
+                ("message", "feed()") => (0x81, b"sent"),
                 ("pong", "ping") => (0x8a, b"ping"),
                 ("ping", "ping()") => (0x89, b"own"),
                 ("pong", "pong()") => (0x8a, b"own"),
@@ -172,7 +172,7 @@ impl<'s> Walk<'s> {
                 // §5.5.1: the answer has no reason of its own.
                 ("Close", "Close") => (0x88, b""),
                 ("Close 4000", "Close 4000") => (0x88, b"\x0f\xa0"),
-                ("Close 1001", "close()") => (0x88, b"\x03\xe9own"),
+                ("Close 1001", "start_close()") => (0x88, b"\x03\xe9own"),
                 ("Close 1001", "idle") => (0x88, b"\x03\xe9idle timeout"),
                 ("Close 1011", "silence") => (0x88, b"\x03\xf3ping timeout"),
                 ("Close 1002", "violation") => (0x88, b"\x03\xeareserved opcode 0x3"),
@@ -201,14 +201,14 @@ impl<'s> Walk<'s> {
                 }
             }
             "shut down" => self.connection.shutdown_complete(),
-            "close()" => {
-                self.connection.close(Some(close_frame(1001, "own")));
+            "start_close()" => {
+                self.connection.start_close(close_frame(1001, "own")).unwrap();
                 if !cell.queued.is_empty() {
                     self.initiator = Some(Side::Local);
                 }
             }
-            "send()" => {
-                let result = self.connection.send("sent").map_err(|error| error.reason);
+            "feed()" => {
+                let result = self.connection.feed("sent").map_err(|error| error.reason);
                 assert_eq!(result, self.refused(cell), "{context}");
                 if !cell.queued.is_empty() {
                     self.message = Message::Waiting;
@@ -342,7 +342,7 @@ impl<'s> Walk<'s> {
             // `receive` and `refused` have seen to these.
             ("message" | "ping" | "pong" | "Close" | "Failed" | "again", _)
                 if frame_of(input).is_some() => {}
-            ("refused", "send()" | "ping()" | "pong()") => {}
+            ("refused", "feed()" | "ping()" | "pong()") => {}
             (told, _) => assert!(told.is_empty() && !ends, "{context}: {told} is not said here"),
         }
         let lost = match self.message {

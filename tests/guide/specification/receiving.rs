@@ -165,7 +165,7 @@ impl<'s> Walk<'s> {
         own: Own,
     ) -> Self {
         if own == Own::Closing {
-            connection.close(None);
+            connection.start_close(None).unwrap();
             drain(&mut connection);
         }
         Self {

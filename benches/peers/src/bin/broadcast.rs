@@ -69,7 +69,7 @@ async fn serve(way: &str, clients: usize) -> Result {
                 "fullduplex-prepared" => {
                     let message = fullduplex::Prepared::new(message);
                     for writer in &writers {
-                        writer.send_prepared(&message).await?;
+                        writer.send(&message).await?;
                     }
                 }
                 "fullduplex-send" => {
