@@ -1,5 +1,5 @@
-//! Extensions as they are offered and accepted: the list of `Sec-WebSocket-Extensions` (RFC 6455 §9.1
-//! and §11.3.2).
+//! Extensions, offered and accepted: the list of `Sec-WebSocket-Extensions` (RFC 6455 §9.1 and
+//! §11.3.2).
 
 use crate::grammar;
 use alloc::{
@@ -15,12 +15,12 @@ use core::{
 /// An extension with its parameters, as offered by a client or accepted by a server
 /// (RFC 6455 §9.1).
 ///
-/// This is the hook for extensions: a client offers some in its
-/// [`Request`](crate::handshake::Request::extension), most wanted first, and finds the accepted ones in
-/// [`Response::extensions`](crate::handshake::Response::extensions); a server finds the offers in
-/// [`UpgradeRequest::extensions`](crate::handshake::UpgradeRequest::extensions) and accepts some in its
-/// [`Acceptance`](crate::handshake::Acceptance::extension). That names were offered is checked here; what the
-/// parameters mean is the extension's to judge.
+/// Use it to negotiate extensions of your own. A client offers them in its
+/// [`Request`](crate::handshake::Request::extension), the preferred one first, and finds the
+/// accepted ones in [`Response::extensions`](crate::handshake::Response::extensions). A server
+/// finds the offers in [`UpgradeRequest::extensions`](crate::handshake::UpgradeRequest::extensions)
+/// and accepts some in its [`Acceptance`](crate::handshake::Acceptance::extension). The handshake
+/// checks that accepted names were offered. Your extension judges the parameters.
 ///
 /// Names and values are tokens, so an extension can always be written. They are compared exactly.
 ///
@@ -42,10 +42,10 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An extension without parameters.
+    /// Creates an extension without parameters.
     ///
     /// # Errors
-    /// [`InvalidExtension`] when `name` is not a token.
+    /// [`InvalidExtension`] if `name` is not a token.
     pub fn new(name: &str) -> Result<Self, InvalidExtension> {
         check_token(name)?;
         Ok(Self { name: name.to_string(), params: Vec::new() })
@@ -54,7 +54,8 @@ impl Extension {
     /// Adds a parameter after the others.
     ///
     /// # Errors
-    /// [`InvalidExtension`] when `name` or `value` is not a token, or there are too many.
+    /// [`InvalidExtension`] if `name` or `value` is not a token, or there are 16 parameters
+    /// already.
     pub fn param(mut self, name: &str, value: Option<&str>) -> Result<Self, InvalidExtension> {
         check_token(name)?;
         value.map(check_token).transpose()?;
@@ -65,13 +66,13 @@ impl Extension {
         Ok(self)
     }
 
-    /// An extension whose name is a token that stands in this crate.
+    /// Creates an extension whose name is a constant of this crate.
     #[cfg(feature = "deflate")]
     pub(crate) fn known(name: &'static str) -> Self {
         Self { name: name.to_string(), params: Vec::new() }
     }
 
-    /// Adds a parameter whose name stands in this crate, and whose value is a token.
+    /// Adds a parameter whose name is a constant of this crate, and whose value is a token.
     #[cfg(feature = "deflate")]
     pub(crate) fn push_known(&mut self, name: &'static str, value: Option<String>) {
         self.params.push((name.to_string(), value));
@@ -82,18 +83,18 @@ impl Extension {
         &self.name
     }
 
-    /// The parameters in their order: names and, where there is one, values. A name can come more
-    /// than once; whether it may is for the extension to say.
+    /// The parameters in order: names, and values if they have any. A name can come more than once.
+    /// The extension decides whether it may.
     pub fn params(&self) -> impl ExactSizeIterator<Item = (&str, Option<&str>)> {
         self.params.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
     }
 }
 
-/// So many extensions of a list are kept. Of a request, the rest are offers that are not taken; of a
-/// response, where each is one that holds, more are an error.
+/// The most extensions kept of a list. More offers in a request are declined. More extensions in a
+/// response are an error, because each of them is in force.
 const MAX_EXTENSIONS: usize = 32;
 
-/// So many parameters of an extension are kept. An offer with more is not taken.
+/// The most parameters of an extension. An offer with more is declined.
 const MAX_PARAMS: usize = 16;
 
 fn check_token(text: &str) -> Result<(), InvalidExtension> {
@@ -103,11 +104,11 @@ fn check_token(text: &str) -> Result<(), InvalidExtension> {
     }
 }
 
-/// Reads all lines of `Sec-WebSocket-Extensions` in a request; several are one joined list (§9.1).
-/// Without a line the list is empty; lines without an element break the grammar.
+/// Reads all lines of `Sec-WebSocket-Extensions` in a request; several are one list (§9.1). Without
+/// a line the list is empty; lines without an element break the grammar.
 ///
-/// A server may decline any offer (§9.1), so those beyond a bound, and those with too many
-/// parameters, are read and left out.
+/// A server may decline any offer (§9.1), so offers beyond the bound or with too many parameters
+/// are read and left out.
 pub(crate) fn parse_offers<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension>, InvalidExtension> {
@@ -119,7 +120,7 @@ pub(crate) fn parse_offers<'a>(
     })
 }
 
-/// As [`parse_offers`], in a response, whose extensions hold: there are no more than can be kept.
+/// Like [`parse_offers`], for a response, where too many extensions are an error.
 pub(crate) fn parse_accepted<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension>, InvalidExtension> {
@@ -160,7 +161,7 @@ pub(crate) fn has_deflate(extensions: &[Extension]) -> bool {
     extensions.iter().any(|extension| extension.name() == "permessage-deflate")
 }
 
-/// What an error says of permessage-deflate where nobody would compress.
+/// The text of the error if permessage-deflate is given by hand but not turned on.
 pub(crate) const DEFLATE_OFF: &str = "permessage-deflate is given by hand, but not turned on: \
     set Config::deflate (feature `deflate`), which negotiates it by itself";
 
@@ -174,7 +175,7 @@ pub(crate) fn join(extensions: &[Extension]) -> String {
     line
 }
 
-/// Goes through a line once, byte by byte.
+/// Reads a line once, byte by byte.
 struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
@@ -192,8 +193,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `1#extension`: gives what the line holds to `keep`. Empty elements cost no more than the
-    /// bytes that they are, which the head's limit bounds (RFC 9110 §5.6.1.2).
+    /// `1#extension`: gives each extension to `keep`. Empty elements cost only their bytes, which
+    /// the head's limit bounds (RFC 9110 §5.6.1.2).
     fn extensions(
         &mut self,
         mut keep: impl FnMut(Result<Extension, InvalidExtension>) -> Result<(), InvalidExtension>,
@@ -218,7 +219,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `token *( ";" token [ "=" (token | quoted-string) ] )`: all of it is read also where it has too
+    /// `token *( ";" token [ "=" (token | quoted-string) ] )`: reads all of it even if it has too
     /// many parameters.
     fn extension(&mut self) -> Result<Extension, InvalidExtension> {
         let name = self.token()?;
@@ -256,7 +257,7 @@ impl<'a> Cursor<'a> {
         if token.is_empty() { Err(self.syntax()) } else { Ok(token) }
     }
 
-    /// The rest of a quoted string; what it holds, escapes undone, has to be a token (§9.1).
+    /// The rest of a quoted string. Without its escapes it has to be a token (§9.1).
     fn quoted(&mut self) -> Result<String, InvalidExtension> {
         let mut token = String::new();
         loop {
@@ -304,7 +305,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// As it stands in `Sec-WebSocket-Extensions`.
+/// The form in `Sec-WebSocket-Extensions`.
 impl fmt::Display for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -336,9 +337,9 @@ impl FromStr for Extension {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidExtension {
-    /// A byte that cannot stand where it does.
+    /// A byte in the wrong place.
     Syntax {
-        /// Where in its line, counted from 0.
+        /// Its position in the line, counted from 0.
         at: usize,
     },
     /// A name or value that is not a token.
@@ -355,8 +356,10 @@ impl fmt::Display for InvalidExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax { at } => write!(f, "malformed list of extensions at byte {at}"),
-            Self::NotToken(text) => write!(f, "{text:?} is not a token"),
-            Self::Empty => f.write_str("empty list of extensions"),
+            Self::NotToken(text) => {
+                write!(f, "{text:?} is not a token: use letters, digits and -")
+            }
+            Self::Empty => f.write_str("the list of extensions is empty"),
             Self::TooMany => write!(f, "more than {MAX_EXTENSIONS} extensions"),
             Self::TooManyParams => {
                 write!(f, "more than {MAX_PARAMS} parameters of one extension")
@@ -479,7 +482,7 @@ mod tests {
     fn lists_are_bounded_and_the_bounds_are_exact() {
         let names = |count: usize| (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>();
         let accepted = |line: &str| parse_accepted([line.as_bytes()].into_iter());
-        // A8: what may be declined is declined, and no more; its grammar is still looked at.
+        // A8: offers beyond the bound are declined, but their grammar is checked.
         for count in [32, 33, 500] {
             let line = names(count).join(",");
             assert_eq!(join(&extensions(&line).unwrap()), names(32).join(", "));
@@ -495,7 +498,7 @@ mod tests {
             assert_eq!(join(&extensions(&format!("{empty}a")).unwrap()), "a");
             assert_eq!(extensions(&empty), Err(InvalidExtension::Empty));
         }
-        // What a server has chosen holds, so it cannot be passed over.
+        // A server's choice is in force, so it cannot be left out.
         assert_eq!(accepted(&names(32).join(",")).unwrap().len(), 32);
         assert_eq!(accepted(&names(33).join(",")), Err(InvalidExtension::TooMany));
         assert_eq!(accepted(&long), Err(InvalidExtension::TooManyParams));

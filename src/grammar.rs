@@ -1,4 +1,4 @@
-//! The pieces of RFC 9110's grammar that several header fields share.
+//! The parts of RFC 9110's grammar that several header fields share.
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub(crate) const fn is_tchar(byte: u8) -> bool {
@@ -41,8 +41,8 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// The first byte, with its place, that no field value may hold: any control byte but a tab
-/// (RFC 9110 §5.5).
+/// Finds the first byte that no field value may have: a control byte other than a tab (RFC 9110
+/// §5.5). Returns its position and its value.
 pub(crate) fn bad_value_byte(value: &[u8]) -> Option<(usize, u8)> {
     let bad = |byte: u8| byte == 0x7f || (byte < b' ' && byte != b'\t');
     value.iter().copied().enumerate().find(|&(_, byte)| bad(byte))

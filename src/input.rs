@@ -1,51 +1,52 @@
-//! The cursor over the caller's read buffer.
+//! A cursor over the caller's read buffer.
 
 use core::{fmt, mem};
 
-/// Received bytes on their way into the core: a cursor over a buffer that the caller owns.
+/// A cursor over received bytes, in a buffer that you own.
 ///
-/// [`Connection::receive`](crate::Connection::receive) splits frames off the front, unmasks them
-/// in place and yields events that borrow the *buffer*, never the connection, so the connection
-/// can be used while an event lives. The handshakes take the head of a request or response off the
-/// front and leave what follows.
+/// [`Connection::receive`](crate::Connection::receive) splits frames off the front, unmasks them in
+/// place and yields events that borrow the *buffer*, never the connection, so you can use the
+/// connection while an event lives. The handshakes take the head of a request or response off the
+/// front and leave the bytes after it.
 #[derive(Default)]
 pub struct Input<'i> {
     rest: &'i mut [u8],
 }
 
 impl<'i> Input<'i> {
-    /// A cursor at the start of `received`, which holds received bytes only.
+    /// Creates a cursor at the start of `received`. Pass only the bytes that you received, not the
+    /// whole buffer.
     #[inline]
     pub fn new(received: &'i mut [u8]) -> Self {
         Self { rest: received }
     }
 
-    /// How many bytes were not consumed yet.
+    /// How many bytes are left.
     #[inline]
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether everything was consumed.
+    /// Whether no bytes are left.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The bytes that were not consumed yet.
+    /// The bytes that are left.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.rest
     }
 
-    /// The first bytes, at most `length`, which stay where they are.
+    /// The first bytes, at most `length`, without consuming them.
     #[cfg(feature = "deflate")]
     pub(crate) fn front(&mut self, length: usize) -> &mut [u8] {
         let length = length.min(self.len());
         &mut self.rest[..length]
     }
 
-    /// Splits `length` bytes off the front, which are there.
+    /// Splits `length` bytes off the front. They have to be there.
     #[inline]
     pub(crate) fn take(&mut self, length: usize) -> &'i mut [u8] {
         let (front, rest) = mem::take(&mut self.rest).split_at_mut(length);

@@ -1,5 +1,38 @@
-//! RFC 6455 WebSocket: a sans-IO core that holds the whole protocol, and thin adapters on top of it:
-//! for threads, tokio, smol and every other runtime.
+//! RFC 6455 WebSocket for Rust: a sans-IO core that holds the whole protocol, and thin adapters for
+//! threads, tokio, smol and every other runtime.
+//!
+//! Connect. This is tokio, feature `tokio`; [`blocking`] has the same calls without `await`:
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
+//! # async fn talk() -> Result<(), fullduplex::Error> {
+//! let mut ws = fullduplex::tokio::connect("ws://127.0.0.1:9001/").await?;
+//! ws.send("hello").await?;
+//! while let Some(message) = ws.recv().await? {
+//!     println!("{:?}", message.as_text());
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Serve. [`run`](asynchronous::WebSocket::run) gives each message to your handler, which answers it.
+//! This is one connection; [`tokio::accept`] shows the loop that accepts them:
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
+//! # use tokio::net::TcpStream;
+//! async fn serve(stream: TcpStream) -> Result<(), fullduplex::Error> {
+//!     stream.set_nodelay(true)?;
+//!     let mut ws = fullduplex::tokio::accept(stream).await?;
+//!     ws.run(|message, out| out.feed(message)).await
+//! }
+//! ```
+//!
+//! # Which layer do I want?
+//! | you have | use |
+//! |---|---|
+//! | tokio | [`tokio`], feature `tokio` |
+//! | smol or any other runtime | [`futures_io`], feature `futures-io` |
+//! | threads | [`blocking`], feature `std`, on by default |
+//! | your own loop, or no operating system | [`Connection`], after a [`handshake`] |
+//! | only frames to read or write | [`frame`] |
 //!
 //! ```text
 //!    your code
@@ -16,16 +49,12 @@
 //! └────────────────────────────────────────────────────┘
 //! ```
 //!
-//! # Which layer do I want?
-//! - On tokio: the module `tokio` (feature `tokio`).
-//! - On smol or any other runtime: the module `futures_io` (feature `futures-io`).
-//! - On threads: the module `blocking` (feature `std`, on by default).
-//! - On anything else, or to own every byte: [`Connection`], behind a [`handshake`].
-//! - Only frames: [`frame`].
+//! [`Config`] has every limit and deadline. The [guide] has tables: back-pressure, closing, failing
+//! streams, and the protocol [state by state](guide::specification), each cell of it a test.
 //!
-//! What each call does on a peer that takes nothing, and what each side sees of the end, are tables of
-//! the [guide]. What follows from each frame, call, request and response in each state is its
-//! [specification](guide::specification); each cell of it is a test.
+//! The types that most programs name are re-exported here, and each module holds all of its kind. So
+//! [`CloseCode`], [`CloseFrame`], [`Request`], [`Acceptor`], [`Chunk`], [`Incoming`],
+//! [`IntoFragment`], [`IntoMessage`], [`Message`], [`MessageRef`] and [`Text`] have two paths.
 //!
 //! # Features
 //! | feature | default | brings |
@@ -35,52 +64,57 @@
 //! | `futures-io` | no | the adapter for smol and every other runtime |
 //! | `testing` | no | for tests of what you build: connections without sockets, time without waiting |
 //! | `deflate` | no | compression of messages, permessage-deflate (RFC 7692); off until [`Config`] turns it on |
-//! | `tracing` | no | a span for each connection of an adapter, and events in it: see [Diagnostics](#diagnostics) |
+//! | `tracing` | no | a span and events for each connection of an adapter: see [Diagnostics](#diagnostics) |
 //!
-//! A feature adds to the API and never changes what is there. Without features the crate is the
-//! core alone, `no_std + alloc`.
+//! A feature adds to the API and never changes what is there. Without features you get the core
+//! alone, `no_std + alloc`.
 //!
-//! # What is promised
+//! # Guarantees
 //! - No `unsafe`, and no panic on anything that a peer can send.
-//! - A peer that breaks the protocol is told so by the right Close code; good messages in front of
-//!   the mistake are delivered, and nothing behind it is.
-//! - Memory is bounded in both directions by [`Config`], whose defaults are safe on the open
-//!   internet: messages of at most 16 MiB, inflated, 1 MiB of unsent backlog, 16 KiB of request
-//!   head.
-//! - A message that was accepted for sending is written, unless the connection ends first, and then
-//!   there is an error that says so.
+//! - A peer that breaks the protocol gets the right Close code. You get every good message before
+//!   the mistake, and nothing after it.
+//! - Memory is bounded in both directions by [`Config`]. Its defaults are safe on the open internet:
+//!   messages of at most 16 MiB, inflated, 1 MiB of unsent backlog, 16 KiB of request head.
+//! - A message that was accepted for sending is written, unless the connection ends first. Then an
+//!   error says so.
 //! - `Debug` never prints payloads or credentials.
 //!
 //! # Errors
-//! [`ProtocolError`] is the peer's mistake: fatal, and it maps to a Close code. [`SendError`] is the
-//! caller's: nothing changed, and the message is handed back. A clean close is not an error. The
-//! adapters' `Error` holds both and says whether it was a timeout, the peer's fault, or the end.
+//! [`ProtocolError`] is the peer's mistake: it is fatal and maps to a Close code. [`SendError`] is
+//! yours: nothing changed, and it hands the message back. A clean close is not an error. The adapters'
+//! [`Error`] holds both; ask it whether it was a timeout, the peer's fault, or the end.
 //!
 //! # Diagnostics
-//! [`Connection::stats`] has counters of frames, bytes, messages and compression, and
-//! [`Connection::round_trip`] how long the peer took to answer a keepalive ping; the adapters'
-//! `WebSocket` has both, and so have its halves.
+//! [`Connection::stats`] counts frames, bytes, messages and compression.
+//! [`Connection::round_trip`] is the time that the peer took to answer a keepalive ping. The
+//! adapters' `WebSocket` and its halves have both.
 //!
 //! With the feature `tracing` each connection of an adapter has a span `websocket` with the field
-//! `role`, a child of the span that is entered where the connection is made. Its events are
+//! `role`. It is a child of the span that is entered where the connection is made. Its events:
 //!
 //! | event | fields | when |
 //! |---|---|---|
 //! | `opened` | `status` | the opening handshake is done |
-//! | `closing` | `initiator` | a Close was sent or received: whose was first, `local` or `remote` |
+//! | `closing` | `initiator` | the first Close was sent (`local`) or received (`remote`) |
 //! | `protocol error` | `error`, `offset`, `code` | the peer broke the protocol or a limit |
 //! | `timed out` | `timeout` | a deadline passed |
-//! | `stream failed` | `error` | reading or writing failed: which kind of error |
+//! | `stream failed` | `error` | reading or writing failed: the kind of the error |
 //! | `closed` | `code`, `clean`, `initiator` | the connection is over |
 //!
-//! and, since there is no connection then, outside of the span `not opened` with `role`, the
-//! `status` of a response that refused the handshake, and on a client `timeout`. All of them are of
-//! level debug and of the target `fullduplex`. They say nothing that the peer or the caller has
-//! chosen but Close codes and statuses: no payload, reason, URL or header. There are none per
-//! message, and where nobody listens when it is made, a connection tells nothing.
+//! A handshake that fails has no connection and so no span. Its event is `not opened`, with `role`,
+//! the `status` of a response that refused the handshake, and on a client `timeout`.
+//!
+//! All events have the level debug and the target `fullduplex`. Of what the peer or you chose they
+//! show only Close codes and statuses: no payload, reason, URL or header. There is no event per
+//! message. A connection that is made while no subscriber listens emits nothing.
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "deflate", feature = "futures-io", feature = "tokio", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the docs are about all features")
+)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
 extern crate alloc;

@@ -118,38 +118,39 @@ impl Duplex for ClientStream {
 }
 
 /// One of two that use a stream: the one that reads, or the one that writes.
-pub(super) struct Half<S>(Arc<S>);
+pub(super) struct SharedStream<S>(Arc<S>);
 
 /// A stream as two: one to read from and one to write to.
-pub(super) fn halves<S: Duplex>(
+pub(super) fn split_stream<S: Duplex>(
     io: BlockingIo<S>,
-) -> (Arc<S>, BlockingIo<Half<S>>, BlockingIo<Half<S>>) {
+) -> (Arc<S>, BlockingIo<SharedStream<S>>, BlockingIo<SharedStream<S>>) {
     let (epoch, (read, write)) = (io.epoch(), io.timeouts());
     let stream = Arc::new(io.stream);
-    let half = || BlockingIo::starting(Half(stream.clone()), epoch).with_timeouts(read, write);
+    let half =
+        || BlockingIo::starting(SharedStream(stream.clone()), epoch).with_timeouts(read, write);
     let (reading, writing) = (half(), half());
     (stream, reading, writing)
 }
 
 /// The way back; nothing if others have the stream.
-pub(super) fn whole<S: Duplex>(
+pub(super) fn join_stream<S: Duplex>(
     stream: Arc<S>,
     epoch: Instant,
-    reading: Option<BlockingIo<Half<S>>>,
-    writing: Option<BlockingIo<Half<S>>>,
+    reading: Option<BlockingIo<SharedStream<S>>>,
+    writing: Option<BlockingIo<SharedStream<S>>>,
 ) -> Option<BlockingIo<S>> {
     let read = reading.and_then(|half| half.timeouts().0);
     let write = writing.and_then(|half| half.timeouts().1);
     Some(BlockingIo::starting(Arc::into_inner(stream)?, epoch).with_timeouts(read, write))
 }
 
-impl<S: Duplex> Read for Half<S> {
+impl<S: Duplex> Read for SharedStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.half().read(buffer)
     }
 }
 
-impl<S: Duplex> Write for Half<S> {
+impl<S: Duplex> Write for SharedStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.half().write(bytes)
     }
@@ -163,7 +164,7 @@ impl<S: Duplex> Write for Half<S> {
     }
 }
 
-impl<S: Duplex> Timeouts for Half<S> {
+impl<S: Duplex> Timeouts for SharedStream<S> {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_read_timeout(timeout)
     }

@@ -1,5 +1,4 @@
-//! The end of a connection: the closing handshake, failing, and who closes TCP first
-//! (RFC 6455 §7).
+//! The end of a connection: the closing handshake, failing, and the end of TCP (RFC 6455 §7).
 //!
 //! ```text
 //! Open ──start_close()──→ LocalClosing ──peer's Close──→ Closing
@@ -17,40 +16,22 @@
 //!
 //! Cell by cell: `guide::specification::closing`.
 //!
-//! What comes while Closing or Failing is discarded, up to a limit: unread input would make TCP
-//! reset the connection and lose our Close.
+//! Input is discarded while Closing or Failing, up to a limit. Unread input would make TCP reset the
+//! connection and lose our Close.
 
 use super::{
-    CloseCause, ProtocolError, Time, TimeoutError,
+    CloseCause, Connection, ProtocolError, Time, TimeoutError, Transport,
     send::SendBuffer,
     time::{last_call::LastCall, point::Due},
 };
-use crate::frame::CloseFrame;
+use crate::frame::{CloseFrame, ControlPayload, Header, IntoCloseFrame, OpCode, ReasonTooLong};
 use alloc::boxed::Box;
 use core::{mem, time::Duration};
 
-/// How much input is discarded, in bytes, before the peer is hung up on.
+/// The most input that is discarded, in bytes. A peer that sends more is cut off.
 const MAX_DISCARDED: u32 = 64 << 20;
 
-/// What the caller is to do with the transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Read and write.
-    Open,
-    /// Write what is in the outbox; the peer has sent everything.
-    WriteOnly,
-    /// Shut the write side down (TLS `close_notify`, TCP FIN), then call
-    /// [`shutdown_complete`](crate::Connection::shutdown_complete).
-    ShutDown,
-    /// Read until the end: give the input to [`receive`](crate::Connection::receive), which
-    /// discards it, and then call [`receive_eof`](crate::Connection::receive_eof).
-    AwaitEof,
-    /// Drop it: [`closed`](crate::Connection::closed) says how it ended.
-    Closed,
-}
-
-/// Which endpoint did something first.
+/// An endpoint, seen from this one: the one that closed first, for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// This endpoint.
@@ -59,29 +40,30 @@ pub enum Side {
     Remote,
 }
 
-/// How a connection ended. What a peer does to bring each about is [a table](crate::guide::closing).
+/// How a connection ended. See the table of [outcomes](crate::guide::closing) for each thing that the
+/// peer can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The closing handshake was completed (RFC 6455 §7.1.4), at least as far as it matters: a
-    /// peer that hangs up right behind its Close does not wait for ours.
+    /// The closing handshake was completed (RFC 6455 §7.1.4). A peer that hangs up right after its
+    /// Close counts too, although it does not wait for ours.
     Clean {
-        /// Whose Close came first.
+        /// The end that sent the first Close.
         initiator: Side,
-        /// What the peer's Close said, `None` if it had no code.
+        /// The peer's code and reason, `None` if its Close had no code.
         frame: Option<CloseFrame>,
     },
-    /// The peer's Close came, and then the transport ended, broke or stalled before every message
-    /// that had been accepted for sending was written:
-    /// [`unsent`](crate::Connection::unsent) says how many were not. With an adapter also if all
-    /// were written and the stream could not flush them: how many it held nobody knows.
+    /// The peer's Close came, but messages were lost: the transport ended, broke or stalled before
+    /// all that were accepted for sending were written. [`unsent`](crate::Connection::unsent) counts
+    /// them. In an adapter also if the stream took all of them and could not flush: how many it held
+    /// is not known.
     Unsent {
-        /// Whose Close came first.
+        /// The end that sent the first Close.
         initiator: Side,
-        /// What the peer's Close said, `None` if it had no code.
+        /// The peer's code and reason, `None` if its Close had no code.
         frame: Option<CloseFrame>,
     },
-    /// The transport ended or broke before a Close had come (§7.1.5: 1006).
+    /// The transport ended or broke before the peer's Close had come (§7.1.5: 1006).
     Abnormal,
     /// The peer broke the protocol or a limit.
     Failed(ProtocolError),
@@ -90,8 +72,8 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// The code of the connection (§7.1.5): the one of the peer's Close, 1005 if that had none,
-    /// 1006 if no Close came. The last two are never on the wire.
+    /// The close code of the connection (§7.1.5): that of the peer's Close, 1005 if it had none, 1006
+    /// if no Close came. The last two are never on the wire.
     pub fn code(&self) -> u16 {
         match self {
             Self::Clean { frame: Some(frame), .. } | Self::Unsent { frame: Some(frame), .. } => {
@@ -118,26 +100,107 @@ impl Closed {
     }
 }
 
+impl Connection {
+    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame after all messages that
+    /// were accepted. You still get the messages that come before the peer's Close. Does nothing if
+    /// the connection is closing already.
+    ///
+    /// ```
+    /// use fullduplex::{CloseCode, Config, Connection};
+    ///
+    /// let mut connection = Connection::server(Config::default());
+    /// connection.start_close((CloseCode::GOING_AWAY, "bye"))?;
+    /// assert_eq!(connection.outbox().chunk(), b"\x88\x05\x03\xe9bye");
+    /// # Ok::<(), fullduplex::frame::ReasonTooLong>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReasonTooLong`] for a reason of more than 123 bytes: nothing changed.
+    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), ReasonTooLong> {
+        self.queue_close(frame.into_close_frame()?);
+        Ok(())
+    }
+
+    /// As [`start_close`](Self::start_close), with a frame that fits.
+    pub(crate) fn queue_close(&mut self, frame: Option<CloseFrame>) {
+        if matches!(self.state, Phase::Open) {
+            self.push_close(frame);
+            self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };
+        }
+    }
+
+    /// Whether you can still send messages: no Close was sent or received, and nothing has failed.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, Phase::Open)
+    }
+
+    /// How the connection ended; `None` while the transport is in use.
+    pub fn closed(&self) -> Option<&Closed> {
+        match &self.state {
+            Phase::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// How the connection ended, or will end for certain.
+    #[cfg(feature = "std")]
+    pub(crate) fn outcome(&self) -> Option<&Closed> {
+        match &self.state {
+            Phase::Ending { outcome, .. } | Phase::Closed(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether we have queued or sent a Close, and the peer's has not come.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, Phase::LocalClosing { .. })
+    }
+
+    pub(super) fn push_close(&mut self, frame: Option<CloseFrame>) {
+        let mask = self.keys.next();
+        let mut body = ControlPayload::EMPTY;
+        if let Some(frame) = &frame {
+            frame.encode(&mut body);
+        }
+        let length = body.as_bytes().len() as u64;
+        let header = Header { mask, ..Header::new(OpCode::Close, length) };
+        self.sent.others += 1;
+        self.outbox.push_close(&header, body.as_bytes());
+    }
+
+    /// Drops a partial message, once nothing more can be received.
+    pub(super) fn settle(&mut self) {
+        if self.state.is_over() {
+            #[cfg(feature = "deflate")]
+            if let (Some(deflate), false) = (&mut self.deflate, self.outbox.is_cut()) {
+                deflate.release();
+            }
+            self.receiver.stop();
+        }
+    }
+}
+
 pub(super) enum Phase {
     Open,
     /// Our Close is queued or sent.
     LocalClosing {
         deadline: CloseDeadline,
     },
-    /// The transport takes no more bytes. What the peer sent before that, perhaps its Close, is
-    /// still read.
+    /// The transport takes no more bytes. Earlier input, perhaps the peer's Close, is still read.
     Unwritable {
         deadline: CloseDeadline,
-        /// Whose Close was first, should the peer's come.
+        /// The end that closed first, should the peer's Close come.
         initiator: Side,
-        /// Whether messages were lost with it.
+        /// Whether messages were lost.
         lost: bool,
     },
-    /// Nothing of what comes matters any more; `outcome` is certain.
+    /// Input does not matter any more: `outcome` is certain.
     Ending {
         outcome: Closed,
         step: Step,
-        /// Whether this endpoint closes TCP first (§7.1.1): a server, and whoever fails.
+        /// Whether this endpoint closes TCP first (§7.1.1): a server does, and an end that fails.
         closes_first: bool,
         deadline: CloseDeadline,
         discarded: u32,
@@ -153,9 +216,9 @@ pub(super) enum Step {
     AwaitEof,
 }
 
-/// The deadline of the closing handshake: not known until the caller says what time it is.
+/// The deadline of the closing handshake: unknown until the caller gives the time.
 ///
-/// In a box, as every connection has the room for it, and most of them are open.
+/// In a box, because most connections are open and need no room for it.
 #[derive(Default)]
 pub(super) struct CloseDeadline(Option<Box<LastCall>>);
 
@@ -168,13 +231,13 @@ impl CloseDeadline {
 }
 
 impl Phase {
-    /// Whether nothing of what comes matters any more.
+    /// Whether input does not matter any more.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Ending { .. } | Self::Closed(_))
     }
 
-    /// Why nothing more can be sent, unless it is open.
+    /// The reason why nothing more can be sent, unless it is open.
     pub(super) fn cause(&self) -> CloseCause {
         let closed_by = |initiator: &Side, frame: &Option<CloseFrame>| match initiator {
             Side::Local => CloseCause::Local,
@@ -196,7 +259,7 @@ impl Phase {
         }
     }
 
-    /// Both Closes are there.
+    /// The peer's Close has come.
     pub(super) fn peer_closed(&mut self, frame: Option<CloseFrame>, server: bool) {
         let (outcome, deadline) = match self {
             Self::Open => {
@@ -234,7 +297,7 @@ impl Phase {
             Self::Ending { outcome, step: Step::Flush, closes_first: true, deadline, discarded: 0 };
     }
 
-    /// What the caller is to do with this `outbox`.
+    /// The thing that the caller has to do, with this `outbox`.
     pub(super) fn transport(&mut self, outbox: &mut SendBuffer) -> Transport {
         let flushed = outbox.is_drained();
         match self {
@@ -256,7 +319,7 @@ impl Phase {
             return; // it was not asked for
         }
         if let Self::Ending { step, outcome, .. } = self {
-            // A peer that does not answer pings has nothing to say that is worth waiting for.
+            // A peer that does not answer pings is not worth waiting for.
             if *step == Step::FlushLast || *outcome == Closed::TimedOut(TimeoutError::Pong) {
                 self.end(outbox);
             } else {
@@ -275,7 +338,7 @@ impl Phase {
         }
     }
 
-    /// Input came that nobody looks at.
+    /// Counts input that is discarded.
     pub(super) fn discard(&mut self, bytes: usize, outbox: &mut SendBuffer) {
         if let Self::Ending { discarded, .. } = self {
             *discarded = discarded.saturating_add(bytes.try_into().unwrap_or(u32::MAX));

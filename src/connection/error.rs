@@ -9,11 +9,11 @@ use crate::{
 use alloc::sync::Arc;
 use core::{error::Error, fmt, fmt::Write as _};
 
-/// The peer broke the protocol or one of our limits, or there was no memory for its message
-/// (RFC 6455 §7.1.7): fatal and sticky.
+/// The peer broke the protocol or one of your limits, or there was no memory for its message
+/// (RFC 6455 §7.1.7). The error is fatal, and further calls return it again.
 ///
-/// When it is returned, a Close frame with [`close_code`](Self::close_code) is already queued,
-/// and nothing that the peer sends later is looked at.
+/// A Close frame with [`close_code`](Self::close_code) is queued when you get this. Later input is
+/// discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
     pub(crate) kind: ProtocolErrorKind,
@@ -21,18 +21,18 @@ pub struct ProtocolError {
 }
 
 impl ProtocolError {
-    /// What was wrong.
+    /// The mistake.
     pub fn kind(&self) -> ProtocolErrorKind {
         self.kind
     }
 
-    /// Where the frame starts that was wrong, in bytes received since the opening handshake.
+    /// The position of the wrong frame, in bytes received since the opening handshake.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Whether the peer did something that it must not do, or went beyond a limit of its own
-    /// connection; `false` where only memory was short.
+    /// Whether the peer broke a rule or a limit of its own connection. `false` if only memory was
+    /// short.
     pub fn is_peer_fault(&self) -> bool {
         use ProtocolErrorKind::{OutOfMemory, OverBudget};
         !matches!(self.kind, OverBudget { .. } | OutOfMemory { .. })
@@ -60,7 +60,7 @@ impl Error for ProtocolError {
     }
 }
 
-/// What a peer did wrong.
+/// The mistake of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolErrorKind {
@@ -83,7 +83,7 @@ pub enum ProtocolErrorKind {
     /// Text that is not UTF-8 (§8.1): 1007.
     InvalidUtf8,
     /// A compressed message that cannot be inflated (RFC 7692 §7.2.2): 1007. RFC 7692 names no
-    /// code; this is the one for data that is not what its type says.
+    /// code; this one means that data does not match its type.
     InvalidDeflate,
     /// A compressed message that is made of absurdly many DEFLATE streams of a few bytes: 1008.
     TooManyStreams,
@@ -101,16 +101,15 @@ pub enum ProtocolErrorKind {
         /// The limit in bytes.
         limit: u64,
     },
-    /// There is nothing left for this message of the [budget](crate::Config::receive_budget) that
-    /// many connections share: 1013. This is load, not a mistake of the peer's.
+    /// The [budget](crate::Config::receive_budget) that many connections share has too little left for
+    /// this message: 1013. This is load, not a mistake of the peer.
     OverBudget {
         /// The memory that the message would have taken, in bytes, as far as it is known.
         size: u64,
         /// The budget of all of them, in bytes.
         limit: u64,
     },
-    /// The allocator had no memory for this message: 1013. This is load, not a mistake of the
-    /// peer's.
+    /// The allocator had no memory for this message: 1013. This is load, not a mistake of the peer.
     OutOfMemory {
         /// The memory that the message would have taken, in bytes, as far as it is known.
         size: u64,
@@ -167,7 +166,7 @@ impl fmt::Display for ProtocolErrorKind {
                 write!(f, "message of {size} bytes or more is over the limit of {limit}")
             }
             Self::OverBudget { size, limit } => {
-                write!(f, "{size} bytes for a message are not left of a budget of {limit}")
+                write!(f, "message of {size} bytes is over what is left of the budget of {limit}")
             }
             Self::OutOfMemory { size } => {
                 write!(f, "there is no memory for a message of {size} bytes")
@@ -179,12 +178,12 @@ impl fmt::Display for ProtocolErrorKind {
     }
 }
 
-/// A message was not accepted for sending: nothing changed, and it is handed back (copied if it
-/// was only borrowed, so that this error outlives what it was borrowed from).
+/// A message was not accepted for sending. Nothing changed, and you get the message back. A borrowed
+/// one is copied, so that this error borrows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendError {
-    /// Why.
+    /// The reason.
     pub reason: SendErrorReason,
     /// The message.
     pub message: Message,
@@ -202,21 +201,19 @@ impl Error for SendError {
     }
 }
 
-/// Why a message was not accepted.
+/// The reason why a message was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendErrorReason {
-    /// The connection is closing or closed (RFC 6455 §5.5.1 forbids data after a Close), for this
-    /// cause.
+    /// The connection is closing or closed, for this cause. RFC 6455 §5.5.1 forbids data after a Close.
     Closed(CloseCause),
-    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written: try again once
-    /// some of them were.
+    /// [`Config::max_unsent`](crate::Config::max_unsent) bytes wait to be written. Try again when
+    /// some of them are written.
     Full,
-    /// A message that is sent in fragments is under way, and this is not its next one (RFC 6455
-    /// §5.4).
+    /// A message in fragments is unfinished, and this is not its next fragment (RFC 6455 §5.4).
     Unfinished,
-    /// With this fragment the text message would not be UTF-8 any more, or it would end inside of a
-    /// code point (§5.6, §8.1). The message handed back is binary if the fragment was a
+    /// With this fragment the text message would not be UTF-8, or would end inside a code point
+    /// (§5.6, §8.1). The message that you get back is binary if the fragment was a
     /// [`TextFragment`](crate::TextFragment).
     InvalidUtf8,
 }
@@ -225,13 +222,15 @@ impl fmt::Display for SendErrorReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(cause) => cause.fmt(f),
-            Self::Full => f.write_str("too many bytes wait to be written: wait for room first"),
-            Self::Unfinished => f.write_str(
-                "a message that is sent in fragments is not finished: send its last fragment first",
-            ),
-            Self::InvalidUtf8 => f.write_str(
-                "the text message would not be UTF-8 with it: send bytes as a binary message",
-            ),
+            Self::Full => {
+                f.write_str("too many bytes wait to be written: wait until the connection is ready")
+            }
+            Self::Unfinished => {
+                f.write_str("a message in fragments is not finished: send its last fragment first")
+            }
+            Self::InvalidUtf8 => {
+                f.write_str("the text message would not be UTF-8: send bytes as a binary message")
+            }
         }
     }
 }
@@ -245,10 +244,10 @@ impl Error for SendErrorReason {
     }
 }
 
-/// Why nothing more can be sent: what a `send` that comes too late is told.
+/// The reason why nothing more can be sent: a `send` that comes too late returns it.
 ///
-/// It is there as soon as the connection is closing; [`Closed`](super::Closed), how the connection
-/// ended in the end, comes later.
+/// It is known as soon as the connection is closing. The outcome, [`Closed`](super::Closed), is known
+/// only at the end.
 ///
 /// ```
 /// use fullduplex::{CloseCause, Config, Connection, Input, SendErrorReason};
@@ -267,23 +266,23 @@ impl Error for SendErrorReason {
 pub enum CloseCause {
     /// This endpoint has started the closing handshake.
     Local,
-    /// The peer has, with this code and reason; `None` if its Close had no code.
+    /// The peer has started it, with this code and reason; `None` if its Close had no code.
     Remote(Option<CloseFrame>),
     /// The peer broke the protocol or a limit.
     Failed(ProtocolError),
     /// A deadline passed.
     TimedOut(TimeoutError),
-    /// The transport ended or broke before the peer's Close had come. That may be there all the
-    /// same if a write failed: receive to the end.
+    /// The transport ended or broke before the peer's Close was read. After a failed write it may
+    /// still be there: receive to the end.
     Abnormal,
-    /// The stream of an adapter failed with this error, before the peer's Close had come. That may
-    /// be there all the same if a write failed: receive to the end.
+    /// The stream of an adapter failed with this error before the peer's Close was read. After a
+    /// failed write it may still be there: receive to the end.
     #[cfg(feature = "std")]
     Io(StreamError),
 }
 
 impl CloseCause {
-    /// Which endpoint closed the connection; `None` if it ends without a closing handshake.
+    /// The endpoint that closed the connection; `None` if it ends without a closing handshake.
     pub fn initiator(&self) -> Option<Side> {
         match self {
             Self::Local => Some(Side::Local),
@@ -292,7 +291,7 @@ impl CloseCause {
         }
     }
 
-    /// The code in the peer's Close, 1005 if that had none, 1006 if none came before this endpoint
+    /// The code in the peer's Close, 1005 if it had none, 1006 if no Close came before this endpoint
     /// ended the connection (RFC 6455 §7.1.5).
     pub fn code(&self) -> u16 {
         match self {
@@ -311,7 +310,7 @@ impl CloseCause {
     }
 }
 
-/// Errors of a stream are equal if they are of one kind.
+/// Two errors of a stream are equal if they have the same kind.
 impl PartialEq for CloseCause {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -357,7 +356,7 @@ impl Error for CloseCause {
     }
 }
 
-/// The error that a stream failed with, shared by all calls that are told of it.
+/// The error of a failed stream, shared by all calls that return it.
 ///
 /// ```
 /// use fullduplex::CloseCause;
@@ -371,8 +370,8 @@ impl Error for CloseCause {
 #[derive(Clone, Debug)]
 pub struct StreamError(Arc<std::io::Error>);
 
-// An `io::Error` is neither, because it may hold any error. Here it is only looked at; and a feature
-// must not take these traits away from the types that hold this.
+// An `io::Error` is neither, because it may hold any error. Here it is only read; and a feature must
+// not take these traits away from the types that hold this.
 #[cfg(feature = "std")]
 impl core::panic::UnwindSafe for StreamError {}
 #[cfg(feature = "std")]
@@ -389,14 +388,14 @@ impl StreamError {
         &self.0
     }
 
-    /// The error itself, for the last one who holds it.
+    /// The error itself, if this is its last holder.
     pub(crate) fn into_inner(self) -> Result<std::io::Error, Self> {
         Arc::try_unwrap(self.0).map_err(Self)
     }
 }
 
-/// What a Close said, behind a word on who sent it. Control characters are escaped: the peer chose
-/// them, and this ends up in logs.
+/// Writes the code and reason of a Close. Control characters are escaped: the peer chose them, and
+/// this ends up in logs.
 pub(crate) fn with(frame: Option<&CloseFrame>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(frame) = frame else { return f.write_str(" without a code") };
     write!(f, " with {}", frame.code())?;
@@ -409,12 +408,12 @@ pub(crate) fn with(frame: Option<&CloseFrame>, f: &mut fmt::Formatter<'_>) -> fm
     })
 }
 
-/// A deadline passed.
+/// The deadline that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutError {
-    /// Nothing came for the interval of [`Keepalive`](crate::Keepalive), and nothing behind a ping within
-    /// its pong timeout and the time that a slow path may need.
+    /// Nothing came for the interval of [`Keepalive`](crate::Keepalive), nor after the ping within the
+    /// pong timeout and the time that a slow path may need.
     Pong,
     /// No message for [`Config::idle_timeout`](crate::Config::idle_timeout).
     Idle,
@@ -429,10 +428,10 @@ pub enum TimeoutError {
 impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Pong => "the peer did not answer a ping in time",
-            Self::Idle => "no message for too long",
-            Self::Close => "the peer did not answer our Close in time",
-            Self::Handshake => "the opening handshake took too long",
+            Self::Pong => "nothing came from the peer in time after a keepalive ping",
+            Self::Idle => "no message was sent or received within the idle timeout",
+            Self::Close => "the peer did not answer the Close within the close timeout",
+            Self::Handshake => "the opening handshake took longer than the handshake timeout",
         })
     }
 }
@@ -443,8 +442,7 @@ impl Error for TimeoutError {}
 mod tests {
     use super::*;
 
-    /// What is wrong with a frame has a row in the guide; a new kind does not compile here before it
-    /// is named.
+    /// Each kind has a row in the guide. A new kind does not compile here before it is named.
     #[test]
     fn the_specification_has_every_kind() {
         use ProtocolErrorKind::*;

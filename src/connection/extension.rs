@@ -1,4 +1,4 @@
-//! The extension that was agreed on, permessage-deflate (RFC 7692), for both directions.
+//! The negotiated extension, permessage-deflate (RFC 7692), for both directions.
 
 use super::{
     Connection,
@@ -9,16 +9,16 @@ use crate::deflate::{Decoder, DeflateParams, DeflateRefused, Encoder};
 use alloc::boxed::Box;
 
 impl Connection {
-    /// Compresses messages as was agreed on in the opening handshake, and lets the peer do so. The
-    /// compressor's settings are those of [`Config::deflate`](crate::Config::deflate), or else the
-    /// default ones. `None`, where nothing was agreed on, changes nothing.
+    /// Compresses messages with the parameters that the opening handshake negotiated, and lets the peer
+    /// do so. The compressor's settings come from [`Config::deflate`](crate::Config::deflate), or are the
+    /// defaults. `None`, for a handshake without compression, changes nothing.
     ///
     /// ```
     /// use fullduplex::{Config, Connection, deflate::Deflate};
     /// # let offers = Deflate::default().offers();
     ///
     /// let deflate = Deflate::default();
-    /// let agreed = deflate.accept(&offers); // in the handshake; what comes goes into the response
+    /// let agreed = deflate.accept(&offers); // in the handshake; goes into the response
     /// let config = Config::default().deflate(deflate);
     /// let mut connection = Connection::server(config).with_deflate(agreed)?;
     /// connection.feed("to be or not to be, to be or not to be, that is the question".repeat(10))?;
@@ -28,8 +28,8 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`DeflateRefused`] if something was agreed on before, or anything was sent or received: this
-    /// is for a connection that is new.
+    /// [`DeflateRefused`] if compression is on already, or if anything was sent or received: use this
+    /// on a new connection.
     pub fn with_deflate(
         mut self,
         agreed: impl Into<Option<DeflateParams>>,
@@ -66,9 +66,9 @@ impl Connection {
             && matches!(self.outbox.unfinished, Unfinished::None)
     }
 
-    /// What holds for compression; `None` if messages are not compressed. For what the peer sends
-    /// that is what was agreed on; for what this end sends, its own settings where they are less:
-    /// the compressor of a client often has a smaller window than the answer allows.
+    /// The parameters of compression in use; `None` if messages are not compressed. For the peer's
+    /// messages they are those negotiated. For yours they are your own settings where these are
+    /// smaller: a client's compressor often has a smaller window than the answer allows.
     pub fn deflate(&self) -> Option<&DeflateParams> {
         self.deflate.as_ref().map(|deflating| &deflating.params)
     }

@@ -1,4 +1,4 @@
-//! Where a client's mask keys come from (RFC 6455 §5.3 and §10.3).
+//! The source of a client's mask keys (RFC 6455 §5.3 and §10.3).
 
 use alloc::boxed::Box;
 #[cfg(feature = "std")]
@@ -10,21 +10,20 @@ use rand::{
     rngs::{StdRng, SysRng},
 };
 
-/// The thread's own cryptographic generator, looked up at each use, so that a connection may
-/// move between threads. After a `fork` the child has to `exec`: until then both have the same keys
-/// before them.
+/// The thread's own cryptographic generator, looked up at each use, so that a connection may move
+/// between threads. After a `fork` the child has to `exec`: until then both would draw the same keys.
 ///
-/// It is not `rand::rng()`, which panics once the thread's destructors have run: a connection may be
+/// This is not `rand::rng()`, which panics once the thread's destructors have run. A connection may be
 /// used in one of them.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadKeys;
 
-/// How many keys are drawn at once, which takes half of the time.
+/// The number of keys that are drawn at once. This halves the time for each.
 #[cfg(feature = "std")]
 const BLOCK: usize = 64;
 
-/// After how many bytes the generator gets a new seed from the operating system.
+/// The generator gets a new seed from the operating system after this many bytes.
 #[cfg(feature = "std")]
 const RESEED: usize = 64 * 1024;
 
@@ -33,15 +32,14 @@ std::thread_local! {
     static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn::NOTHING) };
 }
 
-/// A generator and what was drawn from it. Nothing in it has to be dropped, so it is there to the end
-/// of the thread.
+/// A generator and the keys drawn from it. It needs no drop, so it exists to the end of the thread.
 #[cfg(feature = "std")]
 struct Drawn {
-    /// Keys, and how many of them are used.
+    /// Keys; the first `used` of them are used.
     keys: [u32; BLOCK],
     used: usize,
     rng: Option<StdRng>,
-    /// How many bytes may still be drawn with this seed.
+    /// The bytes that may still be drawn with this seed.
     left: usize,
 }
 
@@ -49,10 +47,10 @@ struct Drawn {
 impl Drawn {
     const NOTHING: Self = Self { keys: [0; BLOCK], used: BLOCK, rng: None, left: 0 };
 
-    /// The generator, of which so many bytes are to be drawn, and the place of the keys.
+    /// The generator, ready to give `bytes` bytes, and the place of the keys.
     ///
     /// # Panics
-    /// When the operating system has no seed to give.
+    /// If the operating system has no seed to give.
     fn rng(&mut self, bytes: usize) -> (&mut StdRng, &mut [u32; BLOCK]) {
         if self.left < bytes {
             (self.rng, self.left) = (None, RESEED);
@@ -107,8 +105,8 @@ impl rand::TryRng for ThreadKeys {
     }
 }
 
-/// From the operating system itself: a generator that has to be dropped, as a feature of its crate
-/// may make it, is gone while the thread ends.
+/// Draws from the operating system itself. A feature of its crate may give the generator a drop, and
+/// then it is gone while the thread ends.
 #[cfg(feature = "std")]
 #[cold]
 fn systems<R>(draw: impl FnOnce(&mut rand::rand_core::UnwrapErr<SysRng>) -> R) -> R {
@@ -118,7 +116,7 @@ fn systems<R>(draw: impl FnOnce(&mut rand::rand_core::UnwrapErr<SysRng>) -> R) -
 #[cfg(feature = "std")]
 impl rand::TryCryptoRng for ThreadKeys {}
 
-/// The role with what only that role has: a server cannot mask, and a client cannot do without.
+/// The role. Only a client has mask keys, so a server cannot mask and a client must.
 pub(super) enum Keys {
     Client(Box<dyn CryptoRng + Send + Sync>),
     Server,
@@ -129,7 +127,7 @@ impl Keys {
     #[inline]
     pub(super) fn next(&mut self) -> Option<[u8; 4]> {
         match self {
-            // The bytes that filling four would give, and the same ones on every platform.
+            // As `fill_bytes` would give them, and the same on every platform.
             Self::Client(keys) => Some(keys.next_u32().to_le_bytes()),
             Self::Server => None,
         }
@@ -141,7 +139,7 @@ mod tests {
     use super::*;
     use rand::Rng;
 
-    /// §10.3: whatever is drawn and however much, nothing comes twice.
+    /// §10.3: no draw, of any size, comes twice.
     #[test]
     fn section_10_3_every_draw_is_fresh() {
         let mut seen = alloc::collections::BTreeSet::new();
@@ -151,7 +149,7 @@ mod tests {
             assert!(seen.insert(u128::from_ne_bytes(bytes)));
             assert!(seen.insert(ThreadKeys.next_u64().into()));
         }
-        // Of so few keys of four bytes two may be alike, but hardly more.
+        // Two keys of four bytes may be equal by chance, but hardly more.
         let keys: alloc::collections::BTreeSet<_> =
             (0..3 * BLOCK).map(|_| ThreadKeys.next_u32()).collect();
         assert!(keys.len() >= 3 * BLOCK - 2);

@@ -1,17 +1,27 @@
 //! The protocol after the opening handshake: one state machine, for both roles.
 
+// rustdoc shows the methods of `Connection` in the order of these modules.
+mod role;
+pub use role::Role;
+mod receive;
+pub use receive::{Event, ReceiveBudget};
+mod send;
+pub use send::{IntoFragment, IntoMessage, Outbox, Prepared, TextFragment, Unsent};
+mod transport;
+pub use transport::Transport;
 mod close;
-mod config;
-mod error;
+pub use close::{Closed, Side};
+mod time;
+pub use time::Time;
+mod stats;
+pub use stats::Stats;
 #[cfg(feature = "deflate")]
 mod extension;
-mod keys;
-mod receive;
-mod send;
-mod stats;
-mod time;
 
-pub use close::{Closed, Side, Transport};
+mod config;
+mod error;
+mod keys;
+
 pub use config::{Config, FlushPolicy, Keepalive};
 #[cfg(feature = "std")]
 pub use error::StreamError;
@@ -22,16 +32,11 @@ pub use error::{
 };
 #[cfg(feature = "std")]
 pub(crate) use keys::ThreadKeys;
-pub use receive::{Event, ReceiveBudget};
 #[cfg(feature = "std")]
 pub(crate) use send::unfinished;
-pub use send::{IntoFragment, IntoMessage, Outbox, Prepared, TextFragment, Unsent};
-pub use stats::Stats;
-pub use time::Time;
 
-use crate::frame::{CloseFrame, ControlPayload, Header, IntoCloseFrame, OpCode, ReasonTooLong};
 use alloc::{boxed::Box, sync::Arc};
-use close::{CloseDeadline, Phase};
+use close::Phase;
 use core::fmt;
 use keys::Keys;
 use receive::Receiver;
@@ -39,20 +44,11 @@ use send::SendBuffer;
 use stats::Sent;
 use time::{Idle, Pinger};
 
-/// Which end of the connection this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The end that sent the request. Masks what it sends (RFC 6455 §5.1).
-    Client,
-    /// The end that answered it.
-    Server,
-}
-
 /// A WebSocket connection without a socket, a clock or a runtime (RFC 6455 §5 to §7).
 ///
-/// Bytes and times go in, events, bytes and deadlines come out. The opening handshake is over
-/// when this starts: see [`handshake`](crate::handshake). What each input leads to in each state is
-/// in two tables: [receiving](crate::guide::specification::receiving),
+/// Bytes and times go in. Events, bytes and deadlines come out. Do the opening
+/// [`handshake`](crate::handshake) first. See the tables of the result of each input in each state:
+/// [receiving](crate::guide::specification::receiving),
 /// [closing](crate::guide::specification::closing).
 ///
 /// # The loop
@@ -100,28 +96,26 @@ pub enum Role {
 /// ```
 ///
 /// # Back-pressure
-/// What waits to be written is bounded by two numbers: the [mark](Config::unsent_mark), 256 KiB,
-/// from which on one ought to wait, and the [limit](Config::max_unsent), 1 MiB, from which on
-/// nothing more is accepted. With nothing waiting one is under both, whatever they are.
+/// Two numbers bound what waits to be written. At the [mark](Config::unsent_mark), 256 KiB, you should
+/// wait. At the [limit](Config::max_unsent), 1 MiB, [`send`](Self::send),
+/// [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) fail with
+/// [`Full`](SendErrorReason::Full). Answers to pings, a Close and keepalive pings are always accepted.
+/// So at most the limit, one message and some control frames wait. An empty backlog is under both
+/// numbers, whatever they are. See the [result of each call](crate::guide::backpressure), also in the
+/// adapters.
 ///
-/// [`send`](Self::send), [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) are refused
-/// with [`Full`](SendErrorReason::Full) from there on; control frames that the protocol asks for, a
-/// Close and pings of keepalive never are. [A table](crate::guide::backpressure) has what each call
-/// does, in the adapters too.
+/// [`is_ready`](Self::is_ready) says whether you are under the mark; it stops nothing. If you answer each
+/// message, stop receiving while it is false, or the peer decides how much you hold.
+/// [`unsent`](Self::unsent) says how much waits, and at the end how much was lost.
 ///
-/// So at most the limit and one message wait, and some control frames. A core that is not ready
-/// says so, and does not stop anybody: whoever answers each message stops receiving while
-/// [`is_ready`](Self::is_ready) is false, or the peer decides what is held.
-/// [`unsent`](Self::unsent) says how much waits, and at the end what was lost.
-///
-/// Control frames go out behind what is [in the outbox](Self::outbox). With
-/// [`Config::max_sent_frame`] that is little: 16 KiB and a fragment, unless further messages were
-/// sent behind a large one, which then is queued as a whole. A Close waits for all of it.
+/// Control frames go out after the bytes [in the outbox](Self::outbox). With
+/// [`Config::max_sent_frame`] those are few: 16 KiB and a fragment. But if you send another message
+/// after a large one, the large one is queued as a whole. A Close waits for all of it.
 ///
 /// # Time
-/// Come back at [`poll_timeout`](Self::poll_timeout), at the latest, and call
-/// [`handle_timeout`](Self::handle_timeout). Whoever leaves that out has no keepalive, no idle
-/// timeout and no deadline for closing; nothing else changes.
+/// Call [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout) at the latest.
+/// Without these calls there is no keepalive, no idle timeout and no deadline for closing; nothing else
+/// changes.
 pub struct Connection {
     keys: Keys,
     config: Arc<Config>,
@@ -134,222 +128,6 @@ pub struct Connection {
     idle: Option<Box<Idle>>,
     #[cfg(feature = "deflate")]
     deflate: Option<Box<send::Deflating>>,
-}
-
-impl Connection {
-    /// The server's end of a connection whose opening handshake is done.
-    pub fn server(config: impl Into<Arc<Config>>) -> Self {
-        Self::new(Keys::Server, config.into())
-    }
-
-    /// The client's end of a connection whose opening handshake is done. Mask keys come from the
-    /// generator of the thread that sends.
-    #[cfg(feature = "std")]
-    pub fn client(config: impl Into<Arc<Config>>) -> Self {
-        Self::client_with_keys(config, ThreadKeys)
-    }
-
-    /// As a client, with a source of mask keys: each frame takes four bytes. The bound asks for a
-    /// cryptographic generator because a key that can be predicted lets a peer's script write
-    /// chosen bytes onto the wire (RFC 6455 §10.3).
-    pub fn client_with_keys(
-        config: impl Into<Arc<Config>>,
-        keys: impl rand::CryptoRng + Send + Sync + 'static,
-    ) -> Self {
-        Self::new(Keys::Client(Box::new(keys)), config.into())
-    }
-
-    fn new(keys: Keys, config: Arc<Config>) -> Self {
-        Self::with_default(keys, config, None)
-    }
-
-    /// For an adapter, which drives time, so that keepalive is on by default.
-    #[cfg(feature = "std")]
-    pub(crate) fn for_adapter(role: Role, config: Arc<Config>) -> Self {
-        let keys = match role {
-            Role::Client => Keys::Client(Box::new(ThreadKeys)),
-            Role::Server => Keys::Server,
-        };
-        Self::with_default(keys, config, Some(Keepalive::default()))
-    }
-
-    fn with_default(keys: Keys, config: Arc<Config>, keepalive: Option<Keepalive>) -> Self {
-        Self {
-            keys,
-            state: Phase::Open,
-            receiver: Receiver::new(),
-            outbox: SendBuffer::default(),
-            sent: Sent::default(),
-            pinger: config.keepalive_or(keepalive).map(|_| Box::new(Pinger::new())),
-            idle: config.idle_timeout.map(|_| Box::new(Idle::new())),
-            #[cfg(feature = "deflate")]
-            deflate: None,
-            config,
-        }
-    }
-
-    /// Which end this is.
-    pub fn role(&self) -> Role {
-        match self.keys {
-            Keys::Client(_) => Role::Client,
-            Keys::Server => Role::Server,
-        }
-    }
-
-    /// Limits and times.
-    #[cfg(feature = "std")]
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The peer has sent everything: an end of file was read.
-    ///
-    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
-    pub fn receive_eof(&mut self) {
-        self.state.eof(&mut self.outbox);
-        self.settle();
-    }
-
-    /// A write failed for good: what is queued is lost, and nothing more can be sent. Go on
-    /// reading: the peer's Close may be there already, and makes this a clean end.
-    pub fn write_failed(&mut self) {
-        self.state.write_failed(&mut self.outbox);
-        self.settle();
-    }
-
-    /// The transport broke: a read failed for good.
-    ///
-    /// After both Close frames this is a clean end; before, it is [`Closed::Abnormal`].
-    pub fn transport_failed(&mut self) {
-        self.state.end(&mut self.outbox);
-        self.settle();
-    }
-
-    /// Drops the half of a message that nobody will get.
-    fn settle(&mut self) {
-        if self.state.is_over() {
-            #[cfg(feature = "deflate")]
-            if let (Some(deflate), false) = (&mut self.deflate, self.outbox.is_cut()) {
-                deflate.release();
-            }
-            self.receiver.stop();
-        }
-    }
-
-    /// Whether messages can still be sent: no Close was sent or received, nothing has failed.
-    #[inline]
-    pub fn is_open(&self) -> bool {
-        matches!(self.state, Phase::Open)
-    }
-
-    /// Starts the closing handshake (RFC 6455 §7.1.2): queues a Close frame behind all messages
-    /// that were accepted. Messages that come before the peer's Close are still delivered. Does
-    /// nothing if the connection is closing already.
-    ///
-    /// ```
-    /// use fullduplex::{CloseCode, Config, Connection};
-    ///
-    /// let mut connection = Connection::server(Config::default());
-    /// connection.start_close((CloseCode::GOING_AWAY, "bye"))?;
-    /// assert_eq!(connection.outbox().chunk(), b"\x88\x05\x03\xe9bye");
-    /// # Ok::<(), fullduplex::frame::ReasonTooLong>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ReasonTooLong`] for a reason of more than 123 bytes: nothing changed.
-    pub fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), ReasonTooLong> {
-        self.queue_close(frame.into_close_frame()?);
-        Ok(())
-    }
-
-    /// As [`start_close`](Self::start_close), with a frame that fits.
-    pub(crate) fn queue_close(&mut self, frame: Option<CloseFrame>) {
-        if matches!(self.state, Phase::Open) {
-            self.push_close(frame);
-            self.state = Phase::LocalClosing { deadline: CloseDeadline::UNKNOWN };
-        }
-    }
-
-    fn push_close(&mut self, frame: Option<CloseFrame>) {
-        let mask = self.keys.next();
-        let mut body = ControlPayload::EMPTY;
-        if let Some(frame) = &frame {
-            frame.encode(&mut body);
-        }
-        let length = body.as_bytes().len() as u64;
-        let header = Header { mask, ..Header::new(OpCode::Close, length) };
-        self.sent.others += 1;
-        self.outbox.push_close(&header, body.as_bytes());
-    }
-
-    /// What is to be written: write it, and advance it by what was written. It keeps its storage
-    /// for the next message, up to 256 KiB; [`Outbox::reclaim`] takes it from an idle connection.
-    ///
-    /// Ask again after each write: of a message that goes out in
-    /// [fragments](Config::max_sent_frame) this call makes the next ones.
-    #[inline]
-    pub fn outbox(&mut self) -> Outbox<'_> {
-        Outbox::new(self.send_buffer())
-    }
-
-    /// As [`outbox`](Self::outbox), for an adapter, which says what its stream has flushed.
-    #[inline]
-    pub(crate) fn send_buffer(&mut self) -> &mut SendBuffer {
-        if self.outbox.is_cut() {
-            self.top_up();
-        }
-        &mut self.outbox
-    }
-
-    /// Whether something is left to be written or flushed, now or later.
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn has_output(&self) -> bool {
-        !self.outbox.is_drained()
-    }
-
-    /// Whether a message that was accepted was dropped because the transport is gone.
-    #[cfg(feature = "std")]
-    pub(crate) fn has_lost(&self) -> bool {
-        self.outbox.has_lost()
-    }
-
-    /// What to do with the transport now. Ask after writing and after each read.
-    #[inline]
-    pub fn transport(&mut self) -> Transport {
-        self.state.transport(&mut self.outbox)
-    }
-
-    /// The write side is shut down, as [`Transport::ShutDown`] asked.
-    pub fn shutdown_complete(&mut self) {
-        self.state.shutdown_complete(&mut self.outbox);
-    }
-
-    /// How the connection ended; `None` while the transport is in use.
-    pub fn closed(&self) -> Option<&Closed> {
-        match &self.state {
-            Phase::Closed(closed) => Some(closed),
-            _ => None,
-        }
-    }
-}
-
-/// What the adapters tell about the end.
-impl Connection {
-    /// How the connection ended, or will end for certain.
-    #[cfg(feature = "std")]
-    pub(crate) fn outcome(&self) -> Option<&Closed> {
-        match &self.state {
-            Phase::Ending { outcome, .. } | Phase::Closed(outcome) => Some(outcome),
-            _ => None,
-        }
-    }
-
-    /// Whether our Close is queued or sent, and the peer's has not come.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.state, Phase::LocalClosing { .. })
-    }
 }
 
 /// The state, never payloads.

@@ -1,17 +1,18 @@
-//! What a connection has done so far, in numbers.
+//! The counters of a connection.
 
 use super::Connection;
 use core::time::Duration;
 
-/// What a connection has done so far: [`Connection::stats`].
+/// The counters of a connection, from [`Connection::stats`].
 ///
-/// All of these only grow, and they outlive the connection's end. Sizes are in bytes. What is sent
-/// counts once it is accepted or queued, but for [`bytes_sent`](Self::bytes_sent), which counts what
-/// was written. What is received counts as it comes, of a frame or message that is under way too;
-/// frames and messages count when they are complete. A frame in which the peer broke the protocol
-/// does not count, its bytes do as far as they were looked at; nothing counts that is discarded
-/// behind that, or behind the peer's Close. Of messages that are discarded since
-/// [nobody takes them](Connection::discard_messages) the payload does not count.
+/// They only grow, and outlive the connection's end. Sizes are in bytes.
+///
+/// - **Sent:** everything counts once it is accepted or queued, except
+///   [`bytes_sent`](Self::bytes_sent), which counts once it is written.
+/// - **Received:** bytes and payload count as they come, frames and messages when they are complete.
+/// - **Not counted:** a frame that breaks the protocol (but its bytes, as far as they were read), input
+///   that is discarded after it or after the peer's Close, and the payload of
+///   [discarded messages](Connection::discard_messages).
 ///
 /// ```
 /// use fullduplex::{Config, Connection, Input};
@@ -32,39 +33,38 @@ pub struct Stats {
     pub frames_received: u64,
     /// Frames of all kinds, control frames too.
     pub frames_sent: u64,
-    /// All bytes of frames, as they were on the wire. The opening handshake is not among them.
+    /// All bytes of frames, as on the wire, without the opening handshake.
     pub bytes_received: u64,
-    /// All bytes of frames that were written. What still waits, or was lost with the transport, is
-    /// not among them.
+    /// All bytes of frames that were written, without those that still wait or were lost.
     pub bytes_sent: u64,
     /// Whole messages.
     pub messages_received: u64,
-    /// One if the connection ended in the middle of a message that came: of this there will be no
-    /// more. That may be so after a clean end, too: a peer may close between two fragments
-    /// (RFC 6455 §5.5.1). [`Error::CutOff`](crate::Error::CutOff) says so to whoever took its parts.
+    /// One if the connection ended in the middle of a received message, whose rest will never come.
+    /// This can happen with a clean end: a peer may close between two fragments (RFC 6455 §5.5.1). If
+    /// you took parts of the message, you get [`Error::CutOff`](crate::Error::CutOff).
     pub messages_cut_off: u64,
     /// Whole messages.
     pub messages_sent: u64,
-    /// Payload of messages as the caller sees it: without heads, and inflated.
+    /// Payload of messages as you get it: without heads, and inflated.
     pub payload_received: u64,
-    /// Payload of messages as the caller gave it.
+    /// Payload of messages as you gave it.
     pub payload_sent: u64,
-    /// Payload of compressed messages as it was on the wire. This and the next three are zero
-    /// without permessage-deflate.
+    /// Payload of compressed messages on the wire. This and the next three are zero without
+    /// permessage-deflate.
     pub deflated_received: u64,
-    /// What that came to. Also part of [`payload_received`](Self::payload_received).
+    /// The same payload inflated. It is part of [`payload_received`](Self::payload_received).
     pub inflated_received: u64,
-    /// Payload of compressed messages as it goes onto the wire.
+    /// Payload of compressed messages on the wire.
     pub deflated_sent: u64,
-    /// What that was before. Also part of [`payload_sent`](Self::payload_sent).
+    /// The same payload before compression. It is part of [`payload_sent`](Self::payload_sent).
     pub inflated_sent: u64,
-    /// Pings; those of keepalive are not told apart.
+    /// All pings, including those of the peer's keepalive.
     pub pings_received: u64,
-    /// Pings, the caller's and those of keepalive.
+    /// All pings, yours and those of keepalive.
     pub pings_sent: u64,
-    /// Pongs, asked for or not.
+    /// All pongs, whether they answer a ping or not.
     pub pongs_received: u64,
-    /// Pongs. Less than the pings that came if a flood of these was answered by the newest only.
+    /// All pongs. Fewer than the pings received if only the newest of a flood was answered.
     pub pongs_sent: u64,
     /// As [`Connection::round_trip`].
     pub round_trip: Option<Duration>,
@@ -74,28 +74,28 @@ pub struct Stats {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CutOff {
     No,
-    /// Nothing of the message was handed on.
+    /// No part of the message was handed out.
     Held,
-    /// Parts of it were.
+    /// Parts of it were handed out.
     InChunks,
 }
 
-/// What came.
+/// The counters of received frames.
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) messages: u64,
-    /// Parts of messages, of those that were not one frame at hand.
+    /// Parts of messages that were not one whole frame in the input.
     pub(super) pieces: u64,
-    /// Payload of messages that were not compressed, in bytes. Not beside the other number that
-    /// each message adds to: two neighbours are added as a vector, which takes longer to build.
+    /// Payload of messages that were not compressed, in bytes. It is not next to `messages`, because
+    /// two neighbours are added as a vector, which takes longer to build.
     pub(super) plain: u64,
     pub(super) pings: u64,
     pub(super) pongs: u64,
-    /// Frames that are none of these: the Close, and of a message all but its last.
+    /// All other frames: the Close, and all but the last frame of each message.
     pub(super) others: u64,
 }
 
-/// What was queued, pongs apart: these the outbox counts.
+/// The counters of queued frames, except pongs, which the outbox counts.
 #[derive(Default)]
 pub(super) struct Sent {
     pub(super) messages: u64,
@@ -107,7 +107,7 @@ pub(super) struct Sent {
 }
 
 impl Received {
-    /// A frame of a message has ended; whether that was its last.
+    /// Counts a frame of a message, which is the `last` of it or not.
     pub(super) fn ended(&mut self, last: bool) {
         *(if last { &mut self.messages } else { &mut self.others }) += 1;
     }
@@ -121,8 +121,8 @@ impl Sent {
 }
 
 impl Connection {
-    /// What was received and sent so far, in numbers; see [`Stats`]. Costs next to nothing, and is
-    /// there after the end too.
+    /// The counters of this connection: see [`Stats`]. This costs next to nothing, and works after the
+    /// end too.
     pub fn stats(&self) -> Stats {
         let (received, sent) = (self.receiver.received(), &self.sent);
         let (pongs_sent, bytes_sent) = (self.outbox.pongs_queued(), self.outbox.total_written());

@@ -1,15 +1,14 @@
 //! Decompressing (RFC 7692 §7.2.2).
 //!
-//! What a connection keeps from one message to the next is not a state of zlib but the window
-//! itself: the last bytes that it received. The state, which is larger, is borrowed from the thread
-//! for the time of a message. With the largest window, and if nobody else has used it since, it is
-//! still where this connection left it; otherwise it is reset and told the window. The same is done
-//! where a stream ends inside of the messages (a block with BFINAL set), which zlib does not go
-//! beyond by itself.
+//! Between messages a connection keeps the window, the last bytes that it received, and no zlib
+//! state, which is larger. It borrows a state from the thread for each message. With the largest
+//! window, a state that no other connection has used since is still where this one left it. Any
+//! other state is reset and given the window. So is one whose stream ends inside a message (a block
+//! with BFINAL set), where zlib stops by itself.
 //!
-//! A state of zlib-rs remembers 32 KiB whatever was agreed on. So with a smaller window it is told
-//! the window at the start of each message: what a message may refer to must not depend on whether
-//! another connection has had the state in between.
+//! A state of zlib-rs remembers 32 KiB whatever was agreed on. So with a smaller window it is given
+//! the window at the start of each message. Otherwise it would depend on other connections how far
+//! back a message may refer.
 
 use super::Volume;
 #[cfg(feature = "std")]
@@ -23,18 +22,18 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-/// How much is inflated at a time, in bytes.
+/// How many bytes are inflated at a time.
 pub(crate) const CHUNK: usize = 32 * 1024;
 
-/// How many streams one message may be made of, apart from one more for each of so many bytes of
-/// it: a stream of two bytes makes us copy a window.
+/// A message may have this many streams, and one more for each `BYTES_PER_STREAM`, because a stream
+/// of two bytes makes us copy a window.
 const FREE_STREAMS: u64 = 64;
 const BYTES_PER_STREAM: u64 = 64;
 
 /// Why a message cannot be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is not DEFLATE, refers to what is not there, or breaks off.
+    /// It is not DEFLATE, refers to bytes that are not there, or breaks off.
     Corrupt,
     /// It is larger than this limit, in bytes.
     TooBig(u64),
@@ -48,38 +47,38 @@ pub(crate) struct Decoder {
     /// The largest message in bytes, inflated.
     limit: usize,
     window: Window,
-    /// Where in the messages we stand; what was left there goes on here.
+    /// Where in the messages we stand. A state that was left there can go on.
     place: Position,
     message: Option<InflatingMessage>,
-    /// All that was read, and what it came to.
+    /// The bytes read, and the bytes that they inflated to.
     volume: Volume,
-    /// There is no thread to lend it to.
+    /// Without threads, the connection keeps the state.
     #[cfg(not(feature = "std"))]
     idle: Option<Box<Engine>>,
 }
 
-/// What is remembered of the messages so far.
+/// How much is remembered of the messages so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Memory {
     /// Nothing: there is no takeover.
     None,
     /// As much as was agreed on, which is less than a state of zlib remembers.
     Window,
-    /// As much as a state of zlib does: one that nobody else has used can go on.
+    /// As much as a state of zlib does: one that no other connection has used can go on.
     All,
 }
 
-/// The message that is under way.
+/// The message under way.
 struct InflatingMessage {
     engine: Box<Engine>,
-    /// Bytes that came of it so far.
+    /// Its bytes so far.
     inflated: u64,
-    /// Bytes of it on the wire so far.
+    /// Its bytes on the wire so far.
     received: u64,
     streams: u64,
-    /// Whether it stands in front of a stream of which nothing has come.
+    /// Whether nothing of the current stream has come.
     fresh: bool,
-    /// Whether there is an error behind what came.
+    /// Whether an error follows the bytes so far.
     failed: bool,
 }
 
@@ -92,7 +91,7 @@ impl Decoder {
                 DirectionParams { .. } => Memory::Window,
             },
             limit,
-            // Who says 8 may mean 9: zlib, asked for 8, writes 9.
+            // A peer that agrees to 8 may use 9: zlib, asked for 8, writes 9.
             window: Window::new(1 << agreed.window_bits.max(9)),
             place: Position::default(),
             message: None,
@@ -102,8 +101,8 @@ impl Decoder {
         }
     }
 
-    /// Inflates what came of a message and hands it to `sink` in pieces of at most [`CHUNK`] bytes.
-    /// `last`: the message ends where `input` does.
+    /// Inflates a part of a message and gives it to `sink` in pieces of at most [`CHUNK`] bytes.
+    /// `last` tells that the message ends with `input`.
     pub(crate) fn pieces<E: From<Fault>>(
         &mut self,
         mut input: &[u8],
@@ -118,7 +117,7 @@ impl Decoder {
                     if let Err(error) = sink(&scratch[..length]) {
                         break Err(error);
                     }
-                    // Zlib had more room than it wanted: that is all, unless an error waits.
+                    // zlib left room unused: that is all, unless an error waits.
                     if input.is_empty() && length < scratch.len() && !self.message().failed {
                         break Ok(());
                     }
@@ -131,8 +130,9 @@ impl Decoder {
         if last { Ok(self.finish()?) } else { Ok(()) }
     }
 
-    /// Inflates some of a message, at most [`CHUNK`] bytes, and takes what it used off the front of
-    /// `input`. None: all of `input` is used, and nothing is held back. No limit holds.
+    /// Inflates at most [`CHUNK`] bytes of a message, with no limit on its size, and takes the
+    /// bytes it used off the front of `input`. An empty result means that all of `input` is used
+    /// and nothing is held back.
     pub(crate) fn chunk(&mut self, input: &mut &[u8]) -> Result<Vec<u8>, Fault> {
         let mut scratch = self.take_scratch();
         let read = self.read(input, &mut scratch, u64::MAX);
@@ -141,22 +141,22 @@ impl Decoder {
         chunk
     }
 
-    /// Room for a chunk, to be put back.
+    /// Takes the room for a chunk. Put it back afterwards.
     fn take_scratch(&mut self) -> Vec<u8> {
         let scratch = mem::take(&mut self.message().engine.scratch);
         if scratch.is_empty() { vec![0; CHUNK] } else { scratch }
     }
 
-    /// Inflates some of a message of at most `limit` bytes into `out`, which is not empty, and takes
-    /// what it used off the front of `input`: how many bytes there are. Zero: all of `input` is used,
-    /// and nothing is held back.
+    /// Inflates some of a message of at most `limit` bytes into `out`, which is not empty, and
+    /// takes the bytes it used off the front of `input`. Returns how many bytes it wrote. Zero
+    /// means that all of `input` is used and nothing is held back.
     fn read(&mut self, input: &mut &[u8], out: &mut [u8], limit: u64) -> Result<usize, Fault> {
         self.message();
         let Self { window, message: Some(message), volume, .. } = self else { return Ok(0) };
         if message.inflated > limit {
             return Err(Fault::TooBig(limit));
         }
-        // One byte more than is allowed shows that it is too much.
+        // One byte more than allowed shows that the message is too big.
         let room = (limit - message.inflated).saturating_add(1).min(out.len() as u64);
         let out = &mut out[..room as usize];
         loop {
@@ -176,8 +176,8 @@ impl Decoder {
                 if message.inflated <= limit {
                     return Ok(written);
                 }
-                // What is allowed counts first, so that it is not the cutting which decides
-                // whether its text or its size is at fault.
+                // The bytes within the limit count first, or the cutting would decide whether the
+                // text or the size is at fault.
                 message.failed = true;
                 return if written > 1 { Ok(written - 1) } else { Err(Fault::TooBig(limit)) };
             }
@@ -190,7 +190,7 @@ impl Decoder {
         }
     }
 
-    /// Nothing more will be inflated: gives everything back but the counters.
+    /// Frees everything but the counters: nothing more will be inflated.
     pub(crate) fn release(&mut self) {
         self.message = None;
         self.window.clear();
@@ -200,7 +200,7 @@ impl Decoder {
         }
     }
 
-    /// All that was read so far, and what it came to.
+    /// The bytes read so far, and the bytes that they inflated to.
     pub(crate) fn volume(&self) -> Volume {
         self.volume
     }
@@ -210,12 +210,12 @@ impl Decoder {
         self.limit
     }
 
-    /// All of a message was read.
+    /// Ends a message, all of which was read.
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
         self.message();
         let Some(mut message) = self.message.take() else { return Ok(()) };
         // A message that ends with its stream, or has no byte at all, lacks the empty block that
-        // §7.2.1 wants; what it says is clear.
+        // §7.2.1 wants, but its meaning is clear.
         if !message.fresh {
             message.engine.end()?;
         }
@@ -238,7 +238,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The message that is under way; a new one if there is none.
+    /// The message under way; a new one if there is none.
     fn message(&mut self) -> &mut InflatingMessage {
         let Self { place, window, memory, message, .. } = self;
         message.get_or_insert_with(|| {
@@ -274,7 +274,7 @@ impl Decoder {
 }
 
 impl InflatingMessage {
-    /// A stream has ended, and what follows is another, with the same window (§7.2.3.4).
+    /// Starts the next stream of a message, with the same window (§7.2.3.4).
     fn next_stream(&mut self, window: &Window) -> Result<(), Fault> {
         self.streams += 1;
         if self.streams > FREE_STREAMS + self.received / BYTES_PER_STREAM {
@@ -289,7 +289,7 @@ impl InflatingMessage {
 /// A decompressor of zlib.
 pub(super) struct Engine {
     zlib: Inflate,
-    /// Where it was left, if somebody may come back for it.
+    /// Where it was left, if its connection may go on with it.
     place: Option<Position>,
     /// Room to inflate into; empty until it is needed.
     scratch: Vec<u8>,
@@ -315,7 +315,7 @@ impl Engine {
         }
     }
 
-    /// What was read, what was written, and whether the stream has ended.
+    /// Returns how many bytes it read and wrote, and whether the stream has ended.
     fn inflate(
         &mut self,
         input: &[u8],
@@ -328,16 +328,16 @@ impl Engine {
         let written = (self.zlib.total_out() - written) as usize;
         match status {
             Ok(status) => Ok((read, written, status)),
-            // What came before the error counts first, as if the input had been cut there; zlib
-            // gives the error again.
+            // The bytes before the error count first, as if the input were cut there. zlib repeats
+            // the error.
             Err(_) if written > 0 => Ok((read, written, Status::BufError)),
             Err(_) => Err(Fault::Corrupt),
         }
     }
 
-    /// Reads what the sender has cut off (§7.2.2 step 1). It completes an empty block, and so
-    /// zlib is told to stop behind a block: if the message was whole, it uses just these bytes and
-    /// not the one more that it is offered.
+    /// Reads the tail that the sender cut off (§7.2.2 step 1). It completes an empty block, so zlib
+    /// is told to stop after a block. If the message was whole, zlib uses these four bytes and not
+    /// the fifth.
     fn end(&mut self) -> Result<(), Fault> {
         let [a, b, c, d] = TAIL;
         match self.inflate(&[a, b, c, d, 0], &mut [0], InflateFlush::Block)? {
@@ -346,7 +346,7 @@ impl Engine {
         }
     }
 
-    /// Whether it has done so much that its own counters might overflow.
+    /// Whether its counters might overflow soon.
     fn is_worn(&self) -> bool {
         self.zlib.total_in().max(self.zlib.total_out()) >= WORN
     }

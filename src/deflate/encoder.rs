@@ -1,7 +1,7 @@
 //! Compressing (RFC 7692 §7.2.1).
 //!
-//! What a connection keeps from one message to the next is not a state of zlib, which is large, but
-//! the window: the last bytes that it sent. See [the decoder](super::decoder), which does the same.
+//! Between messages a connection keeps the window, the last bytes that it sent, and no zlib state,
+//! which is larger. [The decoder](super::decoder) does the same, and says how.
 
 #[cfg(feature = "std")]
 use super::pool;
@@ -14,34 +14,35 @@ use crate::frame::mask;
 use alloc::{boxed::Box, vec::Vec};
 use zlib_rs::{DeflateConfig, DeflateFlush};
 
-/// What zlib makes of a flush at its end, and what a message ends in without having it (§7.2.1).
+/// The bytes that end a flush of zlib. They are cut off a message (§7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// How much is compressed, in bytes, before what came of it is masked, so that masking finds it in
-/// the cache.
+/// How many bytes are compressed before the result is masked, so that masking finds it in the
+/// cache.
 const MASK_STRIDE: usize = 64 * 1024;
 
-/// The most room that is made at a time, in bytes: it is filled with zeros first.
+/// The most bytes of room made at a time, which are filled with zeros first.
 const STEP: usize = 8 * 1024;
 
-/// A flush marker must fit into what is left at the end of a step, or it is written twice.
+/// Room for a flush marker at the end of a step. zlib writes one that does not fit twice.
 const ROOM_TO_FLUSH: usize = 64;
 
-/// From so many bytes of a stream on, read or written, the next message starts a new one, and so does
-/// the next fragment that is sent. zlib counts them in a C `long`, which has 32 bits on some platforms,
-/// Windows among them. zlib-rs panics there beyond 4 GiB if it is built with checks for overflow.
+/// After this many bytes of a stream, read or written, the next message starts a new stream, and so
+/// does the next fragment that is sent. zlib counts bytes in a C `long`, which has 32 bits on some
+/// platforms, Windows among them. zlib-rs panics there beyond 4 GiB if it is built with checks for
+/// overflow.
 pub(super) const WORN: u64 = if cfg!(test) { 100_000 } else { 1 << 31 };
 
-/// What comes behind a piece of a message.
+/// What follows a piece of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlushMode {
     /// More pieces: the compressor may hold bytes back.
     None,
-    /// All that was given has to be there, up to a byte border (§7.2.1 step 1 and 2).
+    /// All bytes have to come out now, up to a byte border (§7.2.1 step 1 and 2).
     Sync,
 }
 
-/// What a compressor is made from; those of one kind are interchangeable once reset.
+/// The settings of a compressor. Compressors of one kind are interchangeable once reset.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     window_bits: u8,
@@ -54,7 +55,7 @@ pub(super) struct Compressor {
     zlib: zlib_rs::Deflate,
     #[cfg(feature = "std")]
     kind: Kind,
-    /// Where it was left, if somebody may come back for it.
+    /// Where it was left, if its connection may go on with it.
     place: Option<Position>,
 }
 
@@ -79,7 +80,7 @@ impl Compressor {
         self.kind == kind
     }
 
-    /// Whether it has done so much that its own counters might overflow.
+    /// Whether its counters might overflow soon.
     fn is_worn(&self) -> bool {
         self.zlib.total_in().max(self.zlib.total_out()) >= WORN
     }
@@ -116,7 +117,7 @@ pub(crate) struct Encoder {
     place: Position,
     /// While a message is under way.
     compressor: Option<Box<Compressor>>,
-    /// There is no thread to lend it to.
+    /// Without threads, the connection keeps the compressor.
     #[cfg(not(feature = "std"))]
     idle: Option<Box<Compressor>>,
 }
@@ -158,7 +159,7 @@ impl Encoder {
     }
 
     /// Whether a message may be sent plain although it was compressed: not if the next one can
-    /// refer to it, for the peer would not have it in its window.
+    /// refer to it, because the peer would not have it in its window.
     pub(crate) fn may_take_back(&self) -> bool {
         !self.takeover
     }
@@ -177,9 +178,8 @@ impl Encoder {
         self.end_message();
     }
 
-    /// A message was sent that was compressed [elsewhere](alone), between two messages. It is in
-    /// the peer's window, and so it has to be in ours. A state of zlib that was left at the place
-    /// before it has not seen it.
+    /// Notes a message that was sent between two others and compressed [elsewhere](alone). It is in
+    /// the peer's window, so it has to be in ours. A zlib state left before it has not seen it.
     #[cfg(feature = "std")]
     pub(crate) fn passed_by(&mut self, payload: &[u8]) {
         debug_assert!(self.compressor.is_none(), "between two messages");
@@ -189,8 +189,8 @@ impl Encoder {
         }
     }
 
-    /// Appends a fragment of a message to `out`, masked if there is a `key`. It can be inflated as
-    /// far as it goes.
+    /// Appends a fragment of a message to `out`, masked if there is a `key`. The peer can inflate
+    /// all of it.
     pub(crate) fn fragment(
         &mut self,
         payload: &[u8],
@@ -204,7 +204,7 @@ impl Encoder {
         }
     }
 
-    /// What a fragment comes to, or a message, which is its own last fragment.
+    /// Compresses a fragment, or a whole message, which is its own last fragment.
     fn write(&mut self, payload: &[u8], last: bool, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         if let Some(compressor) = self.compressor.as_mut().filter(|compressor| compressor.is_worn())
         {
@@ -230,7 +230,7 @@ impl Encoder {
         }
     }
 
-    /// Appends what comes of `piece` to `out`.
+    /// Compresses `piece` and appends the result to `out`.
     fn compress(&mut self, piece: &[u8], flush: FlushMode, out: &mut Vec<u8>) {
         let Self { kind, window, place, .. } = self;
         let compressor = self.compressor.get_or_insert_with(|| {
@@ -282,7 +282,7 @@ impl Encoder {
         }
     }
 
-    /// A message is over.
+    /// Ends a message.
     fn end_message(&mut self) {
         let Some(mut compressor) = self.compressor.take() else { return };
         compressor.place = self.takeover.then(|| {
@@ -298,8 +298,8 @@ impl Encoder {
     }
 }
 
-/// A message compressed without reference to any other, so that it can be sent on all connections
-/// whose compressor is of this kind: a compressor need not use the window that it has (§7.1.1).
+/// Compresses a message without reference to any other, so that all connections with a compressor
+/// of this kind can send it. A compressor need not use the window that it has (§7.1.1).
 #[cfg(feature = "std")]
 pub(crate) fn alone(kind: Kind, payload: &[u8]) -> Vec<u8> {
     let mut encoder = Encoder {
@@ -323,8 +323,8 @@ fn stored_len(payload: usize) -> usize {
     payload + 5 * payload.div_ceil(STORED_MAX) + 1
 }
 
-/// Appends a message of stored blocks. For what cannot be compressed this is the smallest, and the
-/// peer's window holds the same after it as if what zlib made of it had been sent.
+/// Appends a message of stored blocks, the smallest form of bytes that cannot be compressed. The
+/// peer's window is the same as after zlib's form.
 fn store(payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(stored_len(payload.len()));
     for block in payload.chunks(STORED_MAX) {
@@ -352,8 +352,8 @@ mod tests {
     use super::*;
     use crate::deflate::{Decoder, Fault};
 
-    /// D15: no state of zlib counts further than a message beyond the bound, and what is sent before
-    /// and behind an exchange is received, with references across it.
+    /// D15: no zlib state counts more than one message beyond the bound, and the peer inflates
+    /// messages with references across the exchange.
     #[test]
     fn a_worn_state_starts_a_new_stream() {
         let mut text = Vec::new();

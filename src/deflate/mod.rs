@@ -9,14 +9,14 @@
 //! // … and then `connect_with(url, config)` or `accept_with(stream, &acceptor, config)`
 //! ```
 //!
-//! The ends agree on it in the opening handshake; with a peer that does not compress everything
-//! goes out plain. What was agreed on, `deflate` of the adapters' `WebSocket` tells. Each message
-//! may choose to be compressed or not: `send(Compression::Never.of(message))`. See [`Compression`],
-//! which also says when compression leaks secrets.
+//! Both ends agree on it in the opening handshake. With a peer that does not compress, everything
+//! goes out plain. `deflate` of an adapter's `WebSocket` returns the agreed parameters. You choose
+//! for each message whether it is compressed: `send(Compression::Never.of(message))`. See
+//! [`Compression`], which also says when compression leaks secrets.
 //!
-//! Who drives a [`Connection`](crate::Connection) by hand makes [offers](Deflate::offers) and
-//! [checks](Deflate::agreed) what a server made of them, or [accepts](Deflate::accept) those of a
-//! client, and gives what comes of it to
+//! If you drive a [`Connection`](crate::Connection) by hand, a client makes
+//! [offers](Deflate::offers) and [checks](Deflate::agreed) the server's answer; a server
+//! [accepts](Deflate::accept) an offer. Give the result to
 //! [`Connection::with_deflate`](crate::Connection::with_deflate):
 //!
 //! ```
@@ -29,7 +29,7 @@
 //!
 //! let mut client = Connection::client(Config::default().deflate(ours)).with_deflate(agreed)?;
 //! let mut server = Connection::server(Config::default().deflate(theirs)).with_deflate(answer)?;
-//! client.send("to be or not to be ".repeat(100))?;
+//! client.feed("to be or not to be ".repeat(100))?;
 //! assert!(client.outbox().len() < 100);
 //! let mut wire = client.outbox().chunk().to_vec();
 //! let event = server.receive(&mut Input::new(&mut wire))?;
@@ -39,17 +39,16 @@
 //! ```
 //!
 //! # Limits
-//! [`Config::max_message_size`](crate::Config::max_message_size) holds for what a message inflates
-//! to, and is looked at while it inflates: at most 32 KiB more than the limit are ever there.
-//! [`Config::max_frame_size`](crate::Config::max_frame_size) holds for the bytes on the wire. A
+//! [`Config::max_message_size`](crate::Config::max_message_size) limits the inflated message and is
+//! checked while it inflates: at most 32 KiB more than the limit are ever in memory.
+//! [`Config::max_frame_size`](crate::Config::max_frame_size) limits the bytes on the wire. A
 //! message that cannot be inflated ends the connection with 1007.
 //!
 //! # Memory
-//! All that a connection holds between messages is its window, what it has sent or received last,
-//! and that only with takeover. The states of zlib, which are larger, belong to the thread: a
-//! connection borrows one for the time of a message. A thread keeps up to four of each sort, and
-//! needs one, unless many messages arrive in pieces at a time: each that is under way holds a
-//! decompressor.
+//! Between messages a connection holds only its window, the last bytes that it sent or received,
+//! and only with takeover. The states of zlib are larger and belong to the thread: a connection
+//! borrows one for each message. A thread keeps up to four of each sort. It needs one, unless many
+//! messages arrive in pieces at the same time: each of these holds a decompressor.
 //!
 //! In KiB, measured on 64 bits (a state is up to half a KiB less on 32); *m* is the
 //! [memory level](Deflate::memory_level):
@@ -64,28 +63,30 @@
 //! | 14 | 16.0 | 16.0 | 0 | 196.2 | 209.3 | 307.3 | 419.3 | 78.7 |
 //! | 15 | 32.0 | 32.0 | 0 | 260.2 | 273.3 | 371.3 | 483.3 | 78.7 |
 //!
-//! So with the default settings a server holds 8 KiB for each connection whose client can be asked,
-//! which all browsers can: 80 MiB for ten thousand. A client asks for nothing by default, as browsers
-//! do. It holds 8 KiB if the server names a window of 12 bits, as this crate does, and 36 KiB if the
-//! server names none and uses all of its 32 KiB. Without takeover neither end holds anything.
+//! With the default settings a server holds 8 KiB for each connection whose client can be asked for
+//! a smaller window, as all browsers can: 80 MiB for ten thousand. A client asks for nothing by
+//! default, as browsers do. It holds 8 KiB if the server names a window of 12 bits, as this crate
+//! does, and 36 KiB if the server names none and uses all of its 32 KiB. Without takeover neither
+//! end holds anything.
 //!
-//! The price of lending: where more connections take turns on a thread than it keeps states for, a
-//! state has to be told the window again. With takeover that takes less than 1 µs for each
-//! message received; for each message sent about 1 µs with 9 bits, 4 µs with 12, 30 µs with 15. A
-//! window of fewer than 15 bits is told for each message received, whoever had the state before:
-//! a peer may refer to what was agreed on and no further, however many connections there are.
+//! Borrowing has a price. If more connections take turns on a thread than it keeps states for, a
+//! state has to be given the window again. With takeover that takes less than 1 µs for each message
+//! received; for each message sent about 1 µs with 9 bits, 4 µs with 12, 30 µs with 15. A window of
+//! fewer than 15 bits is given again for each message received: a peer may refer as far back as
+//! agreed and no further, however many connections there are.
 //!
-//! Without the feature `std` there are no threads to lend from: with takeover a connection keeps
-//! its states, and without it they are made and freed for each message. They are then allocated by
-//! a C library (`posix_memalign`, `malloc`, `calloc` and `free` have to be there when linking),
-//! because zlib-rs knows Rust's allocator only where there is `std`.
+//! Without the feature `std` there are no threads to borrow from. With takeover a connection keeps
+//! its states; without it, they are made and freed for each message. A C library allocates them
+//! (`posix_memalign`, `malloc`, `calloc` and `free` have to be there when linking), because zlib-rs
+//! uses Rust's allocator only with `std`.
+
+mod settings; // first, so that the page of `Deflate` begins with its settings
 
 mod decoder;
 mod encoder;
 mod params;
 #[cfg(feature = "std")]
 mod pool;
-mod settings;
 mod window;
 
 pub(crate) use decoder::{Decoder, Fault};
@@ -97,7 +98,7 @@ pub use params::{DeflateParams, DeflateRefused, InvalidDeflate};
 pub(crate) use params::{agreed, ours};
 pub use settings::{Compression, Deflate, WithCompression};
 
-/// Payload of compressed messages, in bytes, in one direction.
+/// Bytes of payload of compressed messages, in one direction.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Volume {
     pub(crate) deflated: u64,

@@ -1,4 +1,4 @@
-//! Negotiation (RFC 7692 §5 and §7.1): what is offered, accepted and agreed on.
+//! Negotiation (RFC 7692 §5 and §7.1): offers, answers and agreed parameters.
 
 use super::Deflate;
 use crate::extension::Extension;
@@ -16,14 +16,13 @@ const CLIENT_NO_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
 
-/// The window of DEFLATE itself, which holds where nothing smaller is agreed on: 32 KiB.
+/// The window of DEFLATE itself, unless a smaller one is agreed on: 32 KiB.
 pub(super) const MAX_BITS: u8 = 15;
 
-/// What both ends agreed on for permessage-deflate (RFC 7692 §7.1).
+/// The parameters of permessage-deflate that both ends agreed on (RFC 7692 §7.1).
 ///
-/// On a server it comes from [`Deflate::accept`], on a client from [`Deflate::agreed`], and it goes
-/// to [`Connection::with_deflate`](crate::Connection::with_deflate). The adapters do all that by
-/// themselves.
+/// A server gets them from [`Deflate::accept`], a client from [`Deflate::agreed`]. Give them to
+/// [`Connection::with_deflate`](crate::Connection::with_deflate). The adapters do all that for you.
 ///
 /// ```
 /// use fullduplex::deflate::Deflate;
@@ -64,7 +63,7 @@ impl DeflateParams {
         self.client_bits.unwrap_or(MAX_BITS)
     }
 
-    /// As it stands in a server's response, for
+    /// The form in a server's response, for
     /// [`Acceptance::extension`](crate::handshake::Acceptance::extension).
     pub fn to_extension(&self) -> Extension {
         let mut extension = AnswerWriter::new();
@@ -75,10 +74,10 @@ impl DeflateParams {
         extension.0
     }
 
-    /// Reads what a server's response says.
+    /// Reads a server's response.
     ///
     /// # Errors
-    /// [`InvalidDeflate`] when it is not what RFC 7692 §7.1 allows in a response.
+    /// [`InvalidDeflate`] if RFC 7692 §7.1 does not allow it in a response.
     fn from_extension(extension: &Extension) -> Result<Self, InvalidDeflate> {
         let Parsed { server_no_takeover, client_no_takeover, server_bits, client_bits } =
             Parsed::read(extension)?;
@@ -102,9 +101,9 @@ impl DeflateParams {
         if client { (of_client, server) } else { (server, of_client) }
     }
 
-    /// Whether `response`, which is valid, accepts an offer as it stands (§7.1).
+    /// Whether this answer, which is valid, fits an offer (§7.1).
     fn answers(&self, offer: &Parsed) -> bool {
-        // §7.1.1.1 and §7.1.2.1: what the client asked of the server is repeated.
+        // §7.1.1.1 and §7.1.2.1: the answer repeats what the client asked of the server.
         (self.server_no_takeover || !offer.server_no_takeover)
             && offer
                 .server_bits
@@ -116,7 +115,7 @@ impl DeflateParams {
             })
     }
 
-    /// What holds at this end, which sends as its settings say, or with less.
+    /// The parameters in force at this end, which sends with its own settings or less.
     pub(crate) fn in_use(mut self, client: bool, settings: &Deflate) -> Self {
         let (bits, no_takeover) = match client {
             true => (&mut self.client_bits, &mut self.client_no_takeover),
@@ -129,7 +128,7 @@ impl DeflateParams {
     }
 }
 
-/// What holds for one direction.
+/// The parameters of one direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirectionParams {
     pub(crate) window_bits: u8,
@@ -137,12 +136,12 @@ pub(crate) struct DirectionParams {
 }
 
 impl Deflate {
-    /// What a client offers, most wanted first: for
-    /// [`Request::extension`](crate::handshake::Request::extension). With the defaults that is what
-    /// Chromium offers, to the byte.
+    /// A client's offers, the preferred one first, for
+    /// [`Request::extension`](crate::handshake::Request::extension). With the defaults they are
+    /// Chromium's, to the byte.
     ///
-    /// Where these settings ask something of the server, and do not
-    /// [`require`](Self::require) it, a second offer asks nothing.
+    /// If the settings ask something of the server, but do not [`require`](Self::require) it, a
+    /// second offer asks nothing.
     ///
     /// ```
     /// use fullduplex::deflate::Deflate;
@@ -172,13 +171,13 @@ impl Deflate {
         offer.flag(SERVER_NO_TAKEOVER, asks && !self.receive_takeover);
         offer.flag(CLIENT_NO_TAKEOVER, !self.send_takeover);
         offer.bits(SERVER_BITS, self.wish().filter(|_| asks).map(Some));
-        // Always there, to say that a limit would be kept; with a value it is a hint.
+        // Always there, to say that we keep to a limit; with a value it is a hint.
         offer.bits(CLIENT_BITS, Some(self.hint()));
         offer.0
     }
 
-    /// What a server accepts of the `offers` in a request, which are tried in their order; `None`
-    /// if there is nothing that it can accept (RFC 7692 §5.1). Other extensions are passed over.
+    /// Accepts the first of the `offers` in a request that a server with these settings can accept,
+    /// or returns `None` if there is none (RFC 7692 §5.1). Other extensions are ignored.
     ///
     /// ```
     /// use fullduplex::deflate::Deflate;
@@ -198,7 +197,7 @@ impl Deflate {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn accept(&self, offers: &[Extension]) -> Option<DeflateParams> {
-        // §7: an offer that is not valid is declined, and the next one is looked at.
+        // §7: an invalid offer is declined, and the next one tried.
         ours(offers).find_map(|offer| self.accept_offer(&Parsed::read(offer).ok()?))
     }
 
@@ -227,19 +226,19 @@ impl Deflate {
         })
     }
 
-    /// What a server has accepted of [`offers`](Self::offers), by the extensions in its response;
-    /// `None` if it does not compress.
+    /// Checks the extensions in a server's response against [`offers`](Self::offers). Returns the
+    /// agreed parameters, or `None` if the server does not compress.
     ///
     /// # Errors
-    /// [`InvalidDeflate`] when the server answers what was not offered or what RFC 7692 §7.1 does
-    /// not allow: the connection has to be failed.
+    /// [`InvalidDeflate`] if the answer fits no offer, or RFC 7692 §7.1 does not allow it: fail the
+    /// connection.
     pub fn agreed(&self, accepted: &[Extension]) -> Result<Option<DeflateParams>, InvalidDeflate> {
         agreed(&self.offers(), accepted)
     }
 }
 
-/// As [`Deflate::agreed`], with the offers as they were made; also for an answer of our own that was
-/// put together by hand.
+/// Like [`Deflate::agreed`], with the offers that were made. Also checks an answer of our own that
+/// was made by hand.
 pub(crate) fn agreed(
     offers: &[Extension],
     accepted: &[Extension],
@@ -262,7 +261,7 @@ pub(crate) fn agreed(
     })
 }
 
-/// Those of the extensions that are this one.
+/// The extensions that are permessage-deflate.
 pub(crate) fn ours(extensions: &[Extension]) -> impl Iterator<Item = &Extension> {
     extensions.iter().filter(|extension| extension.name() == NAME)
 }
@@ -303,7 +302,7 @@ impl Parsed {
     }
 }
 
-/// Sets a flag: whether it was set before.
+/// Sets a flag. Returns whether it was set before.
 fn set(flag: &mut bool) -> bool {
     core::mem::replace(flag, true)
 }
@@ -344,12 +343,12 @@ impl AnswerWriter {
     }
 }
 
-/// A server's answer to an offer of permessage-deflate that a client has to fail on (RFC 7692
-/// §7.1).
+/// An invalid answer to an offer of permessage-deflate: a client has to fail the connection (RFC
+/// 7692 §7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidDeflate {
-    /// The extension as a whole, or a parameter, that was not offered.
+    /// A parameter that was not offered, or the whole extension.
     NotOffered(String),
     /// Accepted twice.
     Twice,
@@ -357,10 +356,10 @@ pub enum InvalidDeflate {
     Unknown(String),
     /// A parameter that is there twice.
     Repeated(String),
-    /// A parameter with a value that it cannot have, or without one that it needs.
+    /// A parameter with a wrong value, or without one that it needs.
     Value(String),
-    /// It keeps to none of the offers: it lacks what was asked of the server, or names a larger
-    /// window than the offer does.
+    /// The answer fits none of the offers: it lacks something that was asked for, or names a larger
+    /// window than the offer.
     NotKept,
 }
 
@@ -373,8 +372,8 @@ impl fmt::Display for InvalidDeflate {
             Self::Repeated(name) => write!(f, "parameter {name} is repeated"),
             Self::Value(name) => write!(f, "parameter {name} has no valid value"),
             Self::NotKept => f.write_str(
-                "the answer keeps to none of the offers: \
-                 it lacks what was asked for, or names a larger window",
+                "the answer fits none of the offers: \
+                 it lacks something that was asked for, or names a larger window",
             ),
         }
     }
@@ -382,14 +381,14 @@ impl fmt::Display for InvalidDeflate {
 
 impl core::error::Error for InvalidDeflate {}
 
-/// Why [`with_deflate`](crate::Connection::with_deflate) is refused. The connection is dropped: what
-/// its peer compresses could not be read.
+/// Why [`with_deflate`](crate::Connection::with_deflate) failed. It drops the connection, which
+/// could not read compressed messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeflateRefused {
-    /// Something was agreed on before, and holds for as long as the connection lasts.
+    /// Parameters were agreed on before. They hold for as long as the connection lasts.
     Twice,
-    /// Something was sent, queued or received before. It begins right behind the opening handshake.
+    /// Something was sent, queued or received before. Call it right after the opening handshake.
     Late,
 }
 
@@ -448,7 +447,7 @@ mod tests {
             ("client_max_window_bits", Some("")),
             ("client_max_window_bits=15", Some("")),
             ("client_max_window_bits=\"1\\0\"", Some("client_max_window_bits=10")),
-            // We inflate what a window of 256 bytes made, and cannot write it.
+            // We can inflate a window of 256 bytes, but not write it.
             ("client_max_window_bits=8", Some("client_max_window_bits=8")),
             ("server_max_window_bits=8", None),
             // §7: unknown, repeated, badly valued.
@@ -522,8 +521,8 @@ mod tests {
         assert_eq!(answer(&sender, &[""]).as_deref(), Some("server_no_context_takeover"));
     }
 
-    /// B2, §7.1.2.1: a server says that its window is smaller than it could be, also where nobody
-    /// has asked; not that it is no smaller. §7.1.2.2: of the client's only where it was offered.
+    /// B2, §7.1.2.1: a server announces a window below the maximum even if nobody asked. §7.1.2.2:
+    /// it names the client's only if that was offered.
     #[test]
     fn rfc7692_7_1_2_1_a_server_announces_its_window() {
         for bits in 9..=15 {
@@ -535,11 +534,11 @@ mod tests {
             for offer in ["", "client_max_window_bits", "client_max_window_bits=15"] {
                 assert_eq!(answer(&server, &[offer]).as_deref(), Some(&announced[..]), "{offer}");
             }
-            // Where it was asked for, it is there in any case.
+            // If it was asked for, it is always there.
             let asked = format!("server_max_window_bits={bits}");
             assert_eq!(answer(&server, &["server_max_window_bits=15"]), Some(asked));
         }
-        // To what browsers offer, with the defaults.
+        // The answer to a browser's offer, with the defaults.
         let both = Some("server_max_window_bits=12; client_max_window_bits=12");
         assert_eq!(answer(&Deflate::default(), &["client_max_window_bits"]).as_deref(), both);
         let own = Some("server_max_window_bits=12");
@@ -552,7 +551,7 @@ mod tests {
             settings.offers().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let one = "permessage-deflate; client_max_window_bits";
-        // B1: by default what Chromium offers, byte for byte, whatever does not show in an offer.
+        // B1: Chromium's offer byte for byte, unless a setting has to show in it.
         assert_eq!(text(&Deflate::default()), [one]);
         let unseen = Deflate::default().level(9).memory_level(9).threshold(1).require(true);
         assert_eq!(text(&unseen.takeover(true)), [one]);
@@ -567,7 +566,7 @@ mod tests {
         assert_eq!(text(&asks.require(true)), [asking]);
     }
 
-    /// §7.1: what a client makes of each answer.
+    /// §7.1: the client's verdict on each answer.
     #[test]
     fn rfc7692_7_1_a_client_fails_on_what_it_did_not_offer() {
         use InvalidDeflate as Invalid;
@@ -638,7 +637,7 @@ mod tests {
         }
     }
 
-    /// Any two of our own ends come to terms.
+    /// Any two of our own ends agree.
     #[test]
     fn our_ends_agree_with_each_other() {
         let mut all = vec![];
@@ -655,7 +654,7 @@ mod tests {
                 let accepted = server.accept(&client.offers()).unwrap();
                 let agreed = client.agreed(&[accepted.to_extension()]).unwrap().unwrap();
                 assert_eq!(agreed, accepted);
-                // And each uses what it has said.
+                // Each end uses the parameters that it named.
                 assert_eq!(accepted.in_use(false, server), accepted);
                 let used = agreed.in_use(true, client);
                 assert!(used.client_max_window_bits() <= client.sends_with());

@@ -1,4 +1,4 @@
-//! Compression state that lies idle, kept for the connections of the thread.
+//! Idle compression states, which a thread keeps for its connections.
 
 use super::{
     decoder::Engine,
@@ -9,8 +9,8 @@ use alloc::{boxed::Box, vec::Vec};
 use core::cell::RefCell;
 use std::thread::LocalKey;
 
-/// How many of each sort a thread keeps. One is enough for messages that come one after the other;
-/// of a few connections that take turns each finds its own as it left it.
+/// How many states of each sort a thread keeps. One is enough for messages that come one after the
+/// other. With a few more, each of some connections that take turns finds its own as it left it.
 const KEPT: usize = 4;
 
 type Pool<T> = RefCell<Vec<T>>;
@@ -20,8 +20,8 @@ std::thread_local! {
     static ENGINES: Pool<Box<Engine>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A compressor of this kind: the one that was left at `place` if it is still there. `None`: there
-/// is none to be had, and room for one more.
+/// Takes a compressor of this kind, the one left at `place` if it is still there. `None` means that
+/// there is none, and room for one more.
 pub(super) fn take_compressor(kind: Kind, place: &Position) -> Option<Box<Compressor>> {
     take(&COMPRESSORS, place, |compressor| compressor.is(kind))
 }
@@ -30,7 +30,7 @@ pub(super) fn give_compressor(compressor: Box<Compressor>) {
     give(&COMPRESSORS, compressor);
 }
 
-/// A decompressor, in the same way.
+/// Takes a decompressor in the same way.
 pub(super) fn take_engine(place: &Position) -> Option<Box<Engine>> {
     take(&ENGINES, place, |_| true)
 }
@@ -39,12 +39,12 @@ pub(super) fn give_engine(engine: Box<Engine>) {
     give(&ENGINES, engine);
 }
 
-/// Something that was left somewhere.
+/// A state that was left at a position.
 pub(super) trait Left {
     fn place(&self) -> Option<&Position>;
 }
 
-/// Nothing, too, while the thread is ending.
+/// Takes nothing while the thread is ending.
 fn take<T: Left>(
     pool: &'static LocalKey<Pool<Box<T>>>,
     place: &Position,
@@ -52,7 +52,7 @@ fn take<T: Left>(
 ) -> Option<Box<T>> {
     pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        // Of use to nobody: what was left at an earlier place of ours, too, for we are past it.
+        // Nobody can go on with these: the connection is gone, or it is ours and past that place.
         let free =
             |item: &T| item.place().is_none_or(|left| left.is_forgotten() || left.is_beside(place));
         let find = |wanted: &dyn Fn(&T) -> bool| pool.iter().position(|item| wanted(item));
@@ -65,7 +65,7 @@ fn take<T: Left>(
             pool.remove(at); // of another kind
             return None;
         }
-        // Somebody else's: the one that was left longest ago.
+        // Another connection's: the one left longest ago.
         find(&fits).map(|at| pool.remove(at))
     })
     .ok()
@@ -73,7 +73,7 @@ fn take<T: Left>(
 }
 
 fn give<T>(pool: &'static LocalKey<Pool<T>>, item: T) {
-    // What has no place any more is dropped outside of the borrow.
+    // A state that does not fit any more is dropped outside of the borrow.
     let _oldest = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         pool.push(item);

@@ -1,10 +1,10 @@
-//! What connects one message to the next: the window, and where in the messages we are.
+//! The link from one message to the next: the window, and the position in the messages.
 
 use alloc::{sync::Arc, vec::Vec};
 use core::mem;
 
-/// A place in what a connection sends, or receives: behind so many messages. No two have one in
-/// common, for a `stream` stays alive as long as it is named anywhere.
+/// A position in the messages that a connection sends, or receives: after how many. No two
+/// connections share one, because a `stream` lives as long as a position names it.
 #[derive(Clone, Default)]
 pub(super) struct Position {
     stream: Arc<()>,
@@ -13,12 +13,12 @@ pub(super) struct Position {
 
 #[cfg(feature = "std")]
 impl Position {
-    /// Whether whoever sent or received there is gone.
+    /// Whether its connection is gone.
     pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.stream) == 1
     }
 
-    /// Whether this is a place in the same stream.
+    /// Whether both are in the same stream.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.stream, &other.stream)
     }
@@ -30,11 +30,11 @@ impl PartialEq for Position {
     }
 }
 
-/// The last bytes of what was compressed, in a ring that grows to its size as they come.
+/// The last bytes before compression, in a ring that grows to its size as they come.
 pub(super) struct Window {
     size: usize,
     pub(super) bytes: Vec<u8>,
-    /// Where the oldest byte is, once it is full.
+    /// Where the oldest byte is, once the ring is full.
     start: usize,
 }
 
@@ -65,7 +65,7 @@ impl Window {
         [older, newer]
     }
 
-    /// Forgets everything and gives the memory away.
+    /// Forgets everything and returns the memory.
     pub(super) fn clear(&mut self) -> Vec<u8> {
         let Self { mut bytes, .. } = mem::replace(self, Self::new(self.size));
         bytes.clear();

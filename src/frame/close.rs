@@ -4,11 +4,10 @@ use super::{ControlPayload, Header};
 use alloc::string::{String, ToString};
 use core::{fmt, num::NonZeroU16};
 
-/// A close code that may stand in a Close frame (RFC 6455 §7.4).
+/// A close code that a Close frame may carry (RFC 6455 §7.4).
 ///
-/// Legal are 1000–1003 and 1007–1014, as registered with IANA, and everything from 3000 to 4999.
-/// 1005 ("no code"), 1006 and 1015 (outcomes, not codes), the reserved 1004 and all the rest
-/// cannot be held.
+/// It holds 1000–1003 and 1007–1014, as registered with IANA, and 3000–4999. It cannot hold 1005
+/// ("no code"), 1006 and 1015 (outcomes, not codes), the reserved 1004, or any other number.
 ///
 /// ```
 /// use fullduplex::CloseCode;
@@ -24,26 +23,6 @@ pub struct CloseCode(NonZeroU16);
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
         impl CloseCode {
-    /// A code for a constant of your own: one that may not stand in a Close frame does not compile
-    /// there.
-    ///
-    /// ```
-    /// use fullduplex::CloseCode;
-    ///
-    /// const KICKED: CloseCode = CloseCode::from_static(4000);
-    /// # assert_eq!(u16::from(KICKED), 4000);
-    /// ```
-    ///
-    /// # Panics
-    /// If it may not, and is not in a constant. For a code that is not known before, there is
-    /// [`new`](Self::new).
-    pub const fn from_static(code: u16) -> Self {
-        match Self::new(code) {
-            Ok(code) => code,
-            Err(_) => panic!("not a close code that may be sent"),
-        }
-    }
-
             $($(#[$doc])* pub const $name: Self = Self(NonZeroU16::new($code).unwrap());)*
         }
 
@@ -87,7 +66,7 @@ codes! {
 }
 
 impl CloseCode {
-    /// Checks that `code` may stand in a Close frame.
+    /// Creates a code that a Close frame may carry.
     ///
     /// # Errors
     /// [`InvalidCloseCode`] for any other number.
@@ -95,6 +74,25 @@ impl CloseCode {
         match (code, NonZeroU16::new(code)) {
             (1000..=1003 | 1007..=1014 | 3000..=4999, Some(code)) => Ok(Self(code)),
             _ => Err(InvalidCloseCode(code)),
+        }
+    }
+
+    /// Makes a constant of your own. An illegal code does not compile in one.
+    ///
+    /// ```
+    /// use fullduplex::CloseCode;
+    ///
+    /// const KICKED: CloseCode = CloseCode::from_static(4000);
+    /// # assert_eq!(u16::from(KICKED), 4000);
+    /// ```
+    ///
+    /// # Panics
+    /// If `code` is illegal and this is not a constant. Use [`new`](Self::new) for a code that you
+    /// only know at run time.
+    pub const fn from_static(code: u16) -> Self {
+        match Self::new(code) {
+            Ok(code) => code,
+            Err(_) => panic!("this close code may not be sent"),
         }
     }
 }
@@ -125,7 +123,7 @@ pub struct InvalidCloseCode(pub u16);
 
 impl fmt::Display for InvalidCloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not a close code that may be sent", self.0)
+        write!(f, "close code {} may not be sent: use 1000, or one from 3000 to 4999", self.0)
     }
 }
 
@@ -153,10 +151,10 @@ impl CloseFrame {
     /// The longest reason in bytes: 125 less the two of the code.
     pub const MAX_REASON: usize = Header::MAX_CONTROL_PAYLOAD - 2;
 
-    /// A body with `code` and `reason`.
+    /// Creates a body with `code` and `reason`.
     ///
     /// # Errors
-    /// [`ReasonTooLong`] when `reason` has more than 123 bytes.
+    /// [`ReasonTooLong`] if `reason` has more than 123 bytes.
     pub fn new(code: CloseCode, reason: &str) -> Result<Self, ReasonTooLong> {
         if reason.len() > Self::MAX_REASON {
             return Err(ReasonTooLong(reason.len()));
@@ -169,12 +167,12 @@ impl CloseFrame {
         self.code
     }
 
-    /// The reason, empty when none was given.
+    /// The reason; empty if there is none.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Appends the body as it stands in a frame.
+    /// Appends the body in its form on the wire.
     pub(crate) fn encode(&self, body: &mut ControlPayload) {
         body.extend(&u16::from(self.code).to_be_bytes());
         body.extend(self.reason.as_bytes());
@@ -286,7 +284,7 @@ impl core::error::Error for ReasonTooLong {}
 pub enum CloseFrameError {
     /// One byte: neither empty nor a code.
     Truncated,
-    /// A code that may not stand in a Close frame.
+    /// A code that no Close frame may carry.
     Code(InvalidCloseCode),
     /// A reason that is not UTF-8.
     Reason(core::str::Utf8Error),

@@ -22,13 +22,13 @@ pub struct ControlPayload {
 }
 
 impl ControlPayload {
-    /// No payload at all.
+    /// The empty payload.
     pub const EMPTY: Self = Self { bytes: [0; MAX], len: 0 };
 
-    /// Copies `payload`.
+    /// Creates a payload from a copy of `payload`.
     ///
     /// # Errors
-    /// [`ControlPayloadTooLong`] when it has more than 125 bytes.
+    /// [`ControlPayloadTooLong`] if it has more than 125 bytes.
     pub fn new(payload: &[u8]) -> Result<Self, ControlPayloadTooLong> {
         let mut new = Self::EMPTY;
         if payload.len() > MAX {
@@ -43,7 +43,7 @@ impl ControlPayload {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Appends a piece of a frame whose announced length was checked to fit.
+    /// Appends a piece of a frame whose length was checked to fit.
     pub(crate) fn extend(&mut self, piece: &[u8]) {
         let start = usize::from(self.len);
         self.bytes[start..start + piece.len()].copy_from_slice(piece);

@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-/// The operation code of a frame (RFC 6455 §5.2). Reserved values do not exist here: they die in
-/// [`Header::decode`].
+/// The operation code of a frame (RFC 6455 §5.2). It cannot hold a reserved value:
+/// [`Header::decode`] refuses those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OpCode {
-    /// A further fragment of the message that is under way (`0x0`).
+    /// A further fragment of the current message (`0x0`).
     Continuation = 0x0,
     /// The first or only frame of a text message (`0x1`).
     Text = 0x1,
@@ -42,8 +42,8 @@ impl OpCode {
     }
 }
 
-/// The three reserved bits of a frame head, in their places of the first byte (RFC 6455 §5.2).
-/// A bit may be set only where a negotiated extension gives it a meaning.
+/// The three reserved bits of a frame head, in their places in the first byte (RFC 6455 §5.2). A
+/// bit may be set only where a negotiated extension gives it a meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rsv(u8);
 
@@ -78,10 +78,10 @@ impl Rsv {
 
 /// A frame head (RFC 6455 §5.2).
 ///
-/// [`decode`](Self::decode) refuses what no extension can make legal: a reserved opcode, a length
-/// that is not in its shortest form or has its top bit set, a control frame that is fragmented or
-/// longer than 125 bytes, a Close frame of one byte. Which reserved bits, which direction of masking and which order of
-/// fragments are right depends on the connection and is judged there.
+/// [`decode`](Self::decode) refuses heads that no extension can make legal: a reserved opcode, a
+/// length that is not in its shortest form or has its top bit set, a control frame that is
+/// fragmented or longer than 125 bytes, a Close frame of one byte. The connection judges reserved
+/// bits, masking and the order of fragments.
 ///
 /// ```
 /// use fullduplex::frame::{Header, OpCode};
@@ -119,18 +119,17 @@ impl Header {
     /// The longest payload of a control frame in bytes (§5.5).
     pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-    /// The head of an unfragmented, unmasked frame.
+    /// Creates the head of an unfragmented, unmasked frame.
     #[inline]
     pub const fn new(opcode: OpCode, payload_len: u64) -> Self {
         Self { fin: true, rsv: Rsv::NONE, opcode, mask: None, payload_len }
     }
 
-    /// Decodes the head at the front of `input`: the head and how many bytes it took, or `None`
-    /// when `input` ends inside it.
+    /// Decodes the head at the front of `input`. Returns the head and its length in bytes, or
+    /// `None` if `input` ends inside it.
     ///
     /// # Errors
-    /// [`HeaderError`] when no head can start like this; a bad head is refused before its payload
-    /// is waited for.
+    /// [`HeaderError`] if no head can start like this. It does not wait for the payload.
     #[inline]
     pub fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, HeaderError> {
         let &[first, ref rest @ ..] = input else { return Ok(None) };
@@ -146,8 +145,8 @@ impl Header {
         Ok(Some((header, 1 + length)))
     }
 
-    /// What `input`, a head that is cut off, says so far, once its first two bytes are there: a
-    /// length of which not all is there counts as nothing.
+    /// Decodes a head that is cut off as far as it goes, once its first two bytes are there. A
+    /// length that is not complete counts as zero.
     #[cold]
     pub(crate) fn decode_start(input: &[u8]) -> Option<Self> {
         let [_, second, rest @ ..] = input else { return None };
@@ -161,8 +160,8 @@ impl Header {
         Some(Self::decode(&head).ok()??.0)
     }
 
-    /// As [`decode`](Self::decode), for the head of a message in one frame without reserved bits;
-    /// `None` for any other, for a bad one and for half of one.
+    /// Like [`decode`](Self::decode), for the head of a message in one frame without reserved bits.
+    /// Returns `None` for any other head, a bad one and an incomplete one.
     #[inline]
     pub(crate) fn decode_message(input: &[u8]) -> Option<(Self, usize)> {
         let (&first, rest) = input.split_first()?;
@@ -175,15 +174,16 @@ impl Header {
         Some((Self { mask, ..Self::new(opcode, payload_len) }, 1 + length))
     }
 
-    /// Encodes the head in its only legal, shortest form: a buffer and how much of it is the head.
+    /// Encodes the head in its only legal form, the shortest. Returns a buffer and the length of
+    /// the head in it.
     ///
     /// # Panics
-    /// In debug builds, when `payload_len` is 2^63 or more.
+    /// In debug builds, if `payload_len` is 2^63 or more.
     #[inline]
     pub fn encode(&self) -> ([u8; Self::MAX_LEN], usize) {
         debug_assert!(self.payload_len >> 63 == 0, "payload length {}", self.payload_len);
         let first = if self.fin { FIN } else { 0 } | self.rsv.0 | self.opcode as u8;
-        // Put together as one little-endian number, which stays in registers.
+        // Put together as one little-endian number, so it stays in registers.
         let (short, extended, mut length) = match self.payload_len {
             short @ 0..=125 => (short as u8, 0, 2),
             126..=0xffff => (LEN_16, (self.payload_len as u16).to_be().to_le().into(), 4),
@@ -200,7 +200,7 @@ impl Header {
     }
 }
 
-/// Whether `rest` may be behind the first byte of a control frame.
+/// Checks that `rest` may follow the first byte of a control frame.
 #[inline(never)] // data comes more often
 fn check_control(opcode: OpCode, fin: bool, rest: &[u8]) -> Result<(), HeaderError> {
     if !fin {
@@ -216,7 +216,7 @@ fn check_control(opcode: OpCode, fin: bool, rest: &[u8]) -> Result<(), HeaderErr
 /// Length of the payload, mask key, and how many bytes they took.
 type Rest = (u64, Option<[u8; 4]>, usize);
 
-/// Decodes what is behind the first byte of a head; `None` when `rest` ends inside it.
+/// Decodes a head from its second byte on; `None` if `rest` ends inside it.
 #[inline]
 fn decode_rest(rest: &[u8]) -> Result<Option<Rest>, HeaderError> {
     let &[second, ref rest @ ..] = rest else { return Ok(None) };

@@ -3,8 +3,8 @@
 /// Masks or unmasks `payload` in place: byte `i` is XORed with `key[(offset + i) % 4]`
 /// (RFC 6455 §5.3).
 ///
-/// `offset` is how many bytes of the same frame came before `payload`, so a frame can be unmasked
-/// in pieces of any size. Masking twice is the identity.
+/// `offset` is the number of payload bytes of the same frame before `payload`, so you can unmask a
+/// frame in pieces of any size. Masking twice restores the payload.
 ///
 /// ```
 /// use fullduplex::frame::mask;
@@ -29,13 +29,13 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
     }
 }
 
-/// From this size on, in bytes, wider vectors are worth asking which there are.
+/// From this size on, in bytes, it pays to ask the processor for wider vectors.
 const WIDE_FROM: usize = 256;
 
-/// With the widest vectors that the processor has and this compiler knows.
+/// Uses the widest vectors that the processor has and this compiler knows.
 #[cfg_attr(feature = "std", multiversion::multiversion(targets("x86_64+avx2")))]
 fn xor_wide(payload: &mut [u8], key: u64) {
-    // As many bytes as the compiler unrolls into straight code.
+    // The compiler unrolls this many bytes into straight code.
     let mut blocks = payload.chunks_exact_mut(256);
     for block in &mut blocks {
         xor_words(block, key);
@@ -43,8 +43,8 @@ fn xor_wide(payload: &mut [u8], key: u64) {
     xor(blocks.into_remainder(), key);
 }
 
-/// Thirty-two bytes at a time, which the compiler turns into vectors, then sixteen and eight, and the
-/// last few together with bytes in front of them that are XORed with nothing.
+/// XORs 32 bytes at a time, which the compiler turns into vectors, then 16 and 8. It XORs the last
+/// few together with bytes before them, whose part of the key is zero.
 #[inline(always)]
 fn xor(payload: &mut [u8], key: u64) {
     let mut blocks = payload.chunks_exact_mut(32);

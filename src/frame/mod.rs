@@ -1,8 +1,8 @@
 //! The frame layer of RFC 6455 §5, usable alone.
 //!
-//! A frame is a [`Header`], which [`Header::decode`] and [`Header::encode`] move between bytes and
-//! a value on the stack, and a payload, which [`mask`] masks and unmasks in place. [`OpCode`],
-//! [`CloseCode`], [`CloseFrame`] and [`ControlPayload`] can hold only what is legal on the wire.
+//! A frame is a [`Header`] and a payload. [`Header::decode`] and [`Header::encode`] convert heads
+//! from and to bytes; [`mask`] masks and unmasks a payload in place. [`OpCode`], [`CloseCode`],
+//! [`CloseFrame`] and [`ControlPayload`] can hold only what is legal on the wire.
 //!
 //! ```
 //! use fullduplex::frame::{Header, OpCode, mask};

@@ -1,5 +1,7 @@
-//! WebSocket over the streams of smol and every other runtime: any [`AsyncRead`] + [`AsyncWrite`]
-//! of the crate `futures-io`.
+//! WebSocket on smol and every other runtime, over any `AsyncRead` + `AsyncWrite` of `futures-io`.
+//!
+//! Use [`client`] in a client and [`accept`] in a server. See
+//! [`WebSocket`](asynchronous::WebSocket) for everything that you can do with a connection.
 //!
 //! ```no_run
 //! use fullduplex::{CloseCode, Config, futures_io::client};
@@ -18,37 +20,35 @@
 //! # .unwrap_or_else(|error: fullduplex::Error| panic!("{error}"));
 //! ```
 //!
-//! Dialling is the runtime's, as above; a URL says where to by
-//! [`Url::host`](crate::handshake::Url::host) and [`port`](crate::handshake::Url::port). The
-//! handshake has [`Config::handshake_timeout`], which does not include it.
+//! Dial with your runtime, as above. For a URL use [`Url::host`](crate::handshake::Url::host) and
+//! [`port`](crate::handshake::Url::port). [`Config::handshake_timeout`] does not include dialling.
 //!
 //! # Timers
-//! Every runtime has timers of its own. [`DefaultTimer`] works in all of them: one thread for the
-//! process, which the first deadline starts. To have those of the runtime, or a clock that tests
-//! move (the feature `testing` has one, `testing::Clock`), implement [`Timer`] and open the connection
-//! through [`FuturesIo::with_timer`].
-//! [Here](crate::asynchronous#deadlines) is when deadlines run.
+//! [`DefaultTimer`] works in every runtime: the first deadline starts one thread for the process. To use
+//! the timers of your runtime, or a clock that tests move (`testing::Clock` of the feature `testing`),
+//! implement [`Timer`] and open the connection through [`FuturesIo::with_timer`]. See
+//! [when deadlines run](crate::asynchronous#deadlines).
 //!
-//! # What `poll_close` of a stream has to do
-//! It ends the write side, so that the peer sees the end of the stream, and leaves the read side
-//! open: `smol::net::TcpStream` and `async_net::TcpStream` do that, and TLS streams over them. A bare
-//! `async_io::Async<TcpStream>` only flushes: a server's closing handshake over it then waits for the
-//! client to hang up, [`Config::close_timeout`] at most, and a client that keeps to RFC 6455
-//! §7.1.1 waits for the server. One that ends the read side too costs no message, since both Close
-//! frames are through by then, but the response to a request that was turned down may be lost.
+//! # `poll_close` of your stream
+//! It has to end the write side, so that the peer sees the end of the stream, and leave the read side
+//! open. `smol::net::TcpStream` and `async_net::TcpStream` do that, and so do TLS streams over them. A
+//! bare `async_io::Async<TcpStream>` only flushes: closing then waits up to [`Config::close_timeout`],
+//! the server for the client to hang up and the client for the server (RFC 6455 §7.1.1). A stream that
+//! ends its read side too loses no message, because both Close frames are through by then. But the
+//! response to a refused request may be lost.
 //!
 //! # Two tasks
 //! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
-//! that go to tasks of their own; the writer can be cloned. A [`WebSocket`] is also a `Stream` and a
-//! `Sink`, so `futures_util::StreamExt::split` works, too.
+//! for two tasks. You can clone the writer. A [`WebSocket`] is also a `Stream` and a `Sink`, so
+//! `futures_util::StreamExt::split` works too.
 //!
-//! Two peers that both wait in [`WebSocket::send`](crate::asynchronous::WebSocket::send), each with
-//! full buffers and nobody receiving, wait for ever, unless keepalive or a deadline ends it: let one
-//! of them receive, in a task of its own.
+//! Two peers can wait for each other: both in [`WebSocket::send`](crate::asynchronous::WebSocket::send),
+//! with full buffers, and neither receives. Only keepalive or a deadline ends that. Let one of them
+//! receive in a task of its own.
 //!
 //! # Fairness
-//! A connection that is always ready lets other tasks run now and then, which few runtimes see to by
-//! themselves: [how often](crate::asynchronous#fairness).
+//! Few runtimes make a busy task pause. A connection that is always ready does so
+//! [by itself](crate::asynchronous#fairness).
 
 mod stream;
 mod timer;
@@ -66,8 +66,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::pin::pin;
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A WebSocket connection over a stream of `futures-io`: see [`asynchronous::WebSocket`] for what it
-/// can do.
+/// A WebSocket connection over a stream of `futures-io`: see [`asynchronous::WebSocket`].
 pub type WebSocket<S, T = DefaultTimer> = asynchronous::WebSocket<FuturesIo<S, T>>;
 
 /// The half of a connection that receives: see [`asynchronous::Reader`].
@@ -76,25 +75,24 @@ pub type Reader<S, T = DefaultTimer> = asynchronous::Reader<FuturesIo<S, T>>;
 /// The half of a connection that sends: see [`asynchronous::Writer`].
 pub type Writer<S, T = DefaultTimer> = asynchronous::Writer<FuturesIo<S, T>>;
 
-/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+/// A group of connections that get the same messages: see [`asynchronous::Broadcast`].
 pub type Broadcast<S, T = DefaultTimer> = asynchronous::Broadcast<FuturesIo<S, T>>;
 
 /// A membership in a group: see [`asynchronous::Member`].
 pub type Member<S, T = DefaultTimer> = asynchronous::Member<FuturesIo<S, T>>;
 
-/// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
+/// A client's request that waits for your answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S, T = DefaultTimer> = asynchronous::Upgrade<FuturesIo<S, T>>;
 
-/// What a client asked for, where plain HTTP may come on the same port: see
-/// [`asynchronous::UpgradeOrHttp`].
+/// A request on a port that also serves plain HTTP: see [`asynchronous::UpgradeOrHttp`].
 pub type UpgradeOrHttp<S, T = DefaultTimer> = asynchronous::UpgradeOrHttp<FuturesIo<S, T>>;
 
-/// A request of plain HTTP that waits for its answer: see [`asynchronous::UpgradeOrHttp`].
+/// A plain HTTP request that waits for your answer: see [`asynchronous::UpgradeOrHttp`].
 pub type HttpExchange<S, T = DefaultTimer> = asynchronous::HttpExchange<FuturesIo<S, T>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
-    /// were read behind it.
+    /// Makes a connection of a stream whose opening handshake you did elsewhere. `unread` has the
+    /// bytes that you read after the handshake.
     pub fn from_parts(
         stream: S,
         role: Role,
@@ -106,20 +104,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> WebSocket<S, T> {
-    /// Sends all that a reader gives as one binary message: how many bytes that were. What one read
-    /// gives, at most 64 KiB, is a fragment, sent as
-    /// [`send_fragment`](asynchronous::WebSocket::send_fragment) does it; the end is an empty
-    /// one. So nothing waits for what comes later, and one buffer is all that is held. See
-    /// [here](asynchronous#messages-too-large-to-hold) for what holds meanwhile.
+    /// Sends everything that a reader gives as one binary message, and returns the number of bytes.
+    ///
+    /// Each read, of at most 64 KiB, becomes a fragment that is sent as by
+    /// [`send_fragment`](asynchronous::WebSocket::send_fragment); an empty one ends the message. So no
+    /// byte waits for later ones, and only one buffer is held. See
+    /// [messages too large to hold](asynchronous#messages-too-large-to-hold).
     ///
     /// # Errors
     /// As [`send_fragment`](asynchronous::WebSocket::send_fragment); and [`Error::Other`] with the
-    /// reader's [`io::Error`](std::io::Error), after which the message is unfinished.
+    /// reader's [`io::Error`](std::io::Error), which leaves the message unfinished.
     ///
     /// # Cancel safety
-    /// If it is dropped, all that the reader has given is queued. While
-    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
-    /// same reader goes on.
+    /// Safe: if you drop the future, everything that the reader has given is queued. While
+    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), call this again with the same
+    /// reader to go on.
     pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
         let mut reader = pin!(reader);
         send_reader(&mut self.driver, |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
@@ -127,33 +126,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> WebSocket<S, T> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Writer<S, T> {
-    /// Sends all that a reader gives as one binary message, as [`WebSocket::send_reader`] does it.
+    /// Sends everything that a reader gives as one binary message, as [`WebSocket::send_reader`] does.
     /// Messages of other clones of this writer wait for its end.
     ///
     /// # Errors
     /// As [`WebSocket::send_reader`].
     ///
     /// # Cancel safety
-    /// If it is dropped, all that the reader has given is queued, and calling this again with the
-    /// same reader goes on.
+    /// Safe: if you drop the future, everything that the reader has given is queued. Call this again with
+    /// the same reader to go on.
     pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
         let mut reader = pin!(reader);
         send_reader(&mut self.fragments(), |cx, buffer| reader.as_mut().poll_read(cx, buffer)).await
     }
 }
 
-/// Opens a connection, as a client, over a stream that is connected already.
+/// Opens a connection as a client, over a stream that is connected already.
 ///
-/// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. Of a `wss` URL the stream has to be a TLS one.
+/// Give it a URL, or a [`Request`] with headers and subprotocols. User name and password in the URL
+/// become an `Authorization` header. For a `wss` URL give it a TLS stream.
 ///
 /// # Errors
-/// [`Error::Request`] before anything is sent, [`Error::Handshake`] if the server does not open
-/// the connection, [`Error::Timeout`] after [`Config::handshake_timeout`], [`Error::Io`] if the stream
-/// fails.
+/// - [`Error::Request`], before anything is sent.
+/// - [`Error::Handshake`] if the server does not open the connection.
+/// - [`Error::Timeout`] after [`Config::handshake_timeout`].
+/// - [`Error::Io`] if the stream fails.
 ///
 /// # Cancel safety
-/// Not safe: if it is dropped, so is the stream.
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: impl Into<Request>,
@@ -162,11 +162,12 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     FuturesIo::new(stream).client(request, config).await
 }
 
-/// Accepts a connection, as a server, over a stream on which nothing was read yet.
+/// Accepts a connection as a server, over a stream of which nothing was read yet.
 ///
-/// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
+/// Set `TCP_NODELAY` on the stream. Without it TCP holds small messages back.
 ///
-/// A server accepts for ever. When it is out of descriptors, it waits for a moment:
+/// This loop accepts for ever. It shows the error of each connection, and pauses when there are no file
+/// descriptors left:
 ///
 /// ```no_run
 /// # use fullduplex::{Error, futures_io::accept};
@@ -192,22 +193,19 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// ```
 ///
 /// # Errors
-/// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
-/// it earned. After [`Config::handshake_timeout`] that is 408.
+/// [`Error::Rejected`] if the request cannot be accepted. The client got the right HTTP status, which
+/// is 408 after [`Config::handshake_timeout`].
 ///
 /// # Cancel safety
-/// As for [`client`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
     accept_with(stream, &Acceptor::new(), Config::shared()).await
 }
 
-/// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
+/// As [`accept`], with your own policy on origins and subprotocols, limits and times.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     acceptor: &Acceptor,
@@ -216,13 +214,10 @@ pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     FuturesIo::new(stream).accept_with(acceptor, config).await
 }
 
-/// Reads a client's request and leaves the answer to the caller: see [`Upgrade`].
+/// Reads a client's request and leaves the answer to you: see [`Upgrade`].
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -230,18 +225,15 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     FuturesIo::new(stream).upgrade(config).await
 }
 
-/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
-/// HEAD that has nothing to do with WebSocket is given out and not refused. See
+/// As [`upgrade`], for a port that also serves plain HTTP, such as pages and health checks. You get a
+/// GET or HEAD request that has nothing to do with WebSocket: see
 /// [`UpgradeOrHttp`](asynchronous::UpgradeOrHttp).
 ///
-/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
-/// the client should be told.
+/// A request with only a part of an upgrade is refused. A proxy may have dropped the rest, and the
+/// client should know.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`client`].
 pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -249,8 +241,8 @@ pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     FuturesIo::new(stream).upgrade_or_http(config).await
 }
 
-/// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
-/// plain HTTP and WebSocket can share a port. `unread` are bytes that were read behind its head.
+/// As [`upgrade`], for a request that your HTTP server has read and parsed, so that HTTP and WebSocket
+/// can share a port. `unread` has the bytes that it read after the head.
 pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: UpgradeRequest,
@@ -260,15 +252,9 @@ pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
     FuturesIo::new(stream).upgrade_parsed(request, unread, config)
 }
 
-/// The functions of this module, for a stream with a timer of its own.
+/// The functions of this module, for a stream with its own timer.
 impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
-    /// As [`client`].
-    ///
-    /// # Errors
-    /// As [`client`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`client`], with the same errors and cancel safety.
     pub async fn client(
         self,
         request: impl Into<Request>,
@@ -277,43 +263,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> FuturesIo<S, T> {
         WebSocket::open(Opening::new(self, config.into()), request.into()).await
     }
 
-    /// As [`accept_with`].
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`accept_with`], with the same errors and cancel safety.
     pub async fn accept_with(
         self,
         acceptor: &Acceptor,
         config: impl Into<Arc<Config>>,
     ) -> Result<WebSocket<S, T>, Error> {
         let config = config.into();
-        // In a box of its own: a task that serves the connection afterwards is a third of the size.
+        // In a box of its own, so that a task that then serves the connection has a third of the size.
         Box::pin(async { self.upgrade(config).await?.answer(acceptor).await }).await
     }
 
-    /// As [`upgrade`](fn@upgrade).
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`upgrade`](fn@upgrade), with the same errors and cancel safety.
     pub async fn upgrade(self, config: impl Into<Arc<Config>>) -> Result<Upgrade<S, T>, Error> {
         let mut opening = Opening::new(self, config.into());
         let request = Box::pin(opening.request()).await?;
         Ok(Upgrade::new(opening, request))
     }
 
-    /// As [`upgrade_or_http`](fn@upgrade_or_http).
-    ///
-    /// # Errors
-    /// As [`accept`].
-    ///
-    /// # Cancel safety
-    /// As for [`client`].
+    /// As [`upgrade_or_http`](fn@upgrade_or_http), with the same errors and cancel safety.
     pub async fn upgrade_or_http(
         self,
         config: impl Into<Arc<Config>>,

@@ -1,4 +1,4 @@
-//! Streams of `futures-io` with a timer.
+//! A stream of `futures-io` with a timer.
 
 use super::timer::{DefaultTimer, Timer};
 use crate::{
@@ -14,7 +14,7 @@ use core::{
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 
-/// A stream and its timer, on which a connection can be opened.
+/// A stream and its timer. Open a connection on it.
 ///
 /// ```no_run
 /// use fullduplex::{Config, Error, futures_io::{FuturesIo, Timer}, handshake::Acceptor};
@@ -40,7 +40,7 @@ impl<S> FuturesIo<S> {
 }
 
 impl<S, T> FuturesIo<S, T> {
-    /// A stream with a timer, which is for this connection alone.
+    /// A stream with a timer of its own. Do not share the timer with other connections.
     pub fn with_timer(stream: S, timer: T) -> Self {
         Self { stream, timer }
     }
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Io for FuturesIo<S, T> {
         if outbox.chunk().len() == outbox.remaining() {
             return counted(stream.poll_write(cx, outbox.chunk()), outbox.chunk().len());
         }
-        // A stream that does not gather writes the first piece.
+        // A stream without gathering writes takes the first piece.
         poll_write_pieces(stream, cx, outbox)
     }
 
@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Timer> Io for FuturesIo<S, T> {
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<io::Result<Time>> {
         ready!(self.timer.poll_until(cx, deadline));
-        // A timer that is early must not make us ask again and again.
+        // A timer that fires too early must not cause a busy loop.
         Poll::Ready(Ok(self.timer.now().max(deadline)))
     }
 }

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 /// The clock and the timer of one connection.
 ///
-/// Implement it to have a runtime's own timers instead of [`DefaultTimer`], or a clock that a test
-/// moves by hand.
+/// Implement it to use your runtime's timers instead of [`DefaultTimer`], or a clock that a test moves
+/// by hand.
 ///
 /// ```
 /// use core::{pin::Pin, task::{Context, Poll}};
@@ -23,7 +23,7 @@ use std::time::Instant;
 /// struct Smol {
 ///     epoch: Instant,
 ///     timer: smol::Timer,
-///     /// What `timer` is set to.
+///     /// The deadline that `timer` is set to.
 ///     deadline: Option<Time>,
 /// }
 ///
@@ -49,23 +49,23 @@ use std::time::Instant;
 /// }
 /// ```
 pub trait Timer: Unpin {
-    /// The time, since an epoch of this timer's own. It never goes backwards.
+    /// The time, since any epoch of this timer. It must never go backwards.
     fn now(&self) -> Time;
 
-    /// Ready once it is `deadline` or later; until then sees to it that the task is woken then.
+    /// Returns `Ready` at `deadline` or later. Before that it returns `Pending`, and wakes the task at
+    /// the deadline.
     ///
-    /// There is one deadline at a time: the last one replaces those before. This is called
-    /// whenever a connection waits, and mostly with the deadline of the call before, so that is to
-    /// cost little. A deadline may lie beyond what a clock can say, which means never. One that is
-    /// said to be there too early is taken for there.
+    /// There is one deadline at a time: each call replaces the last one. A connection calls this
+    /// whenever it waits, mostly with the same deadline as before: make that case cheap. A deadline
+    /// that your clock cannot represent never comes. A `Ready` that is too early counts as the deadline.
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()>;
 }
 
-/// The longest time that is waited for at once.
+/// The longest single wait.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// A timer that works in every runtime: a thread, shared by the whole process and started by the
-/// first deadline, wakes the tasks. Waiting panics where that thread cannot be started.
+/// A timer that works in every runtime. One thread for the whole process, which the first deadline
+/// starts, wakes the tasks. Waiting panics if that thread cannot be started.
 ///
 /// ```
 /// use fullduplex::{Time, futures_io::{DefaultTimer, Timer}};
@@ -80,7 +80,7 @@ pub struct DefaultTimer {
     epoch: Instant,
     /// Made at the first wait.
     delay: Option<Delay>,
-    /// What `delay` is set to, while it has not fired.
+    /// The deadline that `delay` is set to, until it fires.
     set: Option<Time>,
 }
 
@@ -104,7 +104,7 @@ impl Timer for DefaultTimer {
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Time) -> Poll<()> {
         loop {
-            // Most waits are for a deadline that was waited for before: that costs no clock read.
+            // Most waits are for the same deadline as before. These cost no clock read.
             if let (Some(delay), Some(set)) = (&mut self.delay, self.set) {
                 if set == deadline {
                     ready!(Pin::new(delay).poll(cx));
@@ -115,7 +115,7 @@ impl Timer for DefaultTimer {
             if left.is_zero() {
                 return Poll::Ready(());
             }
-            // What is never is waited for again and again: the delay adds it to the time of the system.
+            // In several waits, because the delay adds this to the system's time and could overflow.
             let left = left.min(LONGEST);
             match &mut self.delay {
                 Some(delay) => delay.reset(left),

@@ -1,16 +1,16 @@
-//! What comes of a stream that fails, or does not do what it says.
+//! Faults: the result of a stream that fails, or that breaks its contract.
 //!
-//! Whatever a stream does, a connection goes on with nothing lost, or comes to an end that says why.
-//! In the tables "goes on" is the first. Otherwise there is what calls are told, the
-//! [`Error`](crate::Error) and for [`Io`](crate::Error::Io) its [kind](std::io::Error::kind), and how
-//! the connection ended, as [`Closed`](crate::Closed) says it, unless it did not: after `WouldBlock`
-//! the call can be made again. They hold for all adapters, whole and in halves, in both roles; what
-//! is different says so. What the peer does, on a stream that does its part, is
-//! [another table](super::closing), and so is a peer that [takes nothing](super::backpressure).
+//! Whatever a stream does, the connection goes on with nothing lost, or ends and says why. A cell of
+//! these tables says "goes on", or has two entries: the [`Error`](crate::Error) that calls return, with
+//! the [kind](std::io::Error::kind) of an [`Io`](crate::Error::Io); and the
+//! [`Closed`](crate::Closed) of the connection. A cell with the error alone did not end the connection:
+//! after `WouldBlock` you can make the call again. The tables hold for all adapters, whole and in
+//! halves, in both roles, unless a row says otherwise. For a peer that closes or misbehaves see
+//! [closing](super::closing); for one that reads nothing see [back-pressure](super::backpressure).
 //!
 //! # A read
-//! What came before it is given first. The error comes once, from whatever receives; halves that
-//! send are told as well. Behind both Close frames no read makes a difference.
+//! You get first what came before it. The error comes once, from the call that receives; calls of
+//! sending halves return it too. After both Close frames no read makes a difference.
 //!
 //! | the stream | idle | inside a head | inside a payload | inside a large payload | between fragments | while we close | behind both Closes |
 //! |---|---|---|---|---|---|---|---|
@@ -24,18 +24,17 @@
 //! | reads into another buffer, tokio | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | `Io(InvalidData)`, `Abnormal` | goes on |
 //! | takes back what it has read, tokio | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | `Abnormal` | goes on |
 //!
-//! A blocking stream that times out by itself, with `TimedOut`, is one that would block; from the
-//! operating system, on Unix, that is TCP giving up, and fails.
+//! A blocking stream that times out by itself, with `TimedOut`, counts as one that would block. But on
+//! Unix a `TimedOut` of the operating system means that TCP gave up: the stream has failed.
 //!
-//! A stream that claims to have read more than it has, and no more than there was room for, cannot be
-//! told from one that has read it: what lies in the buffer is taken for it, bytes of earlier reads of
-//! this thread, of other connections too. Do not use such a stream.
+//! A stream may claim to have read more than it has, but no more than there was room for. Nothing can
+//! detect that. You then get the old content of the buffer: bytes of earlier reads of this thread, also
+//! of other connections. Do not use such a stream.
 //!
 //! # A write
-//! The error is told to each call that sends, and what has come is still given; `run` goes on with it
-//! to the end. Here a message and the peer's
-//! Close have come before the write fails; that makes the end `Unsent` if a message was lost, and
-//! `Clean` if it was not. Without its Close it is `Abnormal`.
+//! Each call that sends returns the error. You still get what has come; `run` goes on with it to the
+//! end. In this table a message and the peer's Close have come before the write fails. So the end is
+//! `Unsent` if a message was lost, and `Clean` if not. Without the peer's Close it is `Abnormal`.
 //!
 //! | the stream | a message | a large message | a message, before its end | a message that was fed | a pong | our Close | the answer to a Close |
 //! |---|---|---|---|---|---|---|---|
@@ -47,12 +46,12 @@
 //! | takes nothing | `Io(WriteZero)`, `Unsent` | `Io(WriteZero)`, `Unsent` | `Io(WriteZero)`, `Unsent` | `Io(WriteZero)`, `Unsent` | `Clean` | `Clean` | `Clean` |
 //! | claims more than it was given | `Io(InvalidData)`, `Unsent` | `Io(InvalidData)`, `Unsent` | `Io(InvalidData)`, `Unsent` | `Io(InvalidData)`, `Unsent` | `Clean` | `Clean` | `Clean` |
 //!
-//! After `WouldBlock` the message is queued, and `flush`, or a receive, goes on with it.
+//! After `WouldBlock` the message is queued; `flush` or a receive goes on with it.
 //!
 //! # A flush
-//! What a stream has taken and not flushed counts as not written: an end waits for the flush, and a
-//! flush that fails, or does not come to an end before
-//! [`close_timeout`](crate::Config::close_timeout), makes it `Unsent`.
+//! Bytes that a stream has taken but not flushed count as not written. Closing waits for the flush. The
+//! end is `Unsent` if the flush fails or takes longer than
+//! [`close_timeout`](crate::Config::close_timeout).
 //!
 //! | the stream | a message | a message that was fed | a pong |
 //! |---|---|---|---|
@@ -62,8 +61,7 @@
 //! | fails | `Io`, `Unsent` | `Io`, `Unsent` | goes on |
 //!
 //! # A shutdown
-//! Whatever keeps the write side from being shut down, the connection is over with it, and ended as it
-//! would have.
+//! If the write side cannot be shut down, the connection is over and its outcome does not change.
 //!
 //! | the stream | behind both Closes | behind our failing |
 //! |---|---|---|
@@ -72,8 +70,9 @@
 //! | fails | goes on | `Protocol`, `Failed` |
 //!
 //! # The opening handshake
-//! An error is the end of it, `WouldBlock` too, so it needs a stream that waits. That a client is
-//! refused is told whether or not it could be told itself. A flush has no count.
+//! Any error ends the handshake, `WouldBlock` too: use a stream that waits. A server that refuses a
+//! client returns `Rejected` even if the client could not be told. A flush
+//! reports no count, so it cannot claim too much.
 //!
 //! | the stream | client: request | client: flush | client: response | server: request | server: response | server: flush | server: refusal |
 //! |---|---|---|---|---|---|---|---|
@@ -85,6 +84,6 @@
 //! | claims too much | `Io(InvalidData)` | goes on | `Io(InvalidData)` | `Io(InvalidData)` | `Io(InvalidData)` | goes on | `Rejected(400)` |
 //!
 //! # How often a call is repeated
-//! An interrupted call is repeated: in the next poll, so that others have their turn, or, where the
-//! adapter blocks, at once, as the standard library does it; a deadline that passes meanwhile counts.
-//! Nothing else is repeated by itself.
+//! An interrupted call is repeated. An async adapter repeats it in the next poll, so that other tasks
+//! get their turn; a blocking one repeats it at once, as the standard library does. A deadline that
+//! passes meanwhile counts. No other call is repeated.

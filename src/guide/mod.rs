@@ -1,15 +1,10 @@
-//! What holds across the layers. [`sending`] has all ways to send in one table and one program. The
-//! others are tables: [back-pressure], what each call does on a peer that takes nothing; [closing],
-//! what each side sees of what the other does; and [faults], what comes of a stream that fails. What
-//! the core does, state by state, is the [specification].
+//! Rules that hold across all layers, in tables. There is no code here.
 //!
-//! [back-pressure]: backpressure
-//! [closing]: closing
-//! [faults]: faults
-#![cfg_attr(
-    not(feature = "tokio"),
-    allow(rustdoc::broken_intra_doc_links, reason = "it is about all adapters")
-)]
+//! - [Sending](sending): every way to send, in a table and in one program.
+//! - [Back-pressure](backpressure): what each call does while the peer reads nothing.
+//! - [Closing](closing): the result of each thing that the peer can do at the end.
+//! - [Faults](faults): the result of a stream that fails.
+//! - [Specification](specification): what the core does, state by state.
 
 pub mod backpressure;
 pub mod closing;

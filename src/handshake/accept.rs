@@ -7,11 +7,11 @@ use base64::{
 };
 use sha1::{Digest as _, Sha1};
 
-/// The value of `Sec-WebSocket-Accept` that answers `key`, the value of `Sec-WebSocket-Key` as it
-/// stands in the request without white space around it (RFC 6455 §4.2.2).
+/// Computes `Sec-WebSocket-Accept` from `key`, the value of `Sec-WebSocket-Key` in the request
+/// without white space around it (RFC 6455 §4.2.2).
 ///
-/// Only needed by those who write the response themselves;
-/// [`UpgradeRequest::accept`](super::UpgradeRequest::accept) does it all.
+/// You only need this if you write the response yourself:
+/// [`UpgradeRequest::accept`](super::UpgradeRequest::accept) does it for you.
 ///
 /// ```
 /// let accept = fullduplex::handshake::accept_key("dGhlIHNhbXBsZSBub25jZQ==");

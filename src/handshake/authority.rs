@@ -11,7 +11,7 @@ pub(super) struct Authority {
     pub(super) port: Option<u16>,
 }
 
-/// What is wrong with an authority, and at which of its bytes.
+/// The mistake in an authority, and the byte at which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     Empty,
@@ -54,7 +54,7 @@ impl Authority {
     }
 }
 
-/// Bytes of a registered name (RFC 3986 §3.2.2) save percent escapes, which no DNS name needs.
+/// Bytes of a registered name (RFC 3986 §3.2.2) except percent escapes, which no DNS name needs.
 const fn is_reg_name(byte: u8) -> bool {
     is_unreserved(byte) || is_sub_delim(byte)
 }

@@ -6,12 +6,12 @@ use crate::grammar;
 use alloc::vec::Vec;
 use core::str;
 
-/// Collects a body. Nothing here fails: what is malformed ends the body early.
+/// Collects a body. Nothing here fails: a malformed body just ends early.
 pub(super) struct BodyReader {
     framing: Framing,
     body: Vec<u8>,
     limit: usize,
-    /// How many more bytes of chunk framing are read.
+    /// How many more bytes of chunk framing may be read.
     overhead: usize,
 }
 
@@ -24,7 +24,7 @@ enum Framing {
 
 #[derive(Clone, Copy)]
 enum ChunkPart {
-    /// In the line with the size: what its digits came to, and whether they are over.
+    /// In the size line: the number so far, and whether its digits are over.
     Size {
         size: Option<u64>,
         done: bool,
@@ -65,8 +65,7 @@ impl BodyReader {
         Self { framing, body: Vec::new(), limit, overhead: limit.saturating_add(256) }
     }
 
-    /// Takes what belongs to the body off the front of `input`: whether all that will be kept is
-    /// there.
+    /// Takes the body off the front of `input`. Returns whether it has all that it keeps.
     pub(super) fn read(&mut self, input: &mut Input<'_>) -> bool {
         loop {
             match &mut self.framing {
@@ -105,7 +104,7 @@ impl BodyReader {
         }
     }
 
-    /// What was collected, and whether more is missing; `eof` says that the input has ended.
+    /// Returns the body so far, and whether more is missing. `eof` tells that the input has ended.
     pub(super) fn finish(self, eof: bool) -> (Vec<u8>, bool) {
         let truncated = match self.framing {
             Framing::Done { truncated } => truncated,
@@ -115,7 +114,7 @@ impl BodyReader {
         (self.body, truncated)
     }
 
-    /// Keeps up to `left` bytes: how many are left then, `None` when the limit is reached before.
+    /// Keeps up to `left` bytes. Returns how many are left, or `None` if the limit comes first.
     fn keep(&mut self, left: u64, input: &mut Input<'_>) -> Option<u64> {
         let room = self.limit - self.body.len();
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(input.len()).min(room);
@@ -126,8 +125,8 @@ impl BodyReader {
 }
 
 impl ChunkPart {
-    /// The next byte of a chunk's framing (RFC 9112 §7.1). Extensions are skipped, and trailers
-    /// are not waited for.
+    /// Reads the next byte of a chunk's framing (RFC 9112 §7.1). Extensions are skipped, and
+    /// trailers are not waited for.
     fn step(self, byte: u8) -> Framing {
         const BROKEN: Framing = Framing::Done { truncated: true };
         Framing::Chunked(match (self, byte) {

@@ -19,8 +19,8 @@ use rand::CryptoRng;
 
 /// The client's side of one opening handshake, without any I/O (RFC 6455 §4.1).
 ///
-/// Write [`request_bytes`](Self::request_bytes), then give what the server sends to
-/// [`receive`](Self::receive). Nothing else may be sent before the response is there.
+/// Write [`request_bytes`](Self::request_bytes), then give the server's bytes to
+/// [`receive`](Self::receive). Send nothing else before the response is there.
 ///
 /// ```
 /// use fullduplex::Input;
@@ -40,13 +40,13 @@ use rand::CryptoRng;
 /// # Ok::<(), fullduplex::handshake::InvalidRequest>(())
 /// ```
 ///
-/// A client must not have two connections in this state to one address at a time (§4.1 step 2).
-/// That is for the caller to see to, who alone knows the addresses.
+/// A client must not have two connections in this state to one address at a time (§4.1 step 2). You
+/// have to ensure that, because the address is not known here.
 pub struct ClientHandshake {
     parts: RequestParts,
     accept: [u8; ACCEPT_LEN],
     limits: HeadLimits,
-    /// How many 1xx responses were passed over.
+    /// How many 1xx responses were skipped.
     interim: usize,
     state: ClientState,
 }
@@ -58,7 +58,7 @@ enum ClientState {
     Done,
 }
 
-/// How many 1xx responses are passed over before the final one.
+/// How many 1xx responses are skipped before the final one.
 const MAX_INTERIM: usize = 8;
 
 impl ClientHandshake {
@@ -83,7 +83,7 @@ impl ClientHandshake {
         })
     }
 
-    /// Sets bounds on the response; before anything was received.
+    /// Sets limits on the response. Call it before the first [`receive`](Self::receive).
     #[must_use]
     pub fn limits(mut self, limits: HeadLimits) -> Self {
         self.limits = limits;
@@ -91,19 +91,19 @@ impl ClientHandshake {
         self
     }
 
-    /// The request to send, whole.
+    /// The complete request to send.
     pub fn request_bytes(&self) -> &[u8] {
         &self.parts.bytes
     }
 
-    /// Takes bytes that came from the server. `None`: all were taken, and more are needed.
-    /// `Some`: the connection is open, and what is left in `input` are frames.
+    /// Reads the response. Returns `None` when it took all of `input` and needs more. Returns the
+    /// response when the connection is open: the bytes left in `input` are frames.
     ///
-    /// 1xx responses other than 101 are passed over. For any final response that is not a 101,
-    /// this goes on until its body is there, up to [`HeadLimits::max_body`].
+    /// Skips 1xx responses other than 101. If the server refuses, this reads on until the body is
+    /// complete, up to [`HeadLimits::max_body`].
     ///
     /// # Errors
-    /// [`ClientHandshakeError`]: close the connection, without a Close frame (§7.2.2).
+    /// [`ClientHandshakeError`]: close the connection without a Close frame (§7.2.2).
     pub fn receive(
         &mut self,
         input: &mut Input<'_>,
@@ -144,14 +144,15 @@ impl ClientHandshake {
         }
     }
 
-    /// Says that the connection ended: the error that this is. For a body that lasts to the end of
-    /// the connection, or was cut off by it, [`ClientHandshakeError::Refused`].
+    /// Tells the handshake that the connection ended. Returns the error for that, or
+    /// [`ClientHandshakeError::Refused`] if the server had refused and its body ended here or was
+    /// cut off.
     pub fn receive_eof(&mut self) -> ClientHandshakeError {
         self.end(true, |received| ClientHandshakeError::Eof { received })
     }
 
-    /// Says that the caller's deadline has passed: the error that this is. When the server has
-    /// refused and only its body is late, [`ClientHandshakeError::Refused`] with what came of it.
+    /// Tells the handshake that your deadline has passed. Returns the error for that, or
+    /// [`ClientHandshakeError::Refused`] with the body so far if the server had refused.
     pub fn timed_out(&mut self) -> ClientHandshakeError {
         self.end(false, |received| ClientHandshakeError::TimedOut { received })
     }
@@ -168,7 +169,7 @@ impl ClientHandshake {
         }
     }
 
-    /// What §4.1 demands of a 101.
+    /// Checks a 101 as §4.1 demands.
     fn check(&self, head: ResponseHead) -> Result<Response, ClientHandshakeError> {
         use ClientHandshakeError as Error;
         let headers = &head.headers;
@@ -186,10 +187,10 @@ impl ClientHandshake {
             Once::One(accept) if *accept == self.accept => {}
             _ => return Err(Error::Accept),
         }
-        // RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say. That it must
-        // not have Content-Length or Transfer-Encoding is for its sender.
+        // RFC 9112 §6.3, rule 1: a 101 ends at the empty line even if its sender wrongly sent
+        // Content-Length or Transfer-Encoding.
         let subprotocol = self.check_subprotocol(headers)?;
-        // Step 5; a name decides, parameters are the extension's to judge.
+        // Step 5: names are compared here; the extension judges its parameters.
         let extensions = extension::parse_accepted(headers.get_all("Sec-WebSocket-Extensions"))
             .map_err(Error::Extensions)?;
         let offered = |name| self.parts.extensions.iter().any(|offer| offer.name() == name);
@@ -241,11 +242,11 @@ impl fmt::Debug for ClientHandshake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientHandshakeError {
-    /// A final status other than 101: the server declined, redirects, or asks for credentials.
-    /// Nothing follows a redirect by itself; one that does has to keep credentials from going to
-    /// another origin, and must not leave TLS.
+    /// A final status other than 101: the server declines, redirects, or asks for credentials.
+    /// Redirects are not followed. If you follow one, do not send credentials to another origin and
+    /// do not leave TLS.
     Refused(Box<Response>),
-    /// What came is not the head of an HTTP/1.1 response, or goes beyond the limits.
+    /// The bytes are not the head of an HTTP/1.1 response, or exceed the limits.
     Head(HeadError),
     /// The connection ended before the response was complete.
     Eof {
@@ -278,7 +279,7 @@ pub enum ClientHandshakeError {
     /// A 101 that answers the offer of permessage-deflate wrongly (RFC 7692 §7.1).
     #[cfg(feature = "deflate")]
     Deflate(crate::deflate::InvalidDeflate),
-    /// The handshake is over: its result was given before.
+    /// The handshake is over: an earlier call returned its result.
     Finished,
 }
 
@@ -297,11 +298,11 @@ impl fmt::Display for ClientHandshakeError {
             Self::Eof { received } => {
                 write!(f, "the connection ended {received} bytes into the response's head")
             }
-            Self::TimedOut { received: 0 } => f.write_str("no response in time"),
+            Self::TimedOut { received: 0 } => f.write_str("the server did not answer in time"),
             Self::TimedOut { received } => {
-                write!(f, "no response in time, only {received} bytes of its head")
+                write!(f, "the server sent only {received} bytes of its response in time")
             }
-            Self::TooManyInterim => write!(f, "more than {MAX_INTERIM} interim responses"),
+            Self::TooManyInterim => write!(f, "more than {MAX_INTERIM} interim (1xx) responses"),
             Self::Upgrade => f.write_str(
                 "Upgrade in the 101 response is missing, repeated, or not \"websocket\"",
             ),
@@ -316,7 +317,7 @@ impl fmt::Display for ClientHandshakeError {
                 write!(f, "the server chose subprotocol {name:?}, which was not offered")
             }
             Self::RepeatedSubprotocol => f.write_str("the server chose two subprotocols"),
-            Self::NoSubprotocol => f.write_str("the server chose none of the subprotocols"),
+            Self::NoSubprotocol => f.write_str("the server chose none of the offered subprotocols"),
             Self::Extensions(error) => write!(f, "Sec-WebSocket-Extensions is malformed: {error}"),
             Self::ExtensionNotOffered(name) => {
                 write!(f, "the server chose extension {name:?}, which was not offered")
@@ -325,21 +326,21 @@ impl fmt::Display for ClientHandshakeError {
             Self::Deflate(error) => {
                 write!(f, "the server answered the offer of compression wrongly: {error}")
             }
-            Self::Finished => f.write_str("the handshake is over already"),
+            Self::Finished => f.write_str("the handshake is over: start a new one"),
         }
     }
 }
 
-/// What the status of a refusal usually comes from, where it is not what it says.
+/// The usual cause of a refusal, where its status does not name it.
 fn hint(status: u16) -> &'static str {
     match status {
-        // Who has seen a request with HTTP/1.1 and Upgrade does not answer so.
+        // A server that saw HTTP/1.1 and Upgrade does not answer so.
         426 | 505 => {
-            " (a proxy in between may not pass the upgrade on; nginx needs `proxy_http_version 1.1` \
-             and the headers Upgrade and Connection set)"
+            " (a proxy may not pass the upgrade on: in nginx set `proxy_http_version 1.1` and the \
+             headers Upgrade and Connection)"
         }
         200..=299 => " (is there a WebSocket at this URL?)",
-        301 | 302 | 303 | 307 | 308 => " (no redirect is followed; Location says where to)",
+        301 | 302 | 303 | 307 | 308 => " (redirects are not followed: use the URL in Location)",
         _ => "",
     }
 }
@@ -596,7 +597,7 @@ mod tests {
     }
 
     /// A4: RFC 9112 §6.3, rule 1: a 101 ends at the empty line whatever its fields say, and what
-    /// follows are frames. Not to send these fields is the server's duty (§6.1, RFC 9110 §8.6).
+    /// follows are frames. A server must not send these fields (§6.1, RFC 9110 §8.6).
     #[test]
     fn rfc9112_6_3_a_101_ends_at_the_empty_line() {
         for line in [
@@ -687,7 +688,8 @@ mod tests {
         let mut cut = handshake(request());
         assert_eq!(receive(&mut cut, "HTTP/1.1 101"), Ok(None));
         assert_eq!(cut.receive_eof(), Error::Eof { received: 12 });
-        // A body that lasts to the end, and one that is late: of that nobody knows what lacks.
+        // A body that lasts to the end, and one that is late, so that nobody knows how much is
+        // missing.
         type End = fn(&mut ClientHandshake) -> Error;
         let ends: [(End, bool); 2] =
             [(ClientHandshake::receive_eof, false), (ClientHandshake::timed_out, true)];
@@ -712,8 +714,7 @@ mod tests {
         }
     }
 
-    /// What can go wrong has a row in the guide; a new error does not compile here before it is
-    /// named.
+    /// Each error has a row in the guide. A new error does not compile here until you name it.
     #[test]
     fn the_specification_has_every_error() {
         macro_rules! names {

@@ -9,9 +9,9 @@ use crate::grammar;
 use alloc::{string::String, vec};
 use core::fmt;
 
-/// Bounds on what a peer may send during the handshake. What goes beyond is never stored.
+/// Limits on what a peer may send during the handshake. Bytes beyond them are never stored.
 ///
-/// The defaults suit browsers with large cookies. Lower ones save memory under attack: each
+/// The defaults suit browsers with large cookies. Lower limits save memory under attack: each
 /// unfinished handshake holds at most `max_size` bytes, and grows to that only as bytes come in.
 ///
 /// ```
@@ -28,34 +28,35 @@ pub struct HeadLimits {
 }
 
 impl HeadLimits {
-    /// The defaults: 16 KiB, 100 fields, a target of 8 KiB, a body of 16 KiB.
+    /// The defaults: a head of 16 KiB, 100 fields, a target of 8 KiB, a body of 16 KiB.
     pub const fn new() -> Self {
         Self { size: 16 * 1024, headers: 100, target: 8 * 1024, body: 16 * 1024 }
     }
 
-    /// The longest head in bytes, with its empty line; 16 KiB by default. A server answers 431.
+    /// The longest head in bytes, with its empty line. Default: 16 KiB. Beyond it a server answers
+    /// 431.
     #[must_use]
     pub const fn max_size(mut self, bytes: usize) -> Self {
         self.size = bytes;
         self
     }
 
-    /// The most header fields; 100 by default. A server answers 431.
+    /// The most header fields. Default: 100. Beyond it a server answers 431.
     #[must_use]
     pub const fn max_headers(mut self, count: usize) -> Self {
         self.headers = count;
         self
     }
 
-    /// The longest request target in bytes, for servers; 8 KiB by default. A server answers 414.
+    /// The longest request target in bytes. Default: 8 KiB. Beyond it a server answers 414.
     #[must_use]
     pub const fn max_target(mut self, bytes: usize) -> Self {
         self.target = bytes;
         self
     }
 
-    /// How many bytes of the body of a refusal a client keeps; 16 KiB by default. The rest is
-    /// neither read nor waited for.
+    /// The most bytes that a client keeps of a refusal's body. Default: 16 KiB. It neither reads
+    /// the rest nor waits for it.
     #[must_use]
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.body = bytes;
@@ -97,17 +98,17 @@ pub(super) struct HeadReader {
 enum At {
     /// At the start of the first line, or of an empty line in front of it.
     First,
-    /// In this part of the first line, behind so many bytes of it.
+    /// In this part of the first line, after this many of its bytes.
     Part(Part, usize),
     /// At the start of a field, or of the empty line that ends the head.
     Field,
     Name,
     Value,
-    /// Behind a CR, which has to be followed by LF.
+    /// After a CR, which an LF has to follow.
     Cr(LineStart),
 }
 
-/// What a CR ends.
+/// The line that a CR ends.
 #[derive(Clone, Copy)]
 enum LineStart {
     /// An empty line in front of the first line.
@@ -127,9 +128,9 @@ enum Part {
     Reason,
 }
 
-/// What the first line says, as far as it was read.
+/// The first line, as far as it was read.
 struct FirstLine {
-    /// Whether the method is HEAD, once it is read; and how many of its letters were those.
+    /// Whether the method is HEAD, once it is read, and how many of its letters matched.
     is_head: bool,
     head_letters: usize,
     version: (u8, u8),
@@ -162,8 +163,8 @@ impl HeadReader {
         self.head.len()
     }
 
-    /// Takes bytes off the front of `input` up to the end of the head: whether it is complete.
-    /// What follows the head stays in `input`. On an error `input` is left as it is.
+    /// Takes bytes off the front of `input` up to the end of the head. Returns whether the head is
+    /// complete. Later bytes stay in `input`; on an error all do.
     pub(super) fn read(&mut self, input: &mut Input<'_>) -> Result<bool, HeadError> {
         let room = self.limits.size.saturating_sub(self.head.len());
         let bytes = input.as_bytes();
@@ -183,11 +184,11 @@ impl HeadReader {
         Ok(end.is_some())
     }
 
-    /// Looks at the next byte: whether the head ends with it. What is wrong is refused here, by the
-    /// first byte that decides it, because a peer that speaks another protocol may wait for us.
+    /// Judges the next byte. Returns whether the head ends with it. A mistake is refused at the
+    /// first byte that shows it, because a peer that speaks another protocol may wait for us.
     fn step(&mut self, byte: u8, position: usize) -> Result<bool, HeadError> {
         head_buffer::count(1);
-        // What most bytes of a head are.
+        // A short path for most bytes of a head.
         match self.at {
             At::Value if matches!(byte, b' '..=b'~' | 0x80..) => return Ok(false),
             At::Name if grammar::is_tchar(byte) => return Ok(false),
@@ -237,14 +238,14 @@ impl HeadReader {
                 At::Name
             }
             (At::Name, b':') => At::Value,
-            (At::Name, b' ' | b'\t') => return invalid("white space in or behind a header name"),
+            (At::Name, b' ' | b'\t') => return invalid("white space in or after a header name"),
             (At::Name, _) => return invalid("a header name that is not a token"),
             (At::Value, _) => At::Value, // a tab
         };
         Ok(false)
     }
 
-    /// What can be said of the very first byte.
+    /// Judges the very first byte.
     fn first_byte(&self, byte: u8) -> Result<(), HeadError> {
         match (self.kind, byte) {
             // RFC 8446 §5.1: a record of the handshake, or an alert, which a server may send.
@@ -255,7 +256,8 @@ impl HeadReader {
         }
     }
 
-    /// A byte of the first line, behind `length` bytes of one of its parts: where the next one is.
+    /// Judges a byte of the first line, after `length` bytes of `part`. Returns where the next one
+    /// is.
     fn first_line(
         &mut self,
         part: Part,
@@ -276,7 +278,7 @@ impl HeadReader {
             Part::Method => return Err(HeadError::NotHttp),
             Part::Target if byte == b' ' && length > 0 => return Ok(At::Part(Part::Version, 0)),
             Part::Target if matches!(byte, b' ' | b'\t') => {
-                return invalid("white space in the first line, in front of the target");
+                return invalid("white space before the target");
             }
             Part::Target if length == self.limits.target => {
                 return Err(HeadError::TargetTooLong { limit: self.limits.target });
@@ -294,7 +296,7 @@ impl HeadReader {
                     }
                     return Ok(At::Part(Part::Status, 0));
                 }
-                _ => return invalid("a first line without a version of HTTP in its place"),
+                _ => return invalid("a first line without an HTTP version in its place"),
             },
             Part::Status => match (length, byte) {
                 (0, b'1'..=b'9') | (1..3, b'0'..=b'9') => {
@@ -311,7 +313,7 @@ impl HeadReader {
         Ok(At::Part(part, length + 1))
     }
 
-    /// The first line ends behind `length` bytes of this part.
+    /// Checks that the first line may end after `length` bytes of `part`.
     fn first_line_ends(&self, part: Part, length: usize, position: usize) -> Result<(), HeadError> {
         match (self.kind, part) {
             // RFC 6455 §4.2.1: 1.1 or higher, and of HTTP/1 there is no higher one.
@@ -322,7 +324,7 @@ impl HeadReader {
             (HeadKind::Response, Part::Status) if length == 3 => self.check_interim(),
             (HeadKind::Response, Part::Reason) => Ok(()),
             (HeadKind::Request, _) => {
-                Err(HeadError::Invalid { what: "a first line that is no request", position })
+                Err(HeadError::Invalid { what: "a first line that is not a request", position })
             }
             (HeadKind::Response, _) => {
                 Err(HeadError::Invalid { what: "a malformed status", position })
@@ -366,7 +368,7 @@ impl HeadReader {
         }
     }
 
-    /// What was read byte by byte is well-formed, save a target that may not be UTF-8.
+    /// Reading byte by byte finds every mistake but one: a target that is not UTF-8.
     #[cold]
     fn malformed(&self) -> HeadError {
         HeadError::Invalid { what: "a target that is not UTF-8", position: self.head.len() }
@@ -395,7 +397,7 @@ pub(super) struct ResponseHead {
     pub(super) headers: Headers,
 }
 
-/// Why bytes are not the head of an HTTP/1.1 message, or not one within the limits.
+/// Why a head is refused: it is not HTTP/1.1, or exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadError {
@@ -416,11 +418,11 @@ pub enum HeadError {
     },
     /// The first bytes show that this is not HTTP.
     NotHttp,
-    /// The first byte is that of a TLS record. To a server: a client took `wss://` for a port that
-    /// speaks `ws://`. To a client: the other way round.
+    /// The first byte is that of a TLS record. On a server: the client used `wss://` on a port that
+    /// speaks `ws://`. On a client: the other way round.
     Tls,
-    /// A version of HTTP that cannot be used: in a request any but 1.1; in a response any but 1.0
-    /// and 1.1, and 1.0 with status 101.
+    /// A version of HTTP that cannot be used: any but 1.1 in a request; any but 1.0 and 1.1 in a
+    /// response, and 1.0 with a 1xx status.
     Version,
     /// Bytes that break the grammar of RFC 9112, such as folded lines, a CR without LF, other
     /// control bytes, or a space before the colon.
@@ -443,7 +445,7 @@ impl fmt::Display for HeadError {
                 "the first byte is one of TLS, not of HTTP: \
                  one end speaks wss:// and the other ws://",
             ),
-            Self::Version => f.write_str("unsupported version of HTTP"),
+            Self::Version => f.write_str("unsupported HTTP version"),
             Self::Invalid { what, position } => {
                 write!(f, "invalid HTTP head: {what} (noticed at byte {position})")
             }
@@ -515,8 +517,8 @@ mod tests {
         }
     }
 
-    /// Known failure 1 (CVE-2023-43669), checklist 133: however it drips, each byte is looked at
-    /// once, and nothing beyond the limit is kept.
+    /// Known failure 1 (CVE-2023-43669), checklist 133: each byte is examined once, however the
+    /// head is cut, and nothing beyond the limit is kept.
     #[test]
     fn known_failure_1_dripped_heads_are_linear_and_bounded() {
         let limits = HeadLimits::new().max_size(4000).max_headers(1000);
@@ -528,7 +530,7 @@ mod tests {
             assert_eq!(head_buffer::examined() - before, 4000, "steps of {step}");
             assert!(reader.head.capacity() <= 4000, "{}", reader.head.capacity());
         }
-        // Whose sizes are no multiples of each other.
+        // The sizes are no multiples of each other.
         let (mut reader, mut bytes) =
             (HeadReader::new(HeadKind::Request, limits), head.into_bytes());
         let (first, rest) = bytes.split_at_mut(1);
@@ -667,7 +669,7 @@ mod tests {
         assert_eq!(response(b"HTTP/1.0 403\r\n\r\n").ok().unwrap().status, 403);
     }
 
-    /// What is no HTTP at all is refused before an end of head is waited for.
+    /// Bytes that are not HTTP are refused without waiting for the end of a head.
     #[test]
     fn other_protocols_show_early() {
         let outcome = |kind, bytes| read(kind, HeadLimits::new(), bytes, 1).1;
@@ -687,7 +689,7 @@ mod tests {
         assert_eq!(outcome(HeadKind::Response, b"\n"), Err(HeadError::NotHttp));
     }
 
-    /// A6: each is refused by its last byte, and not before, however it is cut: there may come no other.
+    /// A6: each is refused by its last byte, and not before, however it is cut: no other may come.
     #[test]
     fn what_is_wrong_is_refused_by_the_byte_that_decides() {
         let good = "GET / HTTP/1.1\r\n";

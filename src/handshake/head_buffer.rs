@@ -1,9 +1,9 @@
-//! What came of a head so far, and how much of heads was looked at.
+//! The bytes of a head so far, and a count of the bytes examined.
 
 use alloc::vec::Vec;
 
-/// The bytes of a head as they come. There is one way to look at them, which counts, so that reading
-/// them again for each piece that arrives would show (known failure 1, CVE-2023-43669).
+/// The bytes of a head so far. Each read is counted, so that tests notice a head that is read again
+/// for each piece that arrives (known failure 1, CVE-2023-43669).
 pub(super) struct HeadBuffer(Vec<u8>);
 
 impl HeadBuffer {
@@ -20,7 +20,7 @@ impl HeadBuffer {
         self.0.capacity()
     }
 
-    /// Appends what is no more than `limit` bytes in all. The room doubles, but never beyond that.
+    /// Appends bytes, at most `limit` in all. The capacity doubles, but never beyond that.
     pub(super) fn append(&mut self, bytes: &[u8], limit: usize) {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
@@ -30,15 +30,14 @@ impl HeadBuffer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// All of it, to be looked at.
+    /// All bytes. Counts them as examined.
     pub(super) fn all(&self) -> &[u8] {
         count(self.0.len());
         &self.0
     }
 }
 
-/// Says that so many bytes were looked at. That is counted by each thread, in tests and by fuzzers
-/// (`--cfg fuzzing`), and costs nothing in other builds.
+/// Counts examined bytes, per thread. Only tests and fuzzers (`--cfg fuzzing`) count.
 #[inline(always)]
 pub(super) fn count(bytes: usize) {
     #[cfg(any(test, fuzzing))]
@@ -47,7 +46,7 @@ pub(super) fn count(bytes: usize) {
     let _ = bytes;
 }
 
-/// How many bytes of heads this thread has looked at, each as often as it was.
+/// How many bytes of heads this thread has examined, repetitions included.
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is public for fuzzers"))]
 pub fn examined() -> usize {

@@ -7,12 +7,12 @@ use alloc::{
 };
 use core::{fmt, str};
 
-/// Header fields in their order, with names that ignore the case of ASCII letters.
+/// Header fields in order. Names ignore the case of ASCII letters.
 ///
-/// A field that got in is a legal one: its name is a token and its value holds no control bytes
-/// save tabs, so no value can smuggle in a line of its own (RFC 9110 §5.5). Values are bytes, for
-/// HTTP allows any from 0x80 on. A look-up goes through all fields;
-/// [`HeadLimits`](super::HeadLimits) bounds how many a peer can send.
+/// Every field in it is legal: its name is a token and its value has no control bytes except tabs,
+/// so a value cannot add a line (RFC 9110 §5.5). Values are bytes, because HTTP allows any from
+/// 0x80 on. A look-up goes through all fields; [`HeadLimits`](super::HeadLimits) bounds how many a
+/// peer can send.
 ///
 /// `Debug` hides the values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie`.
 ///
@@ -36,16 +36,16 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// No fields.
+    /// Creates an empty list.
     pub const fn new() -> Self {
         Self { names: String::new(), values: Vec::new(), ends: Vec::new() }
     }
 
-    /// Adds a field after all others, also when one of that name is there. Spaces and tabs around
-    /// the value are cut off.
+    /// Adds a field after all others, even if one of that name is there. Removes spaces and tabs
+    /// around the value.
     ///
     /// # Errors
-    /// [`InvalidHeader`] when the name is not a token or the value holds a control byte.
+    /// [`InvalidHeader`] if the name is not a token or the value has a control byte.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         let value = value.as_ref();
         if !grammar::is_token(name.as_bytes()) {
@@ -58,12 +58,12 @@ impl Headers {
         Ok(())
     }
 
-    /// The value of the first field of this name; `None` when there is none or it is not UTF-8.
+    /// The value of the first field of this name; `None` if there is none or it is not UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.get_all(name).next()?).ok()
     }
 
-    /// The values of all fields of this name, in their order.
+    /// The values of all fields of this name, in order.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.iter()
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
@@ -75,7 +75,7 @@ impl Headers {
         self.get_all(name).next().is_some()
     }
 
-    /// All fields in their order, names as they were written.
+    /// All fields in order, with their names as written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let starts = core::iter::once(&(0, 0)).chain(&self.ends);
         starts
@@ -121,7 +121,7 @@ impl Headers {
             .any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// The value of a field that may be there once.
+    /// The value of a field that may occur once.
     pub(super) fn once(&self, name: &str) -> Once<'_> {
         let mut values = self.get_all(name);
         match (values.next(), values.next()) {
@@ -139,7 +139,7 @@ impl Headers {
     }
 }
 
-/// What there is of a field that may be there once.
+/// The values found of a field that may occur once.
 pub(super) enum Once<'a> {
     Missing,
     One(&'a [u8]),
@@ -168,7 +168,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// A header field that may not be sent (RFC 9110 §5.1 and §5.5). The message never holds the value.
+/// A header field that may not be sent (RFC 9110 §5.1 and §5.5). Its text never contains the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidHeader {
@@ -190,7 +190,10 @@ impl fmt::Display for InvalidHeader {
         match self {
             Self::Name(name) => write!(f, "{name:?} is not a header name"),
             Self::Value { name, at, byte } => {
-                write!(f, "the value of header {name} has the control byte {byte:#04x} at {at}")
+                write!(
+                    f,
+                    "header {name} has the control byte {byte:#04x} at byte {at} of its value"
+                )
             }
         }
     }
@@ -198,7 +201,12 @@ impl fmt::Display for InvalidHeader {
 
 impl core::error::Error for InvalidHeader {}
 
-/// Fields that belong to the handshake or to HTTP's framing: never the caller's to set.
+/// Writes the text of the error for a [reserved](is_reserved) field.
+pub(super) fn fmt_reserved(name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "header {name:?} is written by the library: leave it out")
+}
+
+/// Whether only the library may set this field, for the handshake or HTTP's framing.
 pub(super) fn is_reserved(name: &str) -> bool {
     const PREFIX: &[u8] = b"sec-websocket-";
     const NAMES: [&str; 11] = [

@@ -1,24 +1,19 @@
-//! A request that is checked as far as every request to a server has to be, and one that is no
-//! more than that: plain HTTP.
+//! Plain HTTP requests, with the checks that every request to a server has to pass.
 
 use super::{
     authority::Authority,
     body,
     head::{HeadError, RequestHead},
     headers::{Headers, Once},
-    query,
     rejection::{Rejection, RejectionReason},
     response::Response,
+    target::Target,
     upgrade::UpgradeRequest,
 };
-use crate::grammar;
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString},
-};
+use alloc::string::{String, ToString};
 use core::{fmt, str};
 
-/// What a client asked for, where plain HTTP may come on the same port: see
+/// A request on a port that serves both WebSocket and plain HTTP: see
 /// [`ServerHandshake::receive_any`](super::ServerHandshake::receive_any).
 #[derive(Clone, Debug)]
 pub enum AnyRequest {
@@ -28,10 +23,11 @@ pub enum AnyRequest {
     Http(HttpRequest),
 }
 
-/// A request for a page, a health check: a GET or HEAD of HTTP/1.1 that is no upgrade to WebSocket.
+/// A plain HTTP request, such as a health check: a GET or HEAD of HTTP/1.1 that does not ask for
+/// WebSocket.
 ///
-/// It comes from [`ServerHandshake::receive_any`](super::ServerHandshake::receive_any). It has passed
-/// the checks that an upgrade has to pass as well: grammar and limits, one valid `Host`, a target for
+/// You get it from [`ServerHandshake::receive_any`](super::ServerHandshake::receive_any). It passed
+/// the checks that an upgrade has to pass too: grammar and limits, one valid `Host`, a target for
 /// this host, no body. Answer it and close the connection.
 ///
 /// ```
@@ -58,13 +54,92 @@ pub enum AnyRequest {
 #[derive(Clone)]
 pub struct HttpRequest {
     is_head: bool,
-    target: String,
-    headers: Headers,
+    pub(super) target: Target,
+    pub(super) headers: Headers,
 }
 
+/// The accessors of every request. `$http` is the field with the [`HttpRequest`], if there is one.
+macro_rules! accessors {
+    ($request:ty $(, $http:ident)?) => {
+        impl $request {
+            /// The path, which starts with `/`. Its escapes are left in.
+            pub fn path(&self) -> &str {
+                self$(.$http)?.target.path()
+            }
+
+            /// The query after `?`, as it came. [`query_pairs`](Self::query_pairs) decodes it.
+            pub fn query(&self) -> Option<&str> {
+                self$(.$http)?.target.query()
+            }
+
+            /// Names and values of the query, decoded, in order: `%C3%A9` is `é` and `+` is a
+            /// space, as forms and `URLSearchParams` write it. A name may come more than once. A
+            /// broken escape stays as it is, and bytes that are not UTF-8 become `U+FFFD`.
+            ///
+            /// Each step decodes one pair. [`HeadLimits::max_target`](super::HeadLimits::max_target)
+            /// bounds the length of the query.
+            ///
+            /// ```
+            /// # use fullduplex::handshake::UpgradeRequest;
+            /// # let request = UpgradeRequest::from_parts("GET", "/chat?room=caf%C3%A9+9&token=t0ken", (1, 1), [
+            /// #     ("Host", "example.com"),
+            /// #     ("Upgrade", "websocket"),
+            /// #     ("Connection", "keep-alive, Upgrade"),
+            /// #     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            /// #     ("Sec-WebSocket-Version", "13"),
+            /// # ])?;
+            /// assert_eq!(request.query(), Some("room=caf%C3%A9+9&token=t0ken"));
+            /// let room = request.query_pairs().find(|(name, _)| name == "room");
+            /// assert_eq!(room.unwrap().1, "café 9");
+            /// # Ok::<(), fullduplex::handshake::Rejection>(())
+            /// ```
+            pub fn query_pairs(
+                &self,
+            ) -> impl Iterator<Item = (alloc::borrow::Cow<'_, str>, alloc::borrow::Cow<'_, str>)> {
+                self$(.$http)?.target.query_pairs()
+            }
+
+            /// The value of the first header of this name: [`Headers::get`].
+            pub fn header(&self, name: &str) -> Option<&str> {
+                self.headers().get(name)
+            }
+
+            /// Names and values of the cookies. Cookies that are not UTF-8 are left out.
+            pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+                self.headers()
+                    .get_all("Cookie")
+                    .flat_map(|line| line.split(|&byte| byte == b';'))
+                    .filter_map(|cookie| {
+                        let cookie = core::str::from_utf8(crate::grammar::trim(cookie));
+                        cookie.ok()?.split_once('=')
+                    })
+                    .map(|(name, value)| (name.trim_end(), value.trim_start()))
+            }
+
+            /// The value of `Host`.
+            pub fn host(&self) -> &str {
+                self.header("Host").unwrap_or_default()
+            }
+
+            /// All header fields.
+            pub fn headers(&self) -> &Headers {
+                &self$(.$http)?.headers
+            }
+
+            /// The resource name: path and query (§3).
+            pub fn target(&self) -> &str {
+                &self$(.$http)?.target.0
+            }
+        }
+    };
+}
+
+accessors!(HttpRequest);
+pub(super) use accessors;
+
 impl HttpRequest {
-    /// What every request has to be, in the order of what is most basic: the version of HTTP, Host, a
-    /// method that is allowed, the target, no body. `plain` allows HEAD.
+    /// Makes the checks of every request, the most basic first: the HTTP version, Host, an allowed
+    /// method, the target, no body. `plain` allows HEAD.
     pub(super) fn check(head: RequestHead, plain: bool) -> Result<Self, Rejection> {
         use RejectionReason as Reason;
         let RequestHead { method, target, version, headers } = head;
@@ -82,7 +157,9 @@ impl HttpRequest {
         if method != "GET" && !(plain && is_head) {
             return Err(Rejection::method(plain).answering_head(is_head));
         }
-        let Some(target) = resource_name(&target, &host) else { return reject(Reason::Target) };
+        let Some(target) = resource_name(&target, &host).map(Target) else {
+            return reject(Reason::Target);
+        };
         let length =
             headers.contains("Content-Length") && body::content_length(&headers) != Some(0);
         if length || headers.contains("Transfer-Encoding") {
@@ -91,15 +168,15 @@ impl HttpRequest {
         Ok(Self { is_head, target, headers })
     }
 
-    /// Whether something in it is for WebSocket. If that is not enough for an upgrade, a proxy may
-    /// have dropped the rest, and whoever asked has to be told.
+    /// Whether it has a field for WebSocket. If the rest of an upgrade is missing, a proxy may have
+    /// dropped it, and the client has to be told.
     pub(super) fn concerns_websocket(&self) -> bool {
         self.headers.list_contains("Upgrade", "websocket")
             || self.headers.contains("Sec-WebSocket-Key")
             || self.headers.contains("Sec-WebSocket-Version")
     }
 
-    /// Whether the method is HEAD, and not GET: the response has no content.
+    /// Whether the method is HEAD and not GET. A response to HEAD has no content.
     pub fn is_head(&self) -> bool {
         self.is_head
     }
@@ -109,61 +186,15 @@ impl HttpRequest {
         if self.is_head { "HEAD" } else { "GET" }
     }
 
-    /// Path and query.
-    pub fn target(&self) -> &str {
-        &self.target
-    }
-
-    /// The path, which starts with `/`; its escapes are left in.
-    pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(self.target(), |(path, _)| path)
-    }
-
-    /// The query after `?`, as it came: [`query_pairs`](Self::query_pairs) has it decoded.
-    pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
-    }
-
-    /// Names and values of the query, decoded: see
-    /// [`UpgradeRequest::query_pairs`](super::UpgradeRequest::query_pairs).
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        query::pairs(self.query().unwrap_or_default())
-    }
-
-    /// The header fields.
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// The first header of this name: [`Headers::get`].
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)
-    }
-
-    /// Names and values of the cookies. Those that are not UTF-8 are left out.
-    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers
-            .get_all("Cookie")
-            .flat_map(|line| line.split(|&byte| byte == b';'))
-            .filter_map(|cookie| str::from_utf8(grammar::trim(cookie)).ok()?.split_once('='))
-            .map(|(name, value)| (name.trim_end(), value.trim_start()))
-    }
-
-    /// The value of `Host`.
-    pub fn host(&self) -> &str {
-        self.headers.get("Host").unwrap_or_default()
-    }
-
-    /// The response as the answer to this request: without its content if the method is HEAD
-    /// (RFC 9110 §9.3.2), whose `Content-Length` still tells what a GET would have brought.
+    /// Turns `response` into the answer to this request. For HEAD it announces the content that a
+    /// GET would bring in `Content-Length`, but does not send it (RFC 9110 §9.3.2).
     pub fn answer(&self, response: Response) -> Response {
         response.answering_head(self.is_head)
     }
 }
 
-/// The resource name in a target: the target itself, or what an absolute URI for this very host
-/// holds (§4.2.1). Browsers leave some ASCII characters as they are that RFC 3986 would escape, so
-/// these pass.
+/// The resource name in a target: the target itself, or the one in an absolute URI for this host
+/// (§4.2.1). Browsers do not escape some ASCII characters that RFC 3986 would, so these pass.
 fn resource_name(target: &str, host: &Authority) -> Option<String> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return None;
@@ -185,10 +216,9 @@ fn resource_name(target: &str, host: &Authority) -> Option<String> {
 
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let query = if self.query().is_some() { "?<hidden>" } else { "" };
         f.debug_struct("HttpRequest")
             .field("method", &self.method())
-            .field("target", &format_args!("{}{query}", self.path()))
+            .field("target", &self.target)
             .field("headers", &self.headers)
             .finish()
     }

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Nothing here owns a socket, a clock or a random generator. `receive` takes bytes off the front
-//! of an [`Input`](crate::Input): it returns `None` when it took everything and needs more; when it
-//! is done, what is left in the input are frames (§4.2.2: a server may send at once). A deadline is
-//! the adapter's to keep; `timed_out` tells what it means. What becomes of each kind of request and of
-//! response is in [tables](crate::guide::specification::handshake).
+//! of an [`Input`](crate::Input). It returns `None` when it took everything and needs more. When it
+//! is done, the bytes left in the input are frames (§4.2.2: a server may send at once). You keep
+//! the deadline, and call `timed_out` when it passes. See the
+//! [tables](crate::guide::specification::handshake) for the outcome of each kind of request and
+//! response.
 //!
-//! A whole handshake, with both ends in one place:
+//! A whole handshake, both ends in one place:
 //!
 //! ```
 //! use fullduplex::Input;
@@ -37,7 +38,8 @@
 //! ```
 
 mod accept;
-mod acceptor;
+mod accept_policy;
+mod acceptance;
 mod authority;
 mod body;
 mod client;
@@ -46,18 +48,19 @@ mod head_buffer;
 mod headers;
 mod http;
 mod origin;
-mod query;
 mod rejection;
 mod request;
 mod response;
 mod server;
 mod subprotocol;
+mod target;
 mod upgrade;
 mod url;
 
 pub use crate::extension::{Extension, InvalidExtension};
 pub use accept::accept_key;
-pub use acceptor::{Acceptance, Acceptor, InvalidAcceptance};
+pub use accept_policy::Acceptor;
+pub use acceptance::{Acceptance, InvalidAcceptance};
 pub use client::{ClientHandshake, ClientHandshakeError};
 pub use head::{HeadError, HeadLimits};
 #[cfg(fuzzing)]

@@ -10,14 +10,14 @@ use core::fmt;
 /// Which origins may open connections (RFC 6455 §10.2).
 ///
 /// Browsers let every page open a WebSocket to every server, with the user's cookies for that
-/// server, and only say in `Origin` where the page came from. A server that knows its users by
-/// their cookies, or by where they are in the network, and does not look at the origin can be
-/// driven by any page they visit (cross-site WebSocket hijacking). One that wants a token in the
+/// server. Only `Origin` tells where the page came from. If your server knows its users by cookies,
+/// or by their place in the network, check the origin. Otherwise any page that they visit can use
+/// your server in their name (cross-site WebSocket hijacking). A server that wants a token in the
 /// URL, a header or the first message is not in danger.
 ///
-/// The default is [`any`](Self::any), for a library cannot know from where its pages are served,
-/// and the RFC makes this check the server's choice. Choose one of the others when cookies count.
-/// Clients that are no browsers can send any origin (§10.1), so this is never authentication.
+/// The default is [`any`](Self::any): the library cannot know where your pages are served, and the
+/// RFC leaves this check to the server. Choose another policy if cookies count. Clients other than
+/// browsers can send any origin (§10.1), so this is not authentication.
 ///
 /// ```
 /// use fullduplex::handshake::{Acceptor, OriginPolicy};
@@ -43,27 +43,28 @@ enum Rule {
 }
 
 impl OriginPolicy {
-    /// Every origin, `null` too.
+    /// Allows every origin, `null` too.
     pub fn any() -> Self {
         Self::default()
     }
 
-    /// Origins `http` or `https` whose host and port are those of the `Host` header. Where one of
-    /// them names no port, the origin's scheme decides (so a TLS proxy in front does not matter).
+    /// Allows `http` and `https` origins whose host and port equal those of the `Host` header. If
+    /// one of them names no port, the origin's scheme decides, so a TLS proxy in front does not
+    /// matter.
     ///
-    /// A page from the same host served without TLS passes too, and one that reached this server by
-    /// DNS rebinding: a [`list`](Self::list) stops both.
+    /// This lets in a page that the same host serves without TLS, and one that reached your server
+    /// by DNS rebinding. A [`list`](Self::list) stops both.
     pub fn same_host() -> Self {
         Self { rule: Rule::SameHost, required: false }
     }
 
-    /// Exactly these origins, as in `https://example.com` or `http://localhost:3000`. Scheme, host
-    /// and port have to be equal; a port that is the scheme's default may be left out.
+    /// Allows exactly these origins, such as `https://example.com` or `http://localhost:3000`.
+    /// Scheme, host and port have to be equal. You may leave out the scheme's default port.
     ///
     /// # Errors
-    /// [`InvalidOrigin`] for one that is not `scheme://host[:port]`. `null` is refused, for every
-    /// page can make its origin `null`; so are wildcards; and so are `ws` and `wss`, because an origin
-    /// is that of the page, `http` or `https`, and not the address that it connects to.
+    /// [`InvalidOrigin`] if one is not `scheme://host[:port]`. `null` is refused, because every
+    /// page can make its origin `null`. So are wildcards. So are `ws` and `wss`: an origin is the
+    /// address of the page, `http` or `https`, and not the address that it connects to.
     pub fn list<I>(origins: I) -> Result<Self, InvalidOrigin>
     where
         I: IntoIterator,
@@ -80,15 +81,15 @@ impl OriginPolicy {
         Ok(Self { rule: Rule::List(origins?), required: false })
     }
 
-    /// Whether requests without `Origin` are refused. Clients that are no browsers often send none,
-    /// browsers always do, so the default, `false`, lets them in.
+    /// Sets whether to refuse requests without `Origin`. Default: `false`. Browsers always send it;
+    /// other clients often do not.
     #[must_use]
     pub fn require_origin(mut self, required: bool) -> Self {
         self.required = required;
         self
     }
 
-    /// Whether `request` may pass.
+    /// Whether `request` may connect.
     pub fn allows(&self, request: &UpgradeRequest) -> bool {
         self.permits(request.origin(), request.host())
     }
@@ -158,11 +159,11 @@ impl fmt::Display for InvalidOrigin {
         if Origin::parse(&self.0).is_some_and(|origin| origin.is_websocket()) {
             return write!(
                 f,
-                "{:?} is not an origin: that is where the page comes from, so http or https",
+                "{:?} is not an origin: write the address of the page, with http:// or https://",
                 self.0
             );
         }
-        write!(f, "{:?} is not an origin, which is scheme://host or scheme://host:port", self.0)
+        write!(f, "{:?} is not an origin: write scheme://host or scheme://host:port", self.0)
     }
 }
 
@@ -228,7 +229,7 @@ mod tests {
             "https://a/b",
             "ht_tp://a",
             "",
-            // D28: the address of the WebSocket, for that of the page.
+            // D28: the address of the WebSocket instead of the page's.
             "wss://example.com",
             "WS://example.com:80",
         ] {

@@ -1,4 +1,4 @@
-//! Why a server turns a request down.
+//! Why a server rejects a request.
 
 use super::{
     head::HeadError, headers::InvalidHeader, response::Response, subprotocol::InvalidSubprotocol,
@@ -7,9 +7,9 @@ use crate::extension::InvalidExtension;
 use alloc::format;
 use core::fmt;
 
-/// Why a server turns a request down, and with which response (RFC 6455 §4.2).
+/// Why a server rejects a request, and the response to it (RFC 6455 §4.2).
 ///
-/// Send the [`response`](Self::response) and close the connection, without a Close frame (§7.2.2).
+/// Send the [`response`](Self::response) and close the connection without a Close frame (§7.2.2).
 ///
 /// ```
 /// use fullduplex::Input;
@@ -32,7 +32,7 @@ pub struct Rejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Detail {
     None,
-    /// Another method, where plain HTTP is served too.
+    /// Another method than GET and HEAD, on a port that serves plain HTTP too.
     PlainToo,
     Head(HeadError),
     Header(InvalidHeader),
@@ -62,20 +62,19 @@ impl Rejection {
         Self { answers_head: is_head, ..self }
     }
 
-    /// Why.
+    /// The reason.
     pub fn reason(&self) -> RejectionReason {
         self.reason
     }
 
-    /// Whether the connection ended before a whole request came. Nobody may be there to read a
-    /// response.
+    /// Whether the connection ended before the request was complete. The client may be gone.
     pub fn is_eof(&self) -> bool {
         self.reason == RejectionReason::Eof
     }
 
     /// The response to send: the status of [`RejectionReason::status`], the headers that HTTP
-    /// demands with it, and a line of text that says why, unless the request was a HEAD
-    /// (RFC 9110 §9.3.2).
+    /// demands with it, and a line of text that says why. To a HEAD request it has no body (RFC
+    /// 9110 §9.3.2).
     pub fn response(&self) -> Response {
         let response = Response::new(self.reason.status())
             .with_header("Content-Type", "text/plain; charset=utf-8");
@@ -96,7 +95,7 @@ impl Rejection {
     }
 }
 
-/// Nothing that the client sent is repeated: not to it, and not into logs.
+/// Repeats nothing that the client sent, neither to it nor into logs.
 struct Why<'a>(&'a Rejection);
 
 impl fmt::Display for Why<'_> {
@@ -165,7 +164,7 @@ impl From<InvalidExtension> for Rejection {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $status:literal $why:literal;)*) => {
-        /// What was wrong with a request.
+        /// Why a request is rejected, with the status of the response.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RejectionReason {
@@ -201,8 +200,7 @@ reasons! {
     Host = 400 "Host is missing, repeated or invalid";
     /// 400: the target is neither a resource name nor an absolute URI for this host (§4.2.1).
     Target = 400 "invalid request target";
-    /// 400: `Transfer-Encoding`, or a `Content-Length` other than 0: frames could only begin behind
-    /// a body.
+    /// 400: `Transfer-Encoding`, or a `Content-Length` other than 0: an upgrade has no body.
     Body = 400 "an upgrade request cannot have a body";
     /// 400: `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64 (§4.2.1).
     Key = 400 "Sec-WebSocket-Key is missing, repeated or invalid";
@@ -215,12 +213,12 @@ reasons! {
     /// 400: `Sec-WebSocket-Extensions` is malformed (§9.1).
     Extensions = 400 "Sec-WebSocket-Extensions is invalid";
     /// 400: none of the server's subprotocols was offered, and one is required.
-    NoSubprotocol = 400 "none of the subprotocols is supported";
+    NoSubprotocol = 400 "none of the offered subprotocols is supported";
     /// 400: the connection ended before the request was complete.
     Eof = 400 "the connection ended inside the request";
-    /// 400: the handshake is over: its result was given before.
+    /// 400: the handshake is over: an earlier call returned its result.
     Finished = 400 "the handshake is over";
-    /// 403: the `Origin` is not wanted (§4.2.2, §10.2).
+    /// 403: the `Origin` is not allowed (§4.2.2, §10.2).
     Origin = 403 "origin not allowed";
     /// 405: not a GET (§4.2.1), nor a HEAD where
     /// [plain HTTP](super::ServerHandshake::receive_any) is served.
@@ -230,17 +228,17 @@ reasons! {
     /// 414: the target is longer than [`HeadLimits::max_target`](super::HeadLimits::max_target).
     TargetTooLong = 414 "request target too long";
     /// 426: no `Upgrade: websocket`, or no token `Upgrade` in `Connection` (§4.2.1).
-    NotUpgrade = 426 "only WebSocket is spoken here, which takes the fields Upgrade and Connection \
+    NotUpgrade = 426 "this server speaks only WebSocket: send the headers Upgrade and Connection \
         (a proxy may have dropped them)";
     /// 426: `Sec-WebSocket-Version` is missing or not 13 (§4.2.2, §4.4).
-    Version = 426 "only version 13 of WebSocket is spoken here";
+    Version = 426 "this server speaks only version 13 of WebSocket";
     /// 431: the head is larger than [`HeadLimits::max_size`](super::HeadLimits::max_size).
     HeadTooLarge = 431 "request head too large";
     /// 431: more fields than [`HeadLimits::max_headers`](super::HeadLimits::max_headers).
     TooManyHeaders = 431 "too many header fields";
     /// 505: a version of HTTP other than 1.1 (§4.2.1).
-    HttpVersion = 505 "the version of HTTP has to be 1.1 (a proxy may use 1.0; \
-        for nginx it is `proxy_http_version 1.1`)";
+    HttpVersion = 505 "the HTTP version has to be 1.1 (a proxy may use 1.0: \
+        in nginx set `proxy_http_version 1.1`)";
 }
 
 #[cfg(test)]

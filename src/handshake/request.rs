@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! A client's request.
 
 use super::{
     headers::{self, Headers, InvalidHeader},
@@ -14,11 +14,11 @@ use alloc::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use core::{convert::Infallible, fmt};
 
-/// What a client asks a server for: a URL, and what it offers or says besides.
+/// A client's request: a URL, headers, and offers of subprotocols and extensions.
 ///
-/// Calls can be chained without `?`: the first mistake is kept, and comes out of
-/// [`url`](Self::url) and of [`ClientHandshake::new`](super::ClientHandshake::new). Where only a
-/// URL is needed, its text converts into a request.
+/// You can chain calls without `?`: [`url`](Self::url) and
+/// [`ClientHandshake::new`](super::ClientHandshake::new) return the first mistake. Where you only
+/// have a URL, its text converts into a request.
 ///
 /// ```
 /// use fullduplex::handshake::Request;
@@ -30,13 +30,13 @@ use core::{convert::Infallible, fmt};
 /// assert_eq!(request.url()?.port(), 443);
 ///
 /// let wrong = Request::from("ws://example.com/").header("Host", "example.org");
-/// assert_eq!(wrong.url().unwrap_err().to_string(), "header \"Host\" is written by the library");
+/// let error = "header \"Host\" is written by the library: leave it out";
+/// assert_eq!(wrong.url().unwrap_err().to_string(), error);
 /// # Ok::<(), fullduplex::handshake::InvalidRequest>(())
 /// ```
 ///
-/// A user name and password in the URL become `Authorization: Basic`, unless that header is given
-/// or both are empty.
-/// `Debug` hides both, and other credentials.
+/// A user name and password in the URL become `Authorization: Basic`, unless you give that header
+/// or both are empty. `Debug` hides credentials.
 #[derive(Clone)]
 pub struct Request {
     url: Result<Url, InvalidRequest>,
@@ -47,7 +47,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request for `url`: text, or a [`Url`] that was parsed before.
+    /// Creates a request for `url`: text, or a parsed [`Url`].
     pub fn new<U>(url: U) -> Self
     where
         U: TryInto<Url>,
@@ -62,10 +62,10 @@ impl Request {
         }
     }
 
-    /// Adds a header (§4.1: any may be sent). Those of the handshake itself and of HTTP's framing
-    /// cannot be given: `Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`, `Content-Length`,
-    /// `Transfer-Encoding`, `TE`, `Trailer`, `Expect`. `Authorization`, `Cookie`, `Origin` and
-    /// other fields that a request has once cannot be given twice.
+    /// Adds a header (§4.1 allows any). The library writes those of the handshake and of HTTP's
+    /// framing: `Host`, `Upgrade`, `Connection`, `Sec-WebSocket-*`, `Content-Length`,
+    /// `Transfer-Encoding`, `TE`, `Trailer`, `Expect`. Give none of them, and give `Authorization`,
+    /// `Cookie`, `Origin` and other single fields only once.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         const ONCE: [&str; 6] =
@@ -81,45 +81,46 @@ impl Request {
         self.keep(result)
     }
 
-    /// Says for which origin the connection is made (§4.1), as in `https://example.com`.
-    /// A browser always does; other clients may.
+    /// Sets the `Origin` header (§4.1), such as `https://example.com`. Browsers always send it;
+    /// other clients may.
     #[must_use]
     pub fn origin(self, origin: &str) -> Self {
         self.header("Origin", origin)
     }
 
-    /// Offers a subprotocol (§4.1), the most wanted one first: a token, none twice.
+    /// Offers a subprotocol (§4.1), which has to be a token. Offer the preferred one first, none
+    /// twice.
     #[must_use]
     pub fn subprotocol(mut self, name: &str) -> Self {
         let result = subprotocol::add(&mut self.subprotocols, name.as_bytes());
         self.keep(result.map_err(InvalidRequest::Subprotocol))
     }
 
-    /// Whether a server that takes none of the offered subprotocols fails the handshake. The RFC
-    /// lets a server take none (§4.2.2) and so does the default, `false`; browsers do not.
+    /// Sets whether the handshake fails if the server takes none of the offered subprotocols.
+    /// Default: `false`, because the RFC lets a server take none (§4.2.2). In browsers it fails.
     #[must_use]
     pub fn require_subprotocol(mut self, required: bool) -> Self {
         self.require_subprotocol = required;
         self
     }
 
-    /// Offers an extension (§9.1), the most wanted one first. Who offers one has to speak it.
+    /// Offers an extension (§9.1). Offer the preferred one first, and only what you can speak.
     ///
-    /// An adapter whose [`Config`](crate::Config) turns permessage-deflate on adds its own offers
-    /// of that, unless there is one: then it keeps to what is given here. One that does not turn it on
-    /// fails with [`InvalidRequest::DeflateOff`] if it is given here.
+    /// If your [`Config`](crate::Config) turns permessage-deflate on, the adapter offers it for
+    /// you, or keeps the offers that you give here. If it does not, giving it here fails with
+    /// [`InvalidRequest::DeflateOff`].
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
     }
 
-    /// The extensions that are offered so far.
+    /// The extensions offered so far.
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
     }
 
-    /// For an adapter that does not compress: an error if permessage-deflate is offered all the same.
+    /// Fails if permessage-deflate is offered, for an adapter that does not compress.
     #[cfg(feature = "std")]
     pub(crate) fn without_deflate(&self) -> Result<(), InvalidRequest> {
         match extension::has_deflate(&self.extensions) {
@@ -128,11 +129,11 @@ impl Request {
         }
     }
 
-    /// Where to connect to.
+    /// The URL to connect to.
     ///
     /// # Errors
-    /// The first mistake in any part of the request, so that it shows before a connection is
-    /// opened (§4.1).
+    /// The first mistake in any part of the request, so you see it before you open a connection
+    /// (§4.1).
     pub fn url(&self) -> Result<&Url, InvalidRequest> {
         self.url.as_ref().map_err(Clone::clone)
     }
@@ -180,7 +181,7 @@ impl Request {
     }
 }
 
-/// The request as bytes, and what the response is held against.
+/// The request as bytes, and the offers that the response is checked against.
 pub(super) struct RequestParts {
     pub(super) bytes: Vec<u8>,
     pub(super) subprotocols: Vec<String>,
@@ -188,29 +189,17 @@ pub(super) struct RequestParts {
     pub(super) require_subprotocol: bool,
 }
 
-impl From<&str> for Request {
-    fn from(url: &str) -> Self {
-        Self::new(url)
-    }
+macro_rules! from_urls {
+    ($($url:ty),*) => {$(
+        impl From<$url> for Request {
+            fn from(url: $url) -> Self {
+                Self::new(url)
+            }
+        }
+    )*};
 }
 
-impl From<String> for Request {
-    fn from(url: String) -> Self {
-        Self::new(url)
-    }
-}
-
-impl From<&String> for Request {
-    fn from(url: &String) -> Self {
-        Self::new(url)
-    }
-}
-
-impl From<Url> for Request {
-    fn from(url: Url) -> Self {
-        Self::new(url)
-    }
-}
+from_urls!(&str, String, &String, Url);
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,18 +217,17 @@ impl fmt::Debug for Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// The URL.
+    /// The URL is invalid.
     Url(InvalidUrl),
     /// A header that cannot be sent.
     Header(InvalidHeader),
-    /// A header that is not the caller's to set.
+    /// A header that only the library writes.
     Reserved(String),
-    /// A header that may be there only once.
+    /// A header that was given twice and may be sent once.
     Repeated(String),
     /// A subprotocol that cannot be offered.
     Subprotocol(InvalidSubprotocol),
-    /// permessage-deflate is offered by hand, and the adapter does not compress: the first compressed
-    /// frame would fail.
+    /// permessage-deflate, offered by hand, where the adapter does not compress.
     DeflateOff,
 }
 
@@ -248,8 +236,8 @@ impl fmt::Display for InvalidRequest {
         match self {
             Self::Url(error) => error.fmt(f),
             Self::Header(error) => error.fmt(f),
-            Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
-            Self::Repeated(name) => write!(f, "header {name:?} is given twice"),
+            Self::Reserved(name) => headers::fmt_reserved(name, f),
+            Self::Repeated(name) => write!(f, "header {name:?} is given twice: one is allowed"),
             Self::Subprotocol(error) => error.fmt(f),
             Self::DeflateOff => f.write_str(extension::DEFLATE_OFF),
         }
@@ -325,7 +313,7 @@ mod tests {
         assert!(basic.contains(line), "{basic}");
         assert!(basic.contains("\r\nHost: h\r\n") && basic.starts_with("GET / "));
         assert!(text(Request::new("ws://u@h/")).unwrap().contains("Authorization: Basic dTo=\r\n"));
-        // D13: nobody is no credential; a password alone is one.
+        // D13: without name and password there is no credential; a password alone is one.
         for nobody in ["ws://@h/", "ws://:@h/", "ws://h/"] {
             assert!(!text(Request::new(nobody)).unwrap().contains("Authorization"), "{nobody}");
         }

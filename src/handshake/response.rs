@@ -12,9 +12,9 @@ use core::fmt;
 /// An HTTP response to a request for an upgrade (RFC 6455 §4.2.2).
 ///
 /// A client gets one from [`ClientHandshake::receive`](super::ClientHandshake::receive): the 101,
-/// or within the error what the server said instead. A server gets its 101 from
-/// [`UpgradeRequest::accept`](super::UpgradeRequest::accept), and makes one itself to turn a
-/// request down with a status of its own:
+/// or the refusal inside the error. A server gets its 101 from
+/// [`UpgradeRequest::accept`](super::UpgradeRequest::accept). To reject a request with a status of
+/// your own, make one:
 ///
 /// ```
 /// use fullduplex::handshake::Response;
@@ -34,15 +34,15 @@ use core::fmt;
 /// # Ok::<(), fullduplex::handshake::InvalidResponse>(())
 /// ```
 ///
-/// A mistake in a part is kept until [`to_bytes`](Self::to_bytes), so that calls can be chained.
-/// `Debug` hides credentials and the body.
+/// You can chain calls without `?`: [`to_bytes`](Self::to_bytes) returns the first mistake. `Debug`
+/// hides credentials and the body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     headers: Headers,
     pub(super) body: Vec<u8>,
     pub(super) truncated: bool,
-    /// Whether it answers a HEAD request: its content is announced and not sent.
+    /// Whether it answers a HEAD request: its content is announced but not sent.
     answers_head: bool,
     subprotocol: Option<String>,
     extensions: Vec<Extension>,
@@ -50,8 +50,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response that turns an upgrade down, with a status from 200 to 599: `101` can only come
-    /// from [`UpgradeRequest::accept`](super::UpgradeRequest::accept).
+    /// Creates a response with a status from 200 to 599. A 101 comes only from
+    /// [`UpgradeRequest::accept`](super::UpgradeRequest::accept).
     pub fn new(status: u16) -> Self {
         let error = (!(200..600).contains(&status)).then_some(InvalidResponse::Status(status));
         Self { error, ..Self::with_headers(status, Headers::new()) }
@@ -79,10 +79,9 @@ impl Response {
         }
     }
 
-    /// Adds a header. Those of the handshake and of HTTP's framing cannot be given, since they are
-    /// written by the library: `Connection`, `Content-Length`, `Transfer-Encoding`, `Host`,
-    /// `Sec-WebSocket-*` and the like. `Upgrade` and `Sec-WebSocket-Version` can, for a 426, but not
-    /// with a 101.
+    /// Adds a header. The library writes those of the handshake and of HTTP's framing:
+    /// `Connection`, `Content-Length`, `Transfer-Encoding`, `Host`, `Sec-WebSocket-*` and the like.
+    /// Except with a 101, you may give `Upgrade` and `Sec-WebSocket-Version`, which a 426 needs.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         // RFC 9110 §15.5.22: a 426 has to have Upgrade; RFC 6455 §4.4: and the version.
@@ -100,7 +99,7 @@ impl Response {
         self
     }
 
-    /// Sets the body. Responses of some statuses have none: 101, 204, 205 and 304.
+    /// Sets the body. Responses with status 101, 204, 205 and 304 have none.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -122,13 +121,13 @@ impl Response {
         &self.headers
     }
 
-    /// The body, or as much of it as the limit let in.
+    /// The body, up to [`HeadLimits::max_body`](super::HeadLimits::max_body).
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Whether [`body`](Self::body) may lack the end of the body: because of the limit, or because
-    /// it broke off, did not come in time, or its framing was malformed.
+    /// Whether the end of the [`body`](Self::body) may be missing: it is beyond the limit, broke
+    /// off, did not come in time, or had malformed framing.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
@@ -138,16 +137,16 @@ impl Response {
         self.answers_head
     }
 
-    /// What a client is told when its server has given an answer that cannot be sent.
+    /// The response to a client whose server gave an answer that cannot be sent.
     #[cfg(feature = "std")]
     pub(crate) fn internal_error(to_head: bool) -> Self {
         Self::new(500)
             .with_header("Content-Type", "text/plain; charset=utf-8")
-            .with_body("the server has made a mistake in its answer\n")
+            .with_body("the server made a mistake in its answer\n")
             .answering_head(to_head)
     }
 
-    /// The first line of text in the body, for the message of an error: without tags if it is a page,
+    /// The first line of text in the body, for the text of an error: without tags if it is a page,
     /// and cut to a hundred characters.
     pub(super) fn first_line(&self) -> Option<String> {
         const MOST: usize = 100;
@@ -177,7 +176,7 @@ impl Response {
         (!line.is_empty()).then(|| format!("{}{dots}", &line[..end]))
     }
 
-    /// The subprotocol in use (§4.1); `None` when there is none.
+    /// The subprotocol in use, if any (§4.1).
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
@@ -187,11 +186,11 @@ impl Response {
         &self.extensions
     }
 
-    /// The bytes to send. All but a 101 say `Connection: close`, for the connection ends with them
-    /// (§7.2.2), and have a `Content-Length`.
+    /// The bytes to send. Every response except a 101 says `Connection: close`, because the
+    /// connection ends after it (§7.2.2). All except 101, 204 and 304 have a `Content-Length`.
     ///
     /// # Errors
-    /// [`InvalidResponse`] when a part that was given cannot be sent.
+    /// [`InvalidResponse`] if the status, a header or the body cannot be sent.
     pub fn to_bytes(&self) -> Result<Vec<u8>, InvalidResponse> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -214,7 +213,7 @@ impl Response {
                 headers::write_line(&mut out, name, value);
             }
         }
-        // RFC 9110 §7.8: who sends Upgrade lists it in Connection.
+        // RFC 9110 §7.8: a sender of Upgrade lists it in Connection.
         let upgrade = self.headers.contains("Upgrade");
         let connection: &[u8] = if upgrade { b"close, Upgrade" } else { b"close" };
         headers::write_line(&mut out, "Connection", connection);
@@ -301,7 +300,7 @@ pub enum InvalidResponse {
     Status(u16),
     /// A header that cannot be sent.
     Header(InvalidHeader),
-    /// A header that is not the caller's to set.
+    /// A header that only the library writes.
     Reserved(String),
     /// A body with a status that has none: 101, 204, 205 and 304.
     Body(u16),
@@ -310,9 +309,11 @@ pub enum InvalidResponse {
 impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => write!(f, "{status} is not a status that refuses an upgrade"),
+            Self::Status(status) => {
+                write!(f, "status {status} cannot refuse an upgrade: use 200 to 599")
+            }
             Self::Header(error) => error.fmt(f),
-            Self::Reserved(name) => write!(f, "header {name:?} is written by the library"),
+            Self::Reserved(name) => headers::fmt_reserved(name, f),
             Self::Body(101) => {
                 f.write_str("a response with status 101 has no body: frames follow it")
             }
@@ -393,7 +394,7 @@ mod tests {
         }
     }
 
-    /// B9: of what a server says, what people can read.
+    /// B9: the readable part of a server's answer.
     #[test]
     fn the_first_line_of_a_body() {
         let nginx = "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\n<center>";
@@ -426,7 +427,7 @@ mod tests {
         assert_eq!(Response::new(400).with_body(b"\xff").first_line().unwrap(), "\u{fffd}");
     }
 
-    /// D14: a 101 is as `accept` made it, save further headers of others.
+    /// D14: a 101 stays as `accept` made it; only other headers may be added.
     #[test]
     fn nothing_of_the_handshake_is_added_to_a_101() {
         let switching = || Response::switching(Headers::new(), None, Vec::new());
@@ -440,7 +441,7 @@ mod tests {
         assert!(text(&switching().with_header("X", "y")).contains("\r\nX: y\r\n"));
     }
 
-    /// A5: RFC 9110 §9.3.2: to HEAD goes what goes to GET, but for the content.
+    /// A5: RFC 9110 §9.3.2: the answer to HEAD is that to GET without its content.
     #[test]
     fn rfc9110_9_3_2_the_answer_to_head() {
         for status in [200, 204, 205, 304, 404] {

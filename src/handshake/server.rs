@@ -11,9 +11,9 @@ use core::mem;
 
 /// The server's side of one opening handshake, without any I/O (RFC 6455 §4.2).
 ///
-/// Give what the client sends to [`receive`](Self::receive) until there is a request. Then accept
-/// it, with [`UpgradeRequest::accept`], or send a [`Response`](super::Response) of another status
-/// and close the connection.
+/// Give the client's bytes to [`receive`](Self::receive) until it returns a request. Accept that
+/// with [`UpgradeRequest::accept`], or send a [`Response`](super::Response) with another status and
+/// close the connection.
 ///
 /// ```
 /// use fullduplex::Input;
@@ -54,14 +54,14 @@ enum ServerState {
 }
 
 impl ServerHandshake {
-    /// Waits for a request within `limits`.
+    /// Starts a handshake whose request has to stay within `limits`.
     pub fn new(limits: HeadLimits) -> Self {
         Self { state: ServerState::Head(HeadReader::new(HeadKind::Request, limits)) }
     }
 
-    /// Takes bytes that came from the client. `None`: all were taken, and more are needed.
-    /// `Some`: a request that passed every check that does not depend on the application; what is
-    /// left in `input` are frames, once the request is accepted.
+    /// Reads the request. Returns `None` when it took all of `input` and needs more. A request that
+    /// it returns passed every check that does not depend on your application. Once you accept it,
+    /// the bytes left in `input` are frames.
     ///
     /// # Errors
     /// [`Rejection`]: send its response and close the connection.
@@ -70,11 +70,13 @@ impl ServerHandshake {
         UpgradeRequest::check(HttpRequest::check(head, false)?).map(Some)
     }
 
-    /// As [`receive`](Self::receive), where plain HTTP may come on the same port: a GET or HEAD that
-    /// has nothing to do with WebSocket is given out, not rejected. Answer it and close the connection.
+    /// Like [`receive`](Self::receive), for a port that serves plain HTTP too. Returns a GET or
+    /// HEAD that has nothing to do with WebSocket instead of rejecting it. Answer it and close the
+    /// connection.
     ///
-    /// One with `Upgrade: websocket`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` that lacks the
-    /// rest of an upgrade is still rejected: a proxy has dropped the rest, and the client should know.
+    /// A request with `Upgrade: websocket`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` but
+    /// without the rest of an upgrade is still rejected: a proxy may have dropped the rest, and the
+    /// client should know.
     ///
     /// # Errors
     /// [`Rejection`]: send its response and close the connection.
@@ -101,8 +103,8 @@ impl ServerHandshake {
         }
     }
 
-    /// How many bytes of a request came so far. With none, an end or a deadline is no more than a
-    /// connection that was not used.
+    /// How many bytes of the request came so far. If none did, an end or a timeout only means that
+    /// the connection was not used.
     pub fn received(&self) -> usize {
         match &self.state {
             ServerState::Head(reader) => reader.received(),
@@ -110,12 +112,13 @@ impl ServerHandshake {
         }
     }
 
-    /// Says that the connection ended: the rejection that this is, with [`Rejection::is_eof`].
+    /// Tells the handshake that the connection ended. Returns a rejection with
+    /// [`Rejection::is_eof`].
     pub fn receive_eof(&mut self) -> Rejection {
         self.end(RejectionReason::Eof)
     }
 
-    /// Says that the caller's deadline has passed: the rejection that this is, with status 408.
+    /// Tells the handshake that your deadline has passed. Returns a rejection with status 408.
     pub fn timed_out(&mut self) -> Rejection {
         self.end(RejectionReason::TimedOut)
     }
@@ -351,8 +354,8 @@ mod tests {
         }
     }
 
-    /// A5: RFC 9110 §9.3.2: what is wrong with a HEAD request is told without content, but with the
-    /// length that a GET would have got; wherever it shows.
+    /// A5: RFC 9110 §9.3.2: the rejection of a HEAD request has no content, but the length that a
+    /// GET would get, wherever the mistake is.
     #[test]
     fn rfc9110_9_3_2_a_refused_head_has_no_content() {
         let cut = |text: &str, what: fn(&mut ServerHandshake) -> Rejection| {
@@ -389,7 +392,7 @@ mod tests {
                 );
             }
         }
-        // And where another server did the reading.
+        // The same if another server read the request.
         let fields = [("Host", "h")];
         let parts = UpgradeRequest::from_parts("HEAD", "/", (1, 1), fields).unwrap_err();
         assert!(parts.response().to_bytes().unwrap().ends_with(b"\r\n\r\n"));
@@ -410,7 +413,8 @@ mod tests {
         }
     }
 
-    /// Plain HTTP on the same port: what is handed out, and what is still refused.
+    /// Plain HTTP on the same port: requests that are returned, and requests that are still
+    /// rejected.
     #[test]
     fn plain_http_is_handed_out_where_it_is_asked_for() {
         let any = |text: &str| {
@@ -465,7 +469,7 @@ mod tests {
         assert_eq!(again.unwrap_err().reason(), Reason::Finished);
     }
 
-    /// A8: what may be declined is declined.
+    /// A8: a server declines offers beyond its bounds.
     #[test]
     fn section_9_1_offers_beyond_a_bound_are_declined() {
         let bad = "permessage-deflate; x, ".repeat(100) + "permessage-deflate";

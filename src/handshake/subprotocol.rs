@@ -7,11 +7,11 @@ use alloc::{
 };
 use core::{fmt, str};
 
-/// So many subprotocols are kept of a request; the rest are not taken.
+/// The most subprotocols kept of a request; the rest are ignored.
 const MAX_SUBPROTOCOLS: usize = 64;
 
-/// Reads all lines of `Sec-WebSocket-Protocol` in a request; several are one joined list
-/// (§11.3.4). Names beyond a bound are looked at and left out: a server may choose none of them.
+/// Reads all lines of `Sec-WebSocket-Protocol` in a request; several are one list (§11.3.4). Names
+/// beyond the bound are checked and left out: a server may choose none of them.
 pub(super) fn parse<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<String>, InvalidSubprotocol> {
@@ -65,16 +65,18 @@ pub enum InvalidSubprotocol {
     Repeated(String),
     /// A header without any subprotocol in it.
     Empty,
-    /// More than 64 subprotocols, of your own.
+    /// More than 64 subprotocols of your own.
     TooMany,
 }
 
 impl fmt::Display for InvalidSubprotocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotToken(name) => write!(f, "subprotocol {name:?} is not a token"),
+            Self::NotToken(name) => {
+                write!(f, "subprotocol {name:?} is not a token: use letters, digits and -")
+            }
             Self::Repeated(name) => write!(f, "subprotocol {name:?} is offered twice"),
-            Self::Empty => f.write_str("empty list of subprotocols"),
+            Self::Empty => f.write_str("the list of subprotocols is empty"),
             Self::TooMany => {
                 write!(f, "more than {MAX_SUBPROTOCOLS} subprotocols")
             }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn lists_are_bounded_and_the_bounds_are_exact() {
         let names = |count: usize| (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>();
-        // A8: what may be declined is declined, and no more; its grammar is still looked at.
+        // A8: names beyond the bound are declined, but their grammar is checked.
         for count in [64, 65, 1000] {
             assert_eq!(subprotocols(&names(count).join(",")).unwrap(), names(count)[..64]);
         }

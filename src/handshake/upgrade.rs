@@ -2,17 +2,16 @@
 
 use super::{
     accept,
-    acceptor::{Acceptance, InvalidAcceptance},
+    acceptance::{Acceptance, InvalidAcceptance},
     head::RequestHead,
     headers::{Headers, Once},
-    http::HttpRequest,
+    http::{HttpRequest, accessors},
     rejection::{Rejection, RejectionReason},
     response::Response,
     subprotocol,
 };
 use crate::extension::{self, Extension};
 use alloc::{
-    borrow::Cow,
     string::{String, ToString},
     vec::Vec,
 };
@@ -20,9 +19,9 @@ use core::fmt;
 
 /// A request for an upgrade to WebSocket that passed all checks of RFC 6455 §4.2.1.
 ///
-/// It comes from [`ServerHandshake::receive`](super::ServerHandshake::receive), or from
-/// [`from_parts`](Self::from_parts) where another HTTP server did the reading. What is left to
-/// decide is the application's: whether the resource is there, who may use it, from which origin.
+/// You get it from [`ServerHandshake::receive`](super::ServerHandshake::receive), or from
+/// [`from_parts`](Self::from_parts) if another HTTP server read the request. Your application
+/// decides the rest: whether the resource exists, who may use it, and from which origin.
 ///
 /// ```
 /// use fullduplex::handshake::{Acceptance, UpgradeRequest};
@@ -53,11 +52,67 @@ pub struct UpgradeRequest {
     extensions: Vec<Extension>,
 }
 
+accessors!(UpgradeRequest, request);
+
 impl UpgradeRequest {
-    /// Checks a request that another HTTP server has parsed, exactly like one that was read here.
-    /// `version` is the version of HTTP, `(1, 1)` for HTTP/1.1.
+    /// The origin of the page that makes the request; `None` for most clients other than browsers.
+    /// Those can send any origin, so it proves nothing about them (§10.1). Check it with an
+    /// [`OriginPolicy`](super::OriginPolicy).
+    pub fn origin(&self) -> Option<&str> {
+        self.header("Origin")
+    }
+
+    /// The subprotocols that the client offers, its preferred one first.
+    pub fn subprotocols(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.subprotocols.iter().map(String::as_str)
+    }
+
+    /// The extensions that the client offers, its preferred one first. A name can come several
+    /// times with different parameters.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// The 101 response that accepts this request (§4.2.2).
     ///
-    /// Answer with all headers of [`accept`](Self::accept)'s response; the connection then belongs
+    /// # Errors
+    /// [`InvalidAcceptance`] if `acceptance` has a subprotocol or an extension that was not
+    /// offered, or a header that cannot be sent. That is a mistake in your server: answer the
+    /// client with status 500.
+    pub fn accept(&self, acceptance: &Acceptance) -> Result<Response, InvalidAcceptance> {
+        if let Some(error) = &acceptance.error {
+            return Err(error.clone());
+        }
+        let mut headers = Headers::new();
+        headers.push("Upgrade", b"websocket");
+        headers.push("Connection", b"Upgrade");
+        headers.push("Sec-WebSocket-Accept", &self.accept);
+        if let Some(name) = &acceptance.subprotocol {
+            if !self.subprotocols.contains(name) {
+                return Err(InvalidAcceptance::SubprotocolNotOffered(name.clone()));
+            }
+            headers.push("Sec-WebSocket-Protocol", name.as_bytes());
+        }
+        let offered = |name| self.extensions.iter().any(|offer| offer.name() == name);
+        if let Some(unknown) = acceptance.extensions.iter().find(|e| !offered(e.name())) {
+            return Err(InvalidAcceptance::ExtensionNotOffered(unknown.name().to_string()));
+        }
+        if !acceptance.extensions.is_empty() {
+            let line = extension::join(&acceptance.extensions);
+            headers.push("Sec-WebSocket-Extensions", line.as_bytes());
+        }
+        for (name, value) in acceptance.headers.iter() {
+            headers.push(name, value);
+        }
+        let Acceptance { subprotocol, extensions, .. } = acceptance.clone();
+        Ok(Response::switching(headers, subprotocol, extensions))
+    }
+
+    /// Checks a request that another HTTP server has parsed, as strictly as
+    /// [`ServerHandshake::receive`](super::ServerHandshake::receive). `version` is `(1, 1)` for
+    /// HTTP/1.1.
+    ///
+    /// Answer with all headers of [`accept`](Self::accept)'s response. Then the connection belongs
     /// to WebSocket.
     ///
     /// # Errors
@@ -72,19 +127,17 @@ impl UpgradeRequest {
         N: AsRef<str>,
         V: AsRef<[u8]>,
     {
-        let mut checked = Headers::new();
+        let mut fields = Headers::new();
         for (name, value) in headers {
-            checked.append(name.as_ref(), value)?;
+            fields.append(name.as_ref(), value)?;
         }
         let (method, target) = (method.to_string(), target.to_string());
-        Self::check(HttpRequest::check(
-            RequestHead { method, target, version, headers: checked },
-            false,
-        )?)
+        let head = RequestHead { method, target, version, headers: fields };
+        Self::check(HttpRequest::check(head, false)?)
     }
 
-    /// The rest of the checks of §4.2.1: that this is an upgrade to WebSocket at all, which version of
-    /// it, and then its other fields.
+    /// Makes the other checks of §4.2.1: that this is an upgrade to WebSocket, its version, then
+    /// its other fields.
     pub(super) fn check(request: HttpRequest) -> Result<Self, Rejection> {
         use RejectionReason as Reason;
         let headers = request.headers();
@@ -116,126 +169,12 @@ impl UpgradeRequest {
         let extensions = extension::parse_offers(headers.get_all("Sec-WebSocket-Extensions"))?;
         Ok(Self { request, accept, subprotocols, extensions })
     }
-
-    /// The resource name: path and query (§3).
-    pub fn target(&self) -> &str {
-        self.request.target()
-    }
-
-    /// The path, which starts with `/`; its escapes are left in.
-    pub fn path(&self) -> &str {
-        self.request.path()
-    }
-
-    /// The query after `?`, as it came: [`query_pairs`](Self::query_pairs) has it decoded.
-    pub fn query(&self) -> Option<&str> {
-        self.request.query()
-    }
-
-    /// Names and values of the query, decoded, in their order: `%C3%A9` is `é` and `+` is a space, as
-    /// forms and `URLSearchParams` write it. A name may come more than once. What is no escape stays
-    /// as it is, and bytes that are not UTF-8 become `U+FFFD`.
-    ///
-    /// It is as long as [`HeadLimits::max_target`](super::HeadLimits::max_target) lets it be, and
-    /// decoded as you go on.
-    ///
-    /// ```
-    /// # use fullduplex::handshake::UpgradeRequest;
-    /// # let request = UpgradeRequest::from_parts("GET", "/chat?room=caf%C3%A9+9&token=t0ken", (1, 1), [
-    /// #     ("Host", "example.com"),
-    /// #     ("Upgrade", "websocket"),
-    /// #     ("Connection", "keep-alive, Upgrade"),
-    /// #     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    /// #     ("Sec-WebSocket-Version", "13"),
-    /// # ])?;
-    /// assert_eq!(request.query(), Some("room=caf%C3%A9+9&token=t0ken"));
-    /// let room = request.query_pairs().find(|(name, _)| name == "room");
-    /// assert_eq!(room.unwrap().1, "café 9");
-    /// # Ok::<(), fullduplex::handshake::Rejection>(())
-    /// ```
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        self.request.query_pairs()
-    }
-
-    /// The header fields.
-    pub fn headers(&self) -> &Headers {
-        self.request.headers()
-    }
-
-    /// The first header of this name: [`Headers::get`].
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.request.header(name)
-    }
-
-    /// Names and values of the cookies. Those that are not UTF-8 are left out.
-    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.request.cookies()
-    }
-
-    /// Which origin the page came from that makes the request; `None` for most clients that are no
-    /// browsers. Not proof of anything when the client is no browser (§10.1). Check it with an
-    /// [`OriginPolicy`](super::OriginPolicy).
-    pub fn origin(&self) -> Option<&str> {
-        self.request.header("Origin")
-    }
-
-    /// The value of `Host`.
-    pub fn host(&self) -> &str {
-        self.request.host()
-    }
-
-    /// The subprotocols that the client offers, most wanted first.
-    pub fn subprotocols(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.subprotocols.iter().map(String::as_str)
-    }
-
-    /// The extensions that the client offers, most wanted first. One name can come several times
-    /// with different parameters.
-    pub fn extensions(&self) -> &[Extension] {
-        &self.extensions
-    }
-
-    /// The 101 response that accepts this request (§4.2.2).
-    ///
-    /// # Errors
-    /// [`InvalidAcceptance`] when `acceptance` has a subprotocol or an extension that was not
-    /// offered, or a header that cannot be sent. That is a mistake of the server's: tell the client
-    /// with a response of status 500.
-    pub fn accept(&self, acceptance: &Acceptance) -> Result<Response, InvalidAcceptance> {
-        if let Some(error) = &acceptance.error {
-            return Err(error.clone());
-        }
-        let mut headers = Headers::new();
-        headers.push("Upgrade", b"websocket");
-        headers.push("Connection", b"Upgrade");
-        headers.push("Sec-WebSocket-Accept", &self.accept);
-        if let Some(name) = &acceptance.subprotocol {
-            if !self.subprotocols.contains(name) {
-                return Err(InvalidAcceptance::SubprotocolNotOffered(name.clone()));
-            }
-            headers.push("Sec-WebSocket-Protocol", name.as_bytes());
-        }
-        let offered = |name| self.extensions.iter().any(|offer| offer.name() == name);
-        if let Some(unknown) = acceptance.extensions.iter().find(|e| !offered(e.name())) {
-            return Err(InvalidAcceptance::ExtensionNotOffered(unknown.name().to_string()));
-        }
-        if !acceptance.extensions.is_empty() {
-            let line = extension::join(&acceptance.extensions);
-            headers.push("Sec-WebSocket-Extensions", line.as_bytes());
-        }
-        for (name, value) in acceptance.headers.iter() {
-            headers.push(name, value);
-        }
-        let Acceptance { subprotocol, extensions, .. } = acceptance.clone();
-        Ok(Response::switching(headers, subprotocol, extensions))
-    }
 }
 
 impl fmt::Debug for UpgradeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let query = if self.query().is_some() { "?<hidden>" } else { "" };
         f.debug_struct("UpgradeRequest")
-            .field("target", &format_args!("{}{query}", self.path()))
+            .field("target", &self.request.target)
             .field("headers", self.headers())
             .finish_non_exhaustive()
     }
@@ -330,7 +269,7 @@ mod tests {
         assert!(!plain.headers().contains("Sec-WebSocket-Extensions"));
     }
 
-    /// §4.2.2 and §9.1: nothing that was not offered, and nothing that injects.
+    /// §4.2.2 and §9.1: an answer cannot have anything that was not offered, and cannot inject.
     #[test]
     fn section_4_2_2_wrong_answers() {
         use InvalidAcceptance as Invalid;
@@ -379,7 +318,7 @@ mod tests {
         assert_eq!(accept(&["foo", "baz"]), Err(not_offered));
     }
 
-    /// Parts that no HTTP/1.1 parser could have given are refused as well.
+    /// Parts that no HTTP/1.1 parser could return are refused as well.
     #[test]
     fn parts_are_checked_like_bytes() {
         use RejectionReason as Reason;

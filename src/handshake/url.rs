@@ -1,18 +1,22 @@
 //! WebSocket URLs (RFC 6455 §3).
 
-use super::authority::{Authority, Flaw, is_sub_delim, is_unreserved};
+use super::{
+    authority::{Authority, Flaw, is_sub_delim, is_unreserved},
+    target::Target,
+};
+use InvalidUrlReason as Reason;
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::{fmt, net::Ipv4Addr, str::FromStr};
 
 /// A `ws` or `wss` URL (RFC 6455 §3, RFC 3986).
 ///
-/// The host is ASCII in lower case: an international name has to be given in its `xn--` form, for
-/// this crate carries no IDN tables. Other letters outside ASCII become UTF-8 in percent escapes.
-/// Spaces, control bytes, broken escapes, other bytes that RFC 3986 has no place for, and
-/// fragments are refused.
+/// The host is lower-case ASCII: write an international name in its `xn--` form, because this crate
+/// has no IDN tables. In path and query, letters outside ASCII become percent-escaped UTF-8.
+/// Spaces, control bytes, broken escapes, fragments, and other bytes that RFC 3986 does not allow
+/// are refused.
 ///
-/// `user:password@` is taken and becomes an `Authorization: Basic` header. `Display` leaves it out,
-/// `Debug` the query too, which often holds a token.
+/// `user:password@` becomes an `Authorization: Basic` header. `Display` leaves it out. `Debug`
+/// hides the query too, which often holds a token.
 ///
 /// ```
 /// use fullduplex::handshake::Url;
@@ -32,31 +36,31 @@ pub struct Url {
     user: Option<(String, Option<String>)>,
     host: String,
     port: u16,
-    target: String,
+    target: Target,
 }
 
 impl Url {
     /// Parses a URL.
     ///
     /// # Errors
-    /// [`InvalidUrl`] says what is wrong and at which byte; it never holds the text itself.
+    /// [`InvalidUrl`] says what is wrong and at which byte. It never contains the text.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let fail = |reason, position| Err(InvalidUrl::new(reason, position));
-        // §3: no fragments. What is at fault is the "#", wherever in the URL it stands.
+        // §3: no fragments. The "#" is at fault wherever it stands.
         if let Some(at) = text.find('#') {
-            return fail(InvalidUrlReason::Fragment, at);
+            return fail(Reason::Fragment, at);
         }
         let control = |c: char| c == ' ' || c.is_ascii_control();
         if let Some(at) = text.find(control) {
-            return fail(InvalidUrlReason::Byte, at);
+            return fail(Reason::Byte, at);
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return fail(InvalidUrlReason::Scheme, 0);
+            return fail(Reason::Scheme, 0);
         };
         let secure = match () {
             () if scheme.eq_ignore_ascii_case("ws") => false,
             () if scheme.eq_ignore_ascii_case("wss") => true,
-            () => return fail(InvalidUrlReason::Scheme, 0),
+            () => return fail(Reason::Scheme, 0),
         };
 
         let start = scheme.len() + 3;
@@ -69,16 +73,16 @@ impl Url {
         let host = &authority[host_at..];
         let host_at = start + host_at;
         if let Some(at) = host.find(|c: char| !c.is_ascii()) {
-            return fail(InvalidUrlReason::International, host_at + at);
+            return fail(Reason::International, host_at + at);
         }
         let (without_zone, zone) =
-            split_zone(host).map_err(|at| InvalidUrl::new(InvalidUrlReason::Ipv6, host_at + at))?;
+            split_zone(host).map_err(|at| InvalidUrl::new(Reason::Ipv6, host_at + at))?;
         let zone_length = host.len() - without_zone.len();
         let mut authority = Authority::parse(&without_zone).map_err(|flaw| match flaw {
-            Flaw::Empty => InvalidUrl::new(InvalidUrlReason::NoHost, host_at),
-            Flaw::Byte(at) => InvalidUrl::new(InvalidUrlReason::Host, host_at + zone_length + at),
-            Flaw::Ipv6(at) => InvalidUrl::new(InvalidUrlReason::Ipv6, host_at + at),
-            Flaw::Port(at) => InvalidUrl::new(InvalidUrlReason::Port, host_at + zone_length + at),
+            Flaw::Empty => InvalidUrl::new(Reason::NoHost, host_at),
+            Flaw::Byte(at) => InvalidUrl::new(Reason::Host, host_at + zone_length + at),
+            Flaw::Ipv6(at) => InvalidUrl::new(Reason::Ipv6, host_at + at),
+            Flaw::Port(at) => InvalidUrl::new(Reason::Port, host_at + zone_length + at),
         })?;
         // "127.1" or "0x7f.0.0.1" is an address to some resolvers and a name to others.
         let last = authority.host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -87,12 +91,12 @@ impl Url {
             && (last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x"))
             && Ipv4Addr::from_str(&authority.host).is_err()
         {
-            return fail(InvalidUrlReason::Ipv4, host_at);
+            return fail(Reason::Ipv4, host_at);
         }
         if let Some(zone) = zone {
             authority.host = [&authority.host, "%", zone].concat();
         }
-        let target = resource_name(tail, start + end)?;
+        let target = Target(resource_name(tail, start + end)?);
         let port = authority.port.unwrap_or(if secure { 443 } else { 80 });
         Ok(Self { secure, user, host: authority.host, port, target })
     }
@@ -102,20 +106,20 @@ impl Url {
         self.secure
     }
 
-    /// The host to dial and to name in TLS: lower case, an IPv6 address without brackets. If that has a
-    /// zone, it is behind a `%`, as in `fe80::1%eth0`: so name lookup of the operating system takes it.
-    /// No other host has a `%`; for TLS, cut it off there.
+    /// The host to connect to and to name in TLS: lower case, an IPv6 address without brackets. The
+    /// zone of an address follows a `%`, as in `fe80::1%eth0`, which name lookup takes. No other
+    /// host has a `%`. For TLS, cut the zone off.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port: the one given, otherwise 443 for `wss` and 80 for `ws`.
+    /// The port. Default: 443 for `wss`, 80 for `ws`.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The value of `Host`: the host, an IPv6 address in brackets and without its zone, which means
-    /// nothing to the server (RFC 6874 §4), and the port when it is not the default one (§4.1).
+    /// The value of `Host`: the host, and the port unless it is the default (§4.1). An IPv6 address
+    /// is in brackets and without its zone, which means nothing to the server (RFC 6874 §4).
     pub fn host_header(&self) -> String {
         self.authority(self.host.split_once('%').map_or(self.host(), |(address, _)| address))
     }
@@ -130,17 +134,17 @@ impl Url {
 
     /// The resource name: path and query, `/` for an empty path (§3).
     pub fn target(&self) -> &str {
-        &self.target
+        &self.target.0
     }
 
     /// The path, which starts with `/`.
     pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(self.target(), |(path, _)| path)
+        self.target.path()
     }
 
     /// The query after `?`; never empty (§3).
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.target.query()
     }
 
     /// The name before `@`, decoded.
@@ -158,14 +162,14 @@ impl Url {
     }
 }
 
-/// An IPv6 address without its zone, and the zone: `[fe80::1%25eth0]` (RFC 6874 §2). That stands in URLs
-/// only; `Host` and origins have none. On error, where it is wrong.
+/// Splits `[fe80::1%25eth0]` into address and zone, which only URLs have (RFC 6874 §2). An error is
+/// the position of the mistake.
 fn split_zone(host: &str) -> Result<(Cow<'_, str>, Option<&str>), usize> {
     let Some(at) = host.find('%').filter(|_| host.starts_with('[')) else {
         return Ok((Cow::Borrowed(host), None));
     };
     let end = host.find(']').filter(|&end| end > at).ok_or(at)?;
-    // Escapes in it would only be needed for names of interfaces that nobody gives.
+    // Escapes would only be needed for unheard-of names of interfaces.
     let zone = host[at..end].strip_prefix("%25").filter(|zone| !zone.is_empty()).ok_or(at)?;
     if !zone.bytes().all(is_unreserved) {
         return Err(at);
@@ -184,14 +188,14 @@ fn resource_name(tail: &str, at: usize) -> Result<String, InvalidUrl> {
             b'/' | b'?' | b':' | b'@' => target.push(byte.into()),
             byte if is_unreserved(byte) || is_sub_delim(byte) => target.push(byte.into()),
             b'%' if escaped(tail.as_bytes(), offset).is_some() => target.push('%'),
-            b'%' => return Err(InvalidUrl::new(InvalidUrlReason::Escape, at + offset)),
+            b'%' => return Err(InvalidUrl::new(Reason::Escape, at + offset)),
             0x80.. => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]];
                 target.push('%');
                 target.extend(digits.map(char::from));
             }
-            _ => return Err(InvalidUrl::new(InvalidUrlReason::Byte, at + offset)),
+            _ => return Err(InvalidUrl::new(Reason::Byte, at + offset)),
         }
     }
     // §3: "?" only if the query is not empty.
@@ -201,10 +205,10 @@ fn resource_name(tail: &str, at: usize) -> Result<String, InvalidUrl> {
     Ok(target)
 }
 
-/// Name and password with their escapes undone; `at` is where `text` begins. What cannot stand in
-/// an `Authorization: Basic` header (RFC 7617 §2) is refused here.
+/// Decodes name and password; `at` is where `text` begins. Refuses what cannot stand in an
+/// `Authorization: Basic` header (RFC 7617 §2).
 fn userinfo(text: &str, at: usize) -> Result<(String, Option<String>), InvalidUrl> {
-    let fail = |offset| InvalidUrl::new(InvalidUrlReason::UserInfo, at + offset);
+    let fail = |offset| InvalidUrl::new(Reason::UserInfo, at + offset);
     let decode = |from: usize, to: usize| {
         let mut decoded = Vec::with_capacity(to - from);
         let mut offset = from;
@@ -213,7 +217,7 @@ fn userinfo(text: &str, at: usize) -> Result<(String, Option<String>), InvalidUr
             let (byte, width) = match byte {
                 b'%' => {
                     let byte = escaped(&text.as_bytes()[..to], offset)
-                        .ok_or(InvalidUrl::new(InvalidUrlReason::Escape, at + offset))?;
+                        .ok_or(InvalidUrl::new(Reason::Escape, at + offset))?;
                     (byte, 3)
                 }
                 b':' | 0x80.. => (byte, 1),
@@ -251,35 +255,25 @@ impl FromStr for Url {
     }
 }
 
-impl TryFrom<&str> for Url {
-    type Error = InvalidUrl;
+macro_rules! from_text {
+    ($($text:ty),*) => {$(
+        impl TryFrom<$text> for Url {
+            type Error = InvalidUrl;
 
-    fn try_from(text: &str) -> Result<Self, InvalidUrl> {
-        Self::parse(text)
-    }
+            fn try_from(text: $text) -> Result<Self, InvalidUrl> {
+                text.parse()
+            }
+        }
+    )*};
 }
 
-impl TryFrom<String> for Url {
-    type Error = InvalidUrl;
-
-    fn try_from(text: String) -> Result<Self, InvalidUrl> {
-        Self::parse(&text)
-    }
-}
-
-impl TryFrom<&String> for Url {
-    type Error = InvalidUrl;
-
-    fn try_from(text: &String) -> Result<Self, InvalidUrl> {
-        Self::parse(text)
-    }
-}
+from_text!(&str, String, &String);
 
 /// Without name and password.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let authority = self.authority(&self.host.replace('%', "%25"));
-        write!(f, "{}://{authority}{}", self.scheme(), self.target)
+        write!(f, "{}://{authority}{}", self.scheme(), self.target.0)
     }
 }
 
@@ -287,9 +281,7 @@ impl fmt::Display for Url {
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = if self.user.is_some() { "<hidden>@" } else { "" };
-        let query = if self.query().is_some() { "?<hidden>" } else { "" };
-        let host = self.host_header();
-        write!(f, "Url({}://{user}{host}{}{query})", self.scheme(), self.path())
+        write!(f, "Url({}://{user}{}{:?})", self.scheme(), self.host_header(), self.target)
     }
 }
 
@@ -319,21 +311,19 @@ impl InvalidUrl {
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.reason {
-            InvalidUrlReason::Scheme => "it has to start with ws:// or wss://",
-            InvalidUrlReason::Fragment => "fragments are not allowed; a literal # is written %23",
-            InvalidUrlReason::NoHost => "there is no host",
-            InvalidUrlReason::Host => "the host has a character that no host name has",
-            InvalidUrlReason::International => {
-                "the host is not ASCII; write it in its Punycode form (xn--…)"
+            Reason::Scheme => "it has to start with ws:// or wss://",
+            Reason::Fragment => "fragments are not allowed; a literal # is written %23",
+            Reason::NoHost => "the host is missing",
+            Reason::Host => "the host has a character that host names cannot have",
+            Reason::International => "the host is not ASCII; write it in its Punycode form (xn--…)",
+            Reason::Ipv4 => "the host ends in a number, but is not an IPv4 address like 127.0.0.1",
+            Reason::Ipv6 => {
+                "the host in brackets is not an IPv6 address (a zone is written %25eth0)"
             }
-            InvalidUrlReason::Ipv4 => "the host is neither a name nor an IPv4 address",
-            InvalidUrlReason::Ipv6 => {
-                "the host in brackets is not an IPv6 address, whose zone is written as in %25eth0"
-            }
-            InvalidUrlReason::Port => "the port is not a number from 1 to 65535",
-            InvalidUrlReason::UserInfo => "the user name or password cannot be sent",
-            InvalidUrlReason::Escape => "a % is not followed by two hexadecimal digits",
-            InvalidUrlReason::Byte => "a character has to be percent-escaped",
+            Reason::Port => "the port is not a number from 1 to 65535",
+            Reason::UserInfo => "the user name or password has a byte that cannot be sent",
+            Reason::Escape => "a % is not followed by two hexadecimal digits",
+            Reason::Byte => "a character has to be percent-escaped",
         };
         write!(f, "not a WebSocket URL: {what} (at byte {})", self.position)
     }
@@ -351,9 +341,9 @@ pub enum InvalidUrlReason {
     Fragment,
     /// No host.
     NoHost,
-    /// A byte that no host name has.
+    /// A byte that is not allowed in host names.
     Host,
-    /// A host that is not ASCII: it has to be given in Punycode.
+    /// A host that is not ASCII: write it in Punycode.
     International,
     /// A host that ends in a number and is not a dotted IPv4 address.
     Ipv4,
@@ -372,7 +362,6 @@ pub enum InvalidUrlReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use InvalidUrlReason as Reason;
     use alloc::string::ToString;
 
     /// §3, checklist 1 and 3: scheme, host, port, resource name.

@@ -1,60 +1,46 @@
-//! The one loop that moves bytes between a stream and the core.
+//! The loop that moves bytes between a stream and its session, in poll style.
 
-#[cfg_attr(
-    not(any(feature = "futures-io", feature = "tokio")),
-    allow(dead_code, reason = "for halves of async streams")
-)]
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod halves;
 mod sending;
 
-pub(crate) use halves::Kept;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(super) use halves::Rest;
 
 use super::{
-    End, Error, Io, Outgoing, Parts, ReadBuffer, pool,
-    trace::Trace,
+    Ending, Error, Io, Outgoing, Pace, Parts, ReadBuffer, Session, pool,
     wakers::{Caller, Wakers},
 };
-use crate::{Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role, Transport};
-use alloc::{boxed::Box, sync::Arc};
+use crate::{Chunk, CloseFrame, Config, Connection, Event, Incoming, Message, Role};
+use alloc::sync::Arc;
 use core::{
     mem,
-    ops::ControlFlow,
+    ops::{ControlFlow, Deref, DerefMut},
     task::{Context, Poll, ready},
 };
 use std::io;
 
-/// A connection on a stream.
+/// A session and its stream, in poll style.
 pub(crate) struct Driver<T> {
     pub(crate) io: T,
-    pub(crate) connection: Connection,
-    input: ReadBuffer,
-    end: End,
-    /// Events that a half which sends has come across, for the one that receives.
-    kept: Option<Box<Kept>>,
+    pub(crate) session: Session,
     wakers: Wakers,
-    turn: Turn,
+    budget: CoopBudget,
     /// Whether somebody else receives who is told by the stream when there is something.
     pub(super) received_elsewhere: bool,
-    pub(super) trace: Trace,
 }
 
-/// What a driver is made of, for those who drive the connection in another way.
-pub(crate) struct Pieces<T> {
-    pub(crate) io: T,
-    pub(crate) connection: Connection,
-    pub(crate) input: ReadBuffer,
-    pub(crate) end: End,
-    pub(crate) kept: Option<Box<Kept>>,
-    pub(crate) trace: Trace,
+impl<T> Deref for Driver<T> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
 }
 
-/// Lets what is queued go into a buffer of the thread's.
-#[inline(always)]
-pub(crate) fn lend(connection: &mut Connection) {
-    if connection.send_buffer().has_no_storage() && connection.is_open() {
-        connection.send_buffer().lend(pool::take_write());
+impl<T> DerefMut for Driver<T> {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
     }
 }
 
@@ -64,11 +50,25 @@ fn again(cx: &Context<'_>) {
     cx.waker().wake_by_ref();
 }
 
+/// What a call on the stream came to: nothing yet if it was only interrupted, an error if it is the
+/// caller's to repeat it, because the stream does not wait.
+#[cold]
+fn may_repeat(cx: &Context<'_>, end: io::Result<()>) -> Result<Poll<io::Result<()>>, Error> {
+    match end {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            again(cx);
+            Ok(Poll::Pending)
+        }
+        end => Ok(Poll::Ready(end)),
+    }
+}
+
 /// What a task has done on a connection, none of which it had to wait for. A stream that is always
 /// ready would keep all others of the thread from their turn: some runtimes count what their own
 /// streams do, others do not, and no runtime knows of a stream that somebody brings along.
 #[derive(Default)]
-struct Turn {
+struct CoopBudget {
     /// Reads, and receives that found the connection over.
     reads: u8,
     /// Messages and pieces of them that there was room for.
@@ -77,17 +77,17 @@ struct Turn {
     writes: bool,
 }
 
-impl Turn {
+impl CoopBudget {
     /// How many of either, and how many writes, before others have their turn.
     const STEPS: u8 = 64;
 
     #[inline(always)]
-    fn is_over(done: &mut u8, cx: &Context<'_>) -> bool {
-        if *done < Self::STEPS {
-            *done += 1;
+    fn is_spent(used: &mut u8, cx: &Context<'_>) -> bool {
+        if *used < Self::STEPS {
+            *used += 1;
             return false;
         }
-        *done = 0;
+        *used = 0;
         again(cx);
         true
     }
@@ -102,55 +102,24 @@ enum Read {
     Pending,
 }
 
-/// How to go on with a connection that is ending.
-enum Ending {
-    /// Look again at what there is to do.
-    Again,
-    /// Wait for what the peer still has to say, or only for what is left to write.
-    Wait {
-        reads: bool,
-    },
-    Over,
-}
-
-/// When events are handed out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// Whenever there are any.
-    Any,
-    /// Only while an answer to them would be accepted for sending.
-    WhileReady,
-    /// Whenever there are any, and messages in chunks.
-    Chunks,
-}
-
 impl<T: Io> Driver<T> {
     /// `unread` are bytes of the stream that came behind the opening handshake.
     pub(crate) fn new(io: T, role: Role, config: Arc<Config>, unread: ReadBuffer) -> Self {
-        let connection = Connection::for_adapter(role, config);
-        let (end, wakers) = (End::Unreported(None), Wakers::default());
-        let (input, trace, turn) = (unread, Trace::new(role), Turn::default());
-        let received_elsewhere = false;
-        Self { io, connection, input, end, kept: None, wakers, turn, received_elsewhere, trace }
+        Self::resume(io, Session::new(role, config, unread))
+    }
+
+    /// Goes on with a session on its stream.
+    pub(crate) fn resume(io: T, session: Session) -> Self {
+        let (wakers, budget, received_elsewhere) = Default::default();
+        Self { io, session, wakers, budget, received_elsewhere }
+    }
+
+    pub(crate) fn into_session(self) -> (T, Session) {
+        (self.io, self.session)
     }
 
     pub(crate) fn into_parts<S>(self, stream: impl FnOnce(T) -> S) -> Parts<S> {
-        let Self { io, mut connection, input, kept, .. } = self;
-        connection.send_buffer().flushed(); // that is for whoever has the stream
-        connection.restart_clock(); // and so are its times
-        let events = kept.map(|kept| kept.into_events()).unwrap_or_default();
-        Parts { stream: stream(io), connection, events, unread: input.into_unread() }
-    }
-
-    pub(crate) fn into_pieces(self) -> Pieces<T> {
-        let Self { io, connection, input, end, kept, trace, .. } = self;
-        Pieces { io, connection, input, end, kept, trace }
-    }
-
-    pub(crate) fn from_pieces(pieces: Pieces<T>) -> Self {
-        let Pieces { io, connection, input, end, kept, trace } = pieces;
-        let (wakers, turn, received_elsewhere) = Default::default();
-        Self { io, connection, input, end, kept, wakers, turn, received_elsewhere, trace }
+        self.session.into_parts(stream(self.io))
     }
 
     /// The next event of any kind; `None` after a clean close.
@@ -223,7 +192,7 @@ impl<T: Io> Driver<T> {
         on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
         match ready!(self.poll_to_end(cx, (caller, pace), on_event))? {
-            None if self.turn_of_reads_is_over(cx) => Poll::Pending,
+            None if self.reads_are_spent(cx) => Poll::Pending,
             None => Poll::Ready(self.report_end().map(|()| None)),
             output => Poll::Ready(Ok(output)),
         }
@@ -240,18 +209,15 @@ impl<T: Io> Driver<T> {
         (caller, pace): (Caller, Pace),
         mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Poll<Result<Option<B>, Error>> {
-        if pace != Pace::Chunks && (self.connection.is_in_chunks() || self.keeps_chunks()) {
-            return Poll::Ready(Err(Error::Unfinished));
-        }
+        self.session.may_receive(pace)?;
         let (mut fills, mut looked, mut drained) = (0, 0, false);
         let joint = self.wakers.joint(caller, cx);
         let caller_cx = cx;
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(caller_cx.waker()));
         loop {
-            let held = self.is_held(pace);
-            let more = pace == Pace::Chunks && self.connection.has_more_chunks();
-            if !held && (!self.input.is_empty() || more || self.kept.is_some()) {
-                if let Some(output) = self.deliver(pace, &mut on_event) {
+            let held = self.session.is_held_back(pace);
+            if !held && self.session.has_events(pace) {
+                if let Some(output) = self.session.deliver(pace, &mut on_event) {
                     // The last event may be the last that the caller wants: answer it.
                     if !self.connection.is_open() {
                         let _ = self.poll_write_all(cx);
@@ -266,21 +232,20 @@ impl<T: Io> Driver<T> {
             if self.connection.has_output() {
                 written = self.poll_write_for_senders(cx);
                 // It is only for others to go on: what comes next, the end perhaps, comes behind it.
-                if mem::take(&mut self.turn.writes) {
+                if mem::take(&mut self.budget.writes) {
                     self.wakers.keep(caller, caller_cx);
                     return Poll::Pending;
                 }
                 // There is room for answers again, perhaps to what is in the buffer.
-                if (held || !self.input.is_empty()) && !self.is_held(pace) {
+                if (held || !self.input.is_empty()) && !self.session.is_held_back(pace) {
                     continue;
                 }
             }
             let mut reads = !held && self.input.is_empty();
             if !self.connection.is_open() {
-                match self.poll_ending(cx, reads) {
-                    Ending::Again => continue,
-                    Ending::Wait { reads: wanted } => reads = wanted,
-                    Ending::Over => return Poll::Ready(Ok(None)),
+                match self.poll_ending(cx) {
+                    Some(wanted) => reads = wanted,
+                    None => return Poll::Ready(Ok(None)),
                 }
             }
             // A write that would block does not keep us from reading.
@@ -313,46 +278,6 @@ impl<T: Io> Driver<T> {
         }
     }
 
-    /// Whether messages are kept back until there is room for the answers.
-    #[inline]
-    fn is_held(&self, pace: Pace) -> bool {
-        pace == Pace::WhileReady && self.connection.is_full()
-    }
-
-    /// Hands out what is in the buffer.
-    #[inline]
-    fn deliver<B>(
-        &mut self,
-        pace: Pace,
-        on_event: &mut impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
-    ) -> Option<B> {
-        let Self { input, connection, kept, .. } = self;
-        let output = input.consume(|input| {
-            let chunks = pace == Pace::Chunks;
-            while !input.is_empty() || (chunks && connection.has_more_chunks()) || kept.is_some() {
-                // There is one call of `on_event`, so that it is part of this loop.
-                let event = match chunks {
-                    _ if kept.is_some() => Ok(Kept::take(kept)),
-                    true => connection.receive_chunk(input),
-                    false => connection.receive_here(input),
-                };
-                // An error shows again in how the connection ends; what follows it is discarded.
-                let Ok(Some(event)) = event else { continue };
-                if let ControlFlow::Break(output) = on_event(event, connection) {
-                    return Some(output);
-                }
-                if pace == Pace::WhileReady && connection.is_full() {
-                    return None;
-                }
-            }
-            None
-        });
-        if output.is_some() {
-            input.release(); // the caller may not be back for long
-        }
-        output
-    }
-
     /// Writes, and wakes a sender that waits for that.
     #[inline]
     fn poll_write_for_senders(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
@@ -367,48 +292,35 @@ impl<T: Io> Driver<T> {
         written
     }
 
-    /// Does what the closing handshake asks of the stream. `reads` is whether there is room for
-    /// more input.
+    /// Does what the end asks of the stream: whether to read; `None` once the connection is over.
     #[cold]
-    fn poll_ending(&mut self, cx: &mut Context<'_>, reads: bool) -> Ending {
-        let transport = self.connection.transport();
-        self.trace.ending(&self.connection);
-        match transport {
-            Transport::Closed => {
-                // A peer that waits for the end of the stream need not wait for our drop.
-                let client = self.connection.role() == Role::Client;
-                if client && matches!(self.end, End::Unreported(_)) {
-                    let _ = self.io.poll_shutdown(cx);
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Option<bool> {
+        loop {
+            match self.session.ending() {
+                Ending::Wait { reads } => return Some(reads),
+                Ending::ShutDown => match self.io.poll_shutdown(cx) {
+                    Poll::Ready(result) => self.session.shut_down(result),
+                    Poll::Pending => return Some(true),
+                },
+                Ending::Over { hangs_up } => {
+                    if hangs_up {
+                        let _ = self.io.poll_shutdown(cx);
+                    }
+                    self.wakers.wake_all();
+                    return None;
                 }
-                self.input.release();
-                self.wakers.wake_all();
-                Ending::Over
             }
-            Transport::ShutDown => match self.io.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.connection.shutdown_complete();
-                    Ending::Again
-                }
-                Poll::Ready(Err(_)) => {
-                    self.connection.transport_failed();
-                    Ending::Again
-                }
-                Poll::Pending => Ending::Wait { reads: true },
-            },
-            Transport::WriteOnly => Ending::Wait { reads: false },
-            Transport::AwaitEof => Ending::Wait { reads: true },
-            Transport::Open => Ending::Wait { reads },
         }
     }
 
     /// Reads once, into the empty buffer or straight into a large message.
     #[inline(always)] // called once
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Read, Error> {
-        if self.turn_of_reads_is_over(cx) {
+        if self.reads_are_spent(cx) {
             return Ok(Read::Pending);
         }
         let deadline = if T::WAITS { self.connection.poll_timeout() } else { None };
-        let Self { input, io, connection, .. } = self;
+        let Self { session: Session { input, connection, .. }, io, .. } = self;
         if T::APPENDS {
             let appended = connection.append(|bytes, room| {
                 io.poll_append(cx, bytes, room).map_ok(|read| (read, read < room))
@@ -432,35 +344,32 @@ impl<T: Io> Driver<T> {
     /// Nothing has arrived: others have their turn.
     #[inline(always)]
     fn unread(&mut self) -> Result<Read, Error> {
-        self.turn.reads = 0;
+        self.budget.reads = 0;
         Ok(Read::Pending)
     }
 
     /// Whether it is for others to go on before this reads.
     #[inline(always)]
-    fn turn_of_reads_is_over(&mut self, cx: &Context<'_>) -> bool {
-        !T::WAITS && Turn::is_over(&mut self.turn.reads, cx)
+    fn reads_are_spent(&mut self, cx: &Context<'_>) -> bool {
+        !T::WAITS && CoopBudget::is_spent(&mut self.budget.reads, cx)
     }
 
     /// Nothing more can be read, or not now.
     #[cold]
     fn stopped(&mut self, cx: &Context<'_>, end: io::Result<()>) -> Result<Read, Error> {
-        match end {
-            Ok(()) => self.connection.receive_eof(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                again(cx);
-                return Ok(Read::Pending);
+        match may_repeat(cx, end)? {
+            Poll::Pending => Ok(Read::Pending),
+            Poll::Ready(end) => {
+                self.session.read_ended(end);
+                Ok(Read::Done { short: true })
             }
-            Err(error) => self.broken(error, |driver| driver.connection.transport_failed()),
         }
-        Ok(Read::Done { short: true })
     }
 
     /// Writes and flushes all that is queued: ready when nothing is left. A stream that failed is
     /// not an error here: it shows in how the connection ends.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        self.poll_writes(cx, if T::WAITS { u32::MAX } else { Turn::STEPS.into() })
+        self.poll_writes(cx, if T::WAITS { u32::MAX } else { CoopBudget::STEPS.into() })
     }
 
     /// As `poll_write`, whoever has to wait for it meanwhile: nobody may be there to go on.
@@ -479,12 +388,12 @@ impl<T: Io> Driver<T> {
 
     #[inline]
     fn try_write(&mut self, cx: &mut Context<'_>, most: u32) -> Poll<io::Result<()>> {
-        let Self { connection, io, turn, .. } = self;
+        let Self { session: Session { connection, .. }, io, budget, .. } = self;
         let mut left = most;
-        turn.writes = false;
+        budget.writes = false;
         while !connection.send_buffer().is_empty() {
             if left == 0 {
-                turn.writes = true;
+                budget.writes = true;
                 again(cx);
                 return Poll::Pending;
             }
@@ -510,15 +419,11 @@ impl<T: Io> Driver<T> {
 
     #[cold]
     fn write_failed(&mut self, cx: &Context<'_>, error: io::Error) -> Result<Poll<()>, Error> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => return Err(error.into()),
-            io::ErrorKind::Interrupted => {
-                again(cx);
-                return Ok(Poll::Pending);
-            }
-            _ => {}
+        match may_repeat(cx, Err(error))? {
+            Poll::Ready(Err(error)) => self.session.write_failed(error),
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending => return Ok(Poll::Pending),
         }
-        self.broken(error, |driver| driver.connection.write_failed());
         Ok(Poll::Ready(()))
     }
 
@@ -527,28 +432,8 @@ impl<T: Io> Driver<T> {
     fn poll_timers(&mut self, cx: &mut Context<'_>, unread: bool) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
         let now = ready!(self.io.poll_deadline(cx, deadline))?;
-        // A peer that is given up shows in how the connection ends.
-        self.trace.timed_out(self.connection.look(now, unread));
+        self.session.handle_timeout(now, unread);
         Poll::Ready(Ok(()))
-    }
-
-    /// The stream broke, which `fail` tells the core. Whoever traces is told last: a subscriber may
-    /// panic.
-    fn broken(&mut self, error: io::Error, fail: impl FnOnce(&mut Self)) {
-        let kind = error.kind();
-        self.end.broken(error);
-        fail(self);
-        self.trace.broken(kind);
-    }
-
-    /// How the connection ended, the first time; later nothing.
-    fn report_end(&mut self) -> Result<(), Error> {
-        let first = !self.end.is_reported();
-        self.end.report(self.connection.closed())?;
-        match first && self.connection.has_cut_off_chunks() {
-            true => Err(Error::CutOff),
-            false => Ok(()),
-        }
     }
 
     /// Whether receiving gives `None` from now on.
@@ -565,11 +450,10 @@ impl<T: Io> Driver<T> {
     /// Discards all that comes until the connection is over; that a message is cut off by it is no
     /// news to who wants none.
     fn poll_discard(&mut self, cx: &mut Context<'_>, caller: Caller) -> Poll<Result<(), Error>> {
-        self.connection.discard_messages();
-        self.kept = None;
+        self.session.discard();
         let discard = |_: Event<'_>, _: &mut Connection| ControlFlow::<()>::Continue(());
         ready!(self.poll_to_end(cx, (caller, Pace::Any), discard))?;
-        Poll::Ready(self.end.report(self.connection.closed()))
+        Poll::Ready(self.session.report_discarded_end())
     }
 
     /// Starts the closing handshake and drives it to its end, discarding what still comes.
@@ -578,9 +462,7 @@ impl<T: Io> Driver<T> {
         cx: &mut Context<'_>,
         frame: &Option<CloseFrame>,
     ) -> Poll<Result<(), Error>> {
-        if self.connection.is_open() {
-            self.connection.queue_close(frame.clone());
-        }
+        self.session.start_close(frame);
         self.poll_discard(cx, Caller::Sending)
     }
 }

@@ -35,18 +35,10 @@ impl End {
         }
     }
 
-    #[cfg_attr(
-        not(any(feature = "futures-io", feature = "tokio")),
-        allow(dead_code, reason = "for halves of async streams")
-    )]
     pub(crate) fn is_broken(&self) -> bool {
         matches!(self, Self::Unreported(Some(_)) | Self::Told(_) | Self::Reported(Some(_)))
     }
 
-    #[cfg_attr(
-        not(any(feature = "futures-io", feature = "tokio")),
-        allow(dead_code, reason = "for async streams")
-    )]
     pub(crate) fn is_reported(&self) -> bool {
         matches!(self, Self::Reported(_))
     }

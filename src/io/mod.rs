@@ -1,4 +1,5 @@
-//! What the adapters share: the poll loop, the read buffer, the opening handshake, the error.
+//! What the adapters share: the session, the poll loop, the read buffer, the opening handshake, the
+//! error.
 //!
 //! An adapter is an [`Io`]: its stream and its clock in poll style. A blocking stream never
 //! returns `Pending` before a deadline that it was given, so [`block_on`] drives the same code
@@ -15,6 +16,7 @@ mod opened;
 mod opening;
 mod parts;
 mod pool;
+mod session;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 mod shared;
 mod source;
@@ -26,13 +28,14 @@ pub(crate) use control::Control;
 pub(crate) use count::counted;
 #[cfg(feature = "tokio")]
 pub(crate) use count::overcounted;
-pub(crate) use driver::{Driver, Kept, Pieces, lend};
-pub(crate) use end::{End, outcome};
+pub(crate) use driver::Driver;
+pub(crate) use end::End;
 pub use error::Error;
 pub(crate) use opened::Opened;
 pub(crate) use opening::{Opening, dial_share, dial_target, not_dialled};
 pub use parts::{Outgoing, Parts};
 pub(crate) use pool::{give_write, take_write};
+pub(crate) use session::{Ending, Pace, Session, lend};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use shared::{Call, Feed, Flush, Offered, Over, Shared, Turn};
 #[cfg(any(feature = "futures-io", feature = "tokio"))]

@@ -1,6 +1,6 @@
 //! What a connection is made of, and what a handler may do with it.
 
-use super::{Control, driver::lend};
+use super::{Control, lend};
 use crate::{
     Connection, Error, Event, IntoCloseFrame, IntoFragment, IntoMessage, SendError, SendErrorReason,
 };

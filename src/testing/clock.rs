@@ -11,11 +11,11 @@ use core::{
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// After how many deadlines [`Clock::block_on`] takes it that its future never ends.
+/// After how many deadlines [`Clock::block_on`] panics.
 const MAX_JUMPS: u32 = 100_000;
 
-/// A clock that stands still until it is moved, for the futures-io adapter. Clones show the same
-/// time, and each of them is a [`Timer`] of its own: give one to every connection.
+/// A clock for the futures-io adapter that stands still until you move it. Clones show the same
+/// time, and each is a [`Timer`] of its own: give one to every connection.
 ///
 /// ```
 /// use core::time::Duration;
@@ -51,52 +51,18 @@ struct Sleeper {
 }
 
 impl Clock {
-    /// A clock that shows its epoch.
+    /// Creates a clock that shows its epoch.
     pub fn new() -> Self {
         Self { shared: Arc::default(), id: 0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ClockState> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What it shows.
-    pub fn now(&self) -> Time {
-        Time::since_epoch(self.lock().now)
-    }
-
-    /// Moves it, and wakes those whose deadlines have passed then. They see only the time behind
-    /// all of it: what is to happen at several deadlines, one after the other, needs a
-    /// [`jump`](Self::jump) to each.
-    pub fn advance(&self, duration: Duration) {
-        let mut shared = self.lock();
-        shared.now = shared.now.saturating_add(duration);
-        let now = Time::since_epoch(shared.now);
-        let (due, later): (Vec<_>, _) =
-            mem::take(&mut shared.waiting).into_iter().partition(|waiting| waiting.deadline <= now);
-        shared.waiting = later;
-        drop(shared);
-        due.into_iter().for_each(|waiting| waiting.waker.wake());
-    }
-
-    /// Moves it to the next deadline that is waited for, and wakes who does: the time then, or
-    /// `None` if nobody waits.
-    pub fn jump(&self) -> Option<Time> {
-        let shared = self.lock();
-        let next = shared.waiting.iter().map(|waiting| waiting.deadline).min()?;
-        let left = next.elapsed().saturating_sub(shared.now);
-        drop(shared);
-        self.advance(left);
-        Some(next)
-    }
-
     /// Runs `future` to its end in this thread, and [jumps](Self::jump) whenever it waits. For
-    /// several tasks give it the `run` of a runtime's executor, or join their futures.
+    /// several tasks, give it the `run` of a runtime's executor, or join their futures.
     ///
     /// # Panics
-    /// When it waits, is not woken, and nobody waits for a deadline either: it would hang. What
-    /// another thread is to do is therefore nothing to wait for here. Also after 100,000 jumps, for
-    /// two ends that wait for a message ping each other for ever.
+    /// If the future waits, is not woken, and no deadline is left: it would hang. So do not wait
+    /// for other threads in it. Also after 100,000 jumps, because two ends that wait for a message
+    /// ping each other for ever.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let woken = Arc::new(Woken::default());
@@ -111,9 +77,42 @@ impl Clock {
                     break;
                 }
             }
-            assert!(self.jump().is_some(), "the future waits for nothing that will ever happen");
+            assert!(self.jump().is_some(), "the future would hang: it waits, but for no deadline");
         }
         panic!("the future still waits after {MAX_JUMPS} deadlines");
+    }
+
+    /// Moves the clock to the next deadline and wakes the tasks that wait for it. Returns the new
+    /// time, or `None` if no task waits.
+    pub fn jump(&self) -> Option<Time> {
+        let shared = self.lock();
+        let next = shared.waiting.iter().map(|waiting| waiting.deadline).min()?;
+        let left = next.elapsed().saturating_sub(shared.now);
+        drop(shared);
+        self.advance(left);
+        Some(next)
+    }
+
+    /// Moves the clock, and wakes the tasks whose deadlines have passed. They see only the new
+    /// time. To let several deadlines pass one after the other, [`jump`](Self::jump) to each.
+    pub fn advance(&self, duration: Duration) {
+        let mut shared = self.lock();
+        shared.now = shared.now.saturating_add(duration);
+        let now = Time::since_epoch(shared.now);
+        let (due, later): (Vec<_>, _) =
+            mem::take(&mut shared.waiting).into_iter().partition(|waiting| waiting.deadline <= now);
+        shared.waiting = later;
+        drop(shared);
+        due.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    /// The time that it shows.
+    pub fn now(&self) -> Time {
+        Time::since_epoch(self.lock().now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClockState> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,7 +149,7 @@ impl Timer for Clock {
         if shared.now >= deadline.elapsed() {
             return Poll::Ready(());
         }
-        // Not a deadline but "never": it is no time to jump to.
+        // This deadline means "never": do not jump to it.
         if deadline.elapsed() < Duration::MAX {
             let waker = cx.waker().clone();
             shared.waiting.push(Sleeper { id: self.id, deadline, waker });

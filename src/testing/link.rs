@@ -4,11 +4,11 @@ use crate::{Connection, Event, Input, Role, Time, Transport};
 use alloc::vec::Vec;
 use core::{mem, time::Duration};
 
-/// After how many steps it is taken that two ends never come to rest.
+/// After how many steps [`Link::settle`] panics.
 const MAX_STEPS: u32 = 100_000;
 
-/// A client and a server of the core, and the line between them, in a time that passes only when
-/// told to: for tests of what drives a [`Connection`] by hand.
+/// Joins a client and a server of the core, for tests of code that drives a [`Connection`] by hand.
+/// Time passes only when you let it.
 ///
 /// Send, close and look at both ends as you like; nothing moves until [`settle`](Self::settle) or
 /// [`pass`](Self::pass).
@@ -42,7 +42,7 @@ pub struct Link {
     /// The server's end.
     pub server: Connection,
     now: Time,
-    /// Of the line from the client and of that from the server.
+    /// The line from the client and the one from the server.
     lines: [Wire; 2],
 }
 
@@ -55,7 +55,7 @@ struct Wire {
 }
 
 impl Link {
-    /// Two ends whose opening handshake is done. The time is [`Time::EPOCH`].
+    /// Joins two ends whose opening handshake is done. The time is [`Time::EPOCH`].
     pub fn new(client: Connection, server: Connection) -> Self {
         Self { client, server, now: Time::EPOCH, lines: Default::default() }
     }
@@ -65,23 +65,23 @@ impl Link {
         self.now
     }
 
-    /// From now on loses what this end writes, and the end of its stream, as a network does that
+    /// From now on loses all that this end writes, and the end of its stream, like a network that
     /// fails without a word.
     pub fn lose(&mut self, from: Role) {
         self.lines[from as usize].broken = true;
     }
 
-    /// Moves bytes both ways until nothing moves; time stands still. `on_event` has each event with
-    /// the connection that it came to, and may answer. How a connection ended is for
-    /// [`Connection::closed`] to say, mistakes and timeouts included.
+    /// Moves bytes both ways until nothing moves; time stands still. `on_event` gets each event
+    /// with the connection that received it, and may answer. [`Connection::closed`] tells how a
+    /// connection ended, mistakes and timeouts included.
     ///
     /// # Panics
-    /// When it never comes to rest: two ends that answer each other's answers.
+    /// If the ends never come to rest because they answer each other's answers.
     pub fn settle(&mut self, mut on_event: impl FnMut(Event<'_>, &mut Connection)) {
         for _ in 0..MAX_STEPS {
             let due = |end: &Connection| end.poll_timeout().is_some_and(|at| at <= self.now);
             let (client, server) = (due(&self.client), due(&self.server));
-            // What has arrived counts before a deadline does.
+            // Bytes that have arrived count before a deadline does.
             let mut moved = self.carry(Role::Client, &mut on_event);
             moved |= self.carry(Role::Server, &mut on_event);
             for (end, due) in [(&mut self.client, client), (&mut self.server, server)] {
@@ -98,10 +98,10 @@ impl Link {
         panic!("the two ends never come to rest");
     }
 
-    /// Lets `duration` pass, with all that happens in it, at its time.
+    /// Lets `duration` pass. Everything due in it happens at its time.
     ///
     /// # Panics
-    /// As [`settle`](Self::settle).
+    /// Like [`settle`](Self::settle).
     pub fn pass(
         &mut self,
         duration: Duration,
@@ -120,7 +120,7 @@ impl Link {
         self.settle(on_event);
     }
 
-    /// Takes what one end has to say to the other: whether there was anything.
+    /// Carries bytes, and the end of the stream, to the other end. Returns whether there were any.
     fn carry(&mut self, from: Role, on_event: &mut impl FnMut(Event<'_>, &mut Connection)) -> bool {
         let line = &mut self.lines[from as usize];
         let (from, to) = match from {
@@ -144,7 +144,7 @@ impl Link {
             return moved;
         }
         let mut input = Input::new(&mut bytes);
-        // An error is sticky and shows in `closed`; what comes behind it is discarded.
+        // An error is sticky and shows in `closed`; later bytes are discarded.
         while let Ok(Some(event)) = to.receive(&mut input) {
             on_event(event, to);
         }

@@ -1,13 +1,13 @@
-//! Helpers for tests of what you build on this: connections without sockets, time without waiting.
+//! Helpers for your tests: connections without sockets, time without waiting.
 //!
-//! A handler that takes a `WebSocket` over any stream can be given one end of a pair, and the test
-//! has the other:
+//! If your handler takes a `WebSocket` over any stream, give it one end of a pair and use the other
+//! in the test:
 //!
 //! ```
 //! use fullduplex::{CloseCode, Config, Error, blocking::{Timeouts, WebSocket}, testing::blocking_pair};
 //! use std::{io::{Read, Write}, thread};
 //!
-//! /// What is tested.
+//! /// The handler under test.
 //! fn shout<S: Read + Write + Timeouts>(mut ws: WebSocket<S>) -> Result<(), Error> {
 //!     ws.run(|message, out| out.feed(message.as_text().unwrap_or("?").to_uppercase()))
 //! }
@@ -21,15 +21,15 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! `tokio_pair` and `futures_io_pair` are the same for the other adapters, where their features are
-//! on. For the opening handshake as well, or for a peer that breaks the protocol, take a [`duplex`]
-//! pair of streams: give one end to the adapter and read and write bytes at the other.
+//! `tokio_pair` and `futures_io_pair` do the same for the other adapters, if their features are on.
+//! To test the opening handshake too, or a peer that breaks the protocol, take a [`duplex`] pair of
+//! streams: give one end to the adapter, and read and write bytes at the other.
 //!
 //! # Time
-//! The blocking adapter has real deadlines. On tokio, `#[tokio::test(start_paused = true)]` stops the
-//! clock (feature `test-util` of tokio): it jumps to the next deadline when every task waits.
-//! `Clock` does the same for the futures-io adapter. For those who drive the core by hand, time is a
-//! number anyway: [`Link`] joins two connections and lets it pass.
+//! The blocking adapter has real deadlines. On tokio, `#[tokio::test(start_paused = true)]` stops
+//! the clock (feature `test-util` of tokio): it jumps to the next deadline when every task waits.
+//! `Clock` does the same for the futures-io adapter. If you drive the core by hand, time is only a
+//! number: [`Link`] joins two connections and lets it pass.
 
 #[cfg(feature = "futures-io")]
 mod clock;
@@ -47,7 +47,7 @@ use alloc::{sync::Arc, vec::Vec};
 /// How much each direction of a pair holds, in bytes.
 const CAPACITY: usize = 64 * 1024;
 
-/// Two ends of one connection, with `config`: what `adopt` makes of a stream each. They have agreed
+/// Makes the two ends of a connection with `config`: `adopt` turns a stream into an end. They agree
 /// on compression if the configuration turns it on.
 macro_rules! pair {
     ($config:expr, $adopt:expr) => {{
@@ -66,7 +66,7 @@ macro_rules! pair {
     }};
 }
 
-/// What a client and a server of this configuration agree on, as each of them sees it.
+/// The parameters that a client and a server of this configuration agree on, as each sees them.
 #[cfg(feature = "deflate")]
 fn agreed(
     config: &Config,
@@ -77,10 +77,10 @@ fn agreed(
     (client.expect("an answer to our own offers"), Some(server))
 }
 
-/// An open connection of the blocking adapter: the client's end and the server's. Each direction
-/// holds 64 KiB.
+/// Returns the client's and the server's end of an open connection of the blocking adapter. Each
+/// direction holds 64 KiB.
 ///
-/// Both ends are in memory, so each that waits needs a thread: see [the module](self).
+/// An end that waits blocks its thread, so give each end its own: see [the module](self).
 pub fn blocking_pair(
     config: impl Into<Arc<Config>>,
 ) -> (blocking::WebSocket<Pipe>, blocking::WebSocket<Pipe>) {
@@ -89,14 +89,14 @@ pub fn blocking_pair(
     })
 }
 
-/// An open connection of the tokio adapter: the client's end and the server's. Each direction holds
-/// 64 KiB.
+/// Returns the client's and the server's end of an open connection of the tokio adapter. Each
+/// direction holds 64 KiB.
 ///
 /// ```
 /// use fullduplex::{CloseCode, Config, Error, testing::tokio_pair, tokio::WebSocket};
 /// use tokio::io::{AsyncRead, AsyncWrite};
 ///
-/// /// What is tested.
+/// /// The handler under test.
 /// async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocket<S>) -> Result<(), Error> {
 ///     ws.run(|message, out| out.feed(message)).await
 /// }
@@ -119,8 +119,8 @@ pub fn tokio_pair(
     })
 }
 
-/// An open connection of the futures-io adapter: the client's end and the server's, both by `clock`.
-/// Each direction holds 64 KiB.
+/// Returns the client's and the server's end of an open connection of the futures-io adapter, both
+/// with the time of `clock`. Each direction holds 64 KiB.
 ///
 /// ```
 /// use core::time::Duration;

@@ -11,8 +11,8 @@ use std::{
     time::Instant,
 };
 
-/// Two ends of a stream in memory, as of a TCP connection. Each direction holds `capacity` bytes, at
-/// least one, that were written and not read yet; who writes more has to wait.
+/// Returns the two ends of a stream in memory, which is like a TCP connection. Each direction holds
+/// `capacity` unread bytes, at least one. A write waits while there is no room.
 ///
 /// See [`Pipe`] for what an end can do.
 pub fn duplex(capacity: usize) -> (Pipe, Pipe) {
@@ -21,11 +21,10 @@ pub fn duplex(capacity: usize) -> (Pipe, Pipe) {
     (Pipe { reads: back.clone(), writes: there.clone() }, Pipe { reads: there, writes: back })
 }
 
-/// One end of a stream in memory: a stream for the blocking adapter, with timeouts, and for those on
-/// tokio and `futures-io` where their features are on. The other end may be used through another
-/// adapter.
+/// One end of a stream in memory. It works with the blocking adapter, with timeouts, and with tokio
+/// and `futures-io` if their features are on. The other end may use another adapter.
 ///
-/// Dropping it ends the stream for the peer, behind what was written, and the peer's writes fail.
+/// Dropping it ends the stream for the peer, after all bytes written. The peer's writes fail then.
 ///
 /// ```
 /// use fullduplex::{Config, Error, testing::{duplex, blocking_pair}};
@@ -54,7 +53,7 @@ pub struct Pipe {
 /// One direction, which both ends share.
 struct PipeDirection {
     state: Mutex<PipeState>,
-    /// For threads; tasks have left a waker.
+    /// Wakes threads; tasks leave a waker.
     changed: Condvar,
 }
 
@@ -66,21 +65,21 @@ struct PipeState {
     /// Whether nothing more will be read.
     unread: bool,
     reset: bool,
-    /// Of the end that reads and of the one that writes.
+    /// The end that reads and the one that writes.
     sides: [PipeSide; 2],
 }
 
 const READER: usize = 0;
 const WRITER: usize = 1;
 
-/// What belongs to one of the two ends.
+/// The state of one of the two ends.
 struct PipeSide {
     waker: Option<Waker>,
     /// How long a thread may wait.
     timeout: Option<Duration>,
     /// Whether it does not wait at all.
     nonblocking: bool,
-    /// The most that one call moves, in bytes.
+    /// The most bytes that one call moves.
     limit: usize,
 }
 
@@ -89,7 +88,7 @@ impl PipeSide {
 }
 
 impl PipeState {
-    /// `None` is not yet.
+    /// `None` means not yet.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         if self.reset {
             return Err(ErrorKind::ConnectionReset.into());
@@ -101,7 +100,7 @@ impl PipeState {
         self.bytes.read(&mut buffer[..most]).map(Some)
     }
 
-    /// As `read`.
+    /// Like `read`.
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         if self.reset {
             return Err(ErrorKind::ConnectionReset.into());
@@ -147,7 +146,7 @@ impl PipeDirection {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// There is something new for `side`.
+    /// Wakes `side`, for which there is something new.
     fn wake(&self, side: usize, mut state: MutexGuard<'_, PipeState>) {
         let waker = state.sides[side].waker.take();
         drop(state);
@@ -184,7 +183,7 @@ impl PipeDirection {
         }
     }
 
-    /// Does `work` if it can be done; otherwise `side` is woken when to try again.
+    /// Does `work` if it can be done; otherwise wakes `side` when it should try again.
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     fn poll<R>(
         &self,
@@ -207,15 +206,15 @@ impl PipeDirection {
 }
 
 impl Pipe {
-    /// Lets each read and each write of this end move at most so many bytes, at least one: for
-    /// messages in many pieces. Without limit at first.
+    /// Limits how many bytes each read and each write of this end moves, at least one, so that
+    /// messages come in many pieces. Default: no limit.
     pub fn limit(&self, bytes: usize) {
         self.reads.lock().sides[READER].limit = bytes.max(1);
         self.writes.lock().sides[WRITER].limit = bytes.max(1);
     }
 
-    /// Breaks the connection, as a reset does: what is under way is lost, and every call at either
-    /// end fails with [`ConnectionReset`](ErrorKind::ConnectionReset).
+    /// Breaks the connection like a reset: bytes under way are lost, and every call at either end
+    /// fails with [`ConnectionReset`](ErrorKind::ConnectionReset).
     pub fn reset(&self) {
         for direction in [&self.reads, &self.writes] {
             direction.change(|state| {
@@ -225,7 +224,7 @@ impl Pipe {
         }
     }
 
-    /// Ends the stream for the peer, behind what was written. A second time it does nothing.
+    /// Ends the stream for the peer, after all bytes written. A second call does nothing.
     fn end(&self) {
         self.writes.change(|state| state.ended = true);
     }
@@ -318,8 +317,8 @@ impl Pipe {
     }
 }
 
-/// The writing half of an async trait, whose last method has one of two names, and whose writes a
-/// function lets through.
+/// The writing half of an async trait. Its last method is called `$shutdown`, and its writes go
+/// through `$through`.
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 macro_rules! async_write {
     ($shutdown:ident, $through:ident) => {
@@ -375,8 +374,8 @@ mod on_tokio {
         }
     }
 
-    /// As tokio's own streams do it: what is ready uses up some of the task's turn, and is not ready
-    /// once that is over.
+    /// As in tokio's own streams, a call that is ready uses up some of the task's budget. It is not
+    /// ready once the budget is gone.
     fn with_budget<R>(cx: &Context<'_>, call: impl FnOnce() -> Poll<R>) -> Poll<R> {
         if !has_budget_remaining() {
             cx.waker().wake_by_ref();

@@ -1,4 +1,7 @@
-//! WebSocket over tokio streams: any `AsyncRead` + `AsyncWrite`.
+//! WebSocket on tokio, over any `AsyncRead` + `AsyncWrite`.
+//!
+//! Use [`connect`] in a client and [`accept`] in a server. See [`WebSocket`](asynchronous::WebSocket) for
+//! everything that you can do with a connection.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), fullduplex::Error> {
@@ -12,15 +15,16 @@
 //! ```
 //!
 //! # Deadlines
-//! Calls need a runtime with timers (`enable_time` or `enable_all`); without them, opening a
-//! connection fails with a clear error (tokio's own panic is caught for that, so its message is
-//! printed, and with `panic = "abort"` it ends the program). [Here](crate::asynchronous#deadlines)
-//! is when deadlines run. A connection over a stream that belongs to no runtime, one in memory for
-//! instance, goes on in another runtime after the one that it began in has ended.
+//! Build your runtime with timers (`enable_time` or `enable_all`). Without them, opening a connection
+//! fails with a clear error. Tokio's own panic is caught for that, so its message is printed, and with
+//! `panic = "abort"` it ends the program. See [when deadlines run](crate::asynchronous#deadlines).
+//!
+//! A connection over a stream that belongs to no runtime, such as one in memory, can go on in another
+//! runtime after its first one has ended.
 //!
 //! # Two tasks
 //! [`WebSocket::split`](crate::asynchronous::WebSocket::split) gives a [`Reader`] and a [`Writer`]
-//! that go to tasks of their own; the writer can be cloned.
+//! for two tasks. You can clone the writer.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), fullduplex::Error> {
@@ -39,11 +43,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`WebSocket`] is also a `Stream` and a `Sink`, so `futures_util::StreamExt::split` works, too.
+//! A [`WebSocket`] is also a `Stream` and a `Sink`, so `futures_util::StreamExt::split` works too.
 //!
-//! Two peers that both wait in [`WebSocket::send`](crate::asynchronous::WebSocket::send), each with
-//! full buffers and nobody receiving, wait for ever, unless keepalive or a deadline ends it: let one
-//! of them receive, in a task of its own.
+//! Two peers can wait for each other: both in [`WebSocket::send`](crate::asynchronous::WebSocket::send),
+//! with full buffers, and neither receives. Only keepalive or a deadline ends that. Let one of them
+//! receive in a task of its own.
 
 mod stream;
 
@@ -69,7 +73,7 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-/// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`] for what it can do.
+/// A WebSocket connection over a tokio stream: see [`asynchronous::WebSocket`].
 pub type WebSocket<S> = asynchronous::WebSocket<TokioIo<S>>;
 
 /// The half of a connection that receives: see [`asynchronous::Reader`].
@@ -78,25 +82,24 @@ pub type Reader<S> = asynchronous::Reader<TokioIo<S>>;
 /// The half of a connection that sends: see [`asynchronous::Writer`].
 pub type Writer<S> = asynchronous::Writer<TokioIo<S>>;
 
-/// A group of connections that all get the same messages: see [`asynchronous::Broadcast`].
+/// A group of connections that get the same messages: see [`asynchronous::Broadcast`].
 pub type Broadcast<S> = asynchronous::Broadcast<TokioIo<S>>;
 
 /// A membership in a group: see [`asynchronous::Member`].
 pub type Member<S> = asynchronous::Member<TokioIo<S>>;
 
-/// A client's request that waits for its answer: see [`asynchronous::Upgrade`].
+/// A client's request that waits for your answer: see [`asynchronous::Upgrade`].
 pub type Upgrade<S> = asynchronous::Upgrade<TokioIo<S>>;
 
-/// What a client asked for, where plain HTTP may come on the same port: see
-/// [`asynchronous::UpgradeOrHttp`].
+/// A request on a port that also serves plain HTTP: see [`asynchronous::UpgradeOrHttp`].
 pub type UpgradeOrHttp<S> = asynchronous::UpgradeOrHttp<TokioIo<S>>;
 
-/// A request of plain HTTP that waits for its answer: see [`asynchronous::UpgradeOrHttp`].
+/// A plain HTTP request that waits for your answer: see [`asynchronous::UpgradeOrHttp`].
 pub type HttpExchange<S> = asynchronous::HttpExchange<TokioIo<S>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Adopts a stream on which the opening handshake was done elsewhere; `unread` are bytes that
-    /// were read behind it.
+    /// Makes a connection of a stream whose opening handshake you did elsewhere. `unread` has the
+    /// bytes that you read after the handshake.
     pub fn from_parts(
         stream: S,
         role: Role,
@@ -106,11 +109,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self::adopt(TokioIo::new(stream), role, config, unread)
     }
 
-    /// Sends all that a reader gives as one binary message: how many bytes that were. What one read
-    /// gives, at most 64 KiB, is a fragment, sent as
-    /// [`send_fragment`](asynchronous::WebSocket::send_fragment) does it; the end is an empty
-    /// one. So nothing waits for what comes later, and one buffer is all that is held. See
-    /// [here](asynchronous#messages-too-large-to-hold) for what holds meanwhile.
+    /// Sends everything that a reader gives as one binary message, and returns the number of bytes.
+    ///
+    /// Each read, of at most 64 KiB, becomes a fragment that is sent as by
+    /// [`send_fragment`](asynchronous::WebSocket::send_fragment); an empty one ends the message. So no
+    /// byte waits for later ones, and only one buffer is held. See
+    /// [messages too large to hold](asynchronous#messages-too-large-to-hold).
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), fullduplex::Error> {
@@ -121,27 +125,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     /// As [`send_fragment`](asynchronous::WebSocket::send_fragment); and [`Error::Other`] with the
-    /// reader's [`io::Error`](std::io::Error), after which the message is unfinished.
+    /// reader's [`io::Error`](std::io::Error), which leaves the message unfinished.
     ///
     /// # Cancel safety
-    /// If it is dropped, all that the reader has given is queued. While
-    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), calling this again with the
-    /// same reader goes on.
+    /// Safe: if you drop the future, everything that the reader has given is queued. While
+    /// [`is_in_fragments`](asynchronous::WebSocket::is_in_fragments), call this again with the same
+    /// reader to go on.
     pub async fn send_reader(&mut self, reader: impl AsyncRead) -> Result<u64, Error> {
         send_all(&mut self.driver, reader).await
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
-    /// Sends all that a reader gives as one binary message, as [`WebSocket::send_reader`] does it.
+    /// Sends everything that a reader gives as one binary message, as [`WebSocket::send_reader`] does.
     /// Messages of other clones of this writer wait for its end.
     ///
     /// # Errors
     /// As [`WebSocket::send_reader`].
     ///
     /// # Cancel safety
-    /// If it is dropped, all that the reader has given is queued, and calling this again with the
-    /// same reader goes on.
+    /// Safe: if you drop the future, everything that the reader has given is queued. Call this again with
+    /// the same reader to go on.
     pub async fn send_reader(&self, reader: impl AsyncRead) -> Result<u64, Error> {
         send_all(&mut self.fragments(), reader).await
     }
@@ -152,30 +156,28 @@ async fn send_all(to: &mut impl SendFragments, reader: impl AsyncRead) -> Result
     send_reader(to, |cx, buffer| stream::poll_read(reader.as_mut(), cx, buffer)).await
 }
 
-/// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and opens the connection.
+/// Connects to a `ws` URL over TCP, with `TCP_NODELAY`, and does the opening handshake.
 ///
-/// Takes a URL or a [`Request`], which adds headers and subprotocols. User name and password in
-/// the URL become an `Authorization` header. The addresses of a name are tried in order, and share the
-/// time that is left: of two, the first has half of it. For other settings see [`connect_with`].
+/// Give it a URL, or a [`Request`] with headers and subprotocols. User name and password in the URL
+/// become an `Authorization` header. The addresses of a name are tried in order and share the time that
+/// is left: the first of two gets half of it. To change limits and times use [`connect_with`].
 ///
 /// # Errors
-/// [`Error::Request`] and [`Error::TlsUnavailable`] before anything is dialled, [`Error::Io`] if
-/// no address answers, [`Error::Handshake`] if the server does not open the connection, and
-/// [`Error::Timeout`] after [`Config::handshake_timeout`], which includes name lookup and dialling.
+/// - [`Error::Request`] or [`Error::TlsUnavailable`], before anything is dialled.
+/// - [`Error::Io`] if no address answers.
+/// - [`Error::Handshake`] if the server does not open the connection.
+/// - [`Error::Timeout`] after [`Config::handshake_timeout`], which includes name lookup and dialling.
 ///
 /// # Cancel safety
-/// Not safe: if it is dropped, so is the stream.
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn connect(request: impl Into<Request>) -> Result<WebSocket<ClientStream>, Error> {
     connect_with(request, Config::shared()).await
 }
 
-/// As [`connect`], with limits and times.
+/// As [`connect`], with limits and times of your own.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`connect`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn connect_with(
     request: impl Into<Request>,
     config: impl Into<Arc<Config>>,
@@ -195,7 +197,7 @@ pub async fn connect_with(
     WebSocket::open(Opening::since(Time::EPOCH, io, config), request).await
 }
 
-/// Dials one address after the other, with a share of the time for each.
+/// Dials one address after the other. Each gets a share of the time.
 async fn dial<S, F: Future<Output = io::Result<S>>>(
     clock: &mut TokioIo<()>,
     deadline: Time,
@@ -215,8 +217,8 @@ async fn dial<S, F: Future<Output = io::Result<S>>>(
     Err(not_dialled(last, clock.time() >= deadline))
 }
 
-/// What a future comes to; `None` once `deadline` has passed and it was polled in a turn behind that:
-/// a task that has used up its turn does not know yet.
+/// The output of a future, or `None` once `deadline` has passed. The future is polled in one more turn
+/// after that, because a task that has used up its turn may not see that the future is ready.
 async fn within<T>(
     clock: &mut TokioIo<()>,
     deadline: Time,
@@ -238,13 +240,13 @@ async fn within<T>(
     .await
 }
 
-/// Opens a connection, as a client, over a stream that is connected already.
+/// Opens a connection as a client, over a stream that is connected already, such as a TLS stream.
 ///
 /// # Errors
-/// As [`connect`], save dialling.
+/// As [`connect`], without those of dialling.
 ///
 /// # Cancel safety
-/// As for [`connect`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: impl Into<Request>,
@@ -253,11 +255,12 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
     WebSocket::open(Opening::new(TokioIo::new(stream), config.into()), request.into()).await
 }
 
-/// Accepts a connection, as a server, over a stream on which nothing was read yet.
+/// Accepts a connection as a server, over a stream of which nothing was read yet.
 ///
-/// Set `TCP_NODELAY` on the stream: without it TCP holds small messages back.
+/// Set `TCP_NODELAY` on the stream. Without it TCP holds small messages back.
 ///
-/// A server accepts for ever. When it is out of descriptors, it waits for a moment:
+/// This loop accepts for ever. It shows the error of each connection, and pauses when there are no file
+/// descriptors left:
 ///
 /// ```no_run
 /// # use fullduplex::{Error, tokio::accept};
@@ -283,39 +286,33 @@ pub async fn client<S: AsyncRead + AsyncWrite + Unpin>(
 /// ```
 ///
 /// # Errors
-/// [`Error::Rejected`] if the request is not one to accept: the client was told which HTTP status
-/// it earned. After [`Config::handshake_timeout`] that is 408.
+/// [`Error::Rejected`] if the request cannot be accepted. The client got the right HTTP status, which
+/// is 408 after [`Config::handshake_timeout`].
 ///
 /// # Cancel safety
-/// As for [`connect`].
+/// Not safe: if you drop the future, the stream is dropped too.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
     accept_with(stream, &Acceptor::new(), Config::shared()).await
 }
 
-/// As [`accept`], with a policy on origins and subprotocols, and with limits and times.
+/// As [`accept`], with your own policy on origins and subprotocols, limits and times.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn accept_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     acceptor: &Acceptor,
     config: impl Into<Arc<Config>>,
 ) -> Result<WebSocket<S>, Error> {
     let config = config.into();
-    // In a box of its own: a task that serves the connection afterwards is a third of the size.
+    // In a box of its own, so that a task that then serves the connection has a third of the size.
     Box::pin(async { upgrade(stream, config).await?.answer(acceptor).await }).await
 }
 
-/// Reads a client's request and leaves the answer to the caller: see [`Upgrade`].
+/// Reads a client's request and leaves the answer to you: see [`Upgrade`].
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -325,18 +322,15 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Upgrade::new(opening, request))
 }
 
-/// As [`upgrade`], where plain HTTP may come on the same port, for pages and health checks: a GET or
-/// HEAD that has nothing to do with WebSocket is given out and not refused. See
+/// As [`upgrade`], for a port that also serves plain HTTP, such as pages and health checks. You get a
+/// GET or HEAD request that has nothing to do with WebSocket: see
 /// [`UpgradeOrHttp`](asynchronous::UpgradeOrHttp).
 ///
-/// One that has something of an upgrade is refused as before. A proxy may have dropped the rest, and
-/// the client should be told.
+/// A request with only a part of an upgrade is refused. A proxy may have dropped the rest, and the
+/// client should know.
 ///
-/// # Errors
+/// # Errors and cancel safety
 /// As [`accept`].
-///
-/// # Cancel safety
-/// As for [`connect`].
 pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     config: impl Into<Arc<Config>>,
@@ -344,8 +338,8 @@ pub async fn upgrade_or_http<S: AsyncRead + AsyncWrite + Unpin>(
     UpgradeOrHttp::read(Opening::new(TokioIo::new(stream), config.into())).await
 }
 
-/// As [`upgrade`], for a request that somebody else has read from the stream and parsed, so that
-/// plain HTTP and WebSocket can share a port. `unread` are bytes that were read behind its head.
+/// As [`upgrade`], for a request that your HTTP server has read and parsed, so that HTTP and WebSocket
+/// can share a port. `unread` has the bytes that it read after the head.
 pub fn upgrade_parsed<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: UpgradeRequest,
@@ -365,7 +359,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What an address does when it is dialled.
+    /// The behaviour of an address when it is dialled.
     #[derive(Clone, Copy, Debug)]
     enum Address {
         Hole,
@@ -374,7 +368,7 @@ mod tests {
         AnswersAfter(u64),
     }
 
-    /// Dials, with ten seconds in all: what came of it, and after how many seconds.
+    /// Dials, with ten seconds in all. Gives the result and the seconds that it took.
     async fn dialled(addresses: &[Address]) -> (Result<usize, Error>, f64) {
         let start = Instant::now();
         let mut clock = TokioIo::new(());
@@ -399,7 +393,7 @@ mod tests {
         (result, start.elapsed().as_secs_f64())
     }
 
-    /// D19: an address that does not answer leaves time for those behind it.
+    /// D19: an address that does not answer leaves time for the next ones.
     #[::tokio::test(start_paused = true)]
     async fn addresses_share_the_time() {
         use Address::{Answers, AnswersAfter, Hole, Refuses};

@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// What [`connect`](super::connect) dialled.
+/// The stream that [`connect`](super::connect) dialled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientStream {
@@ -42,7 +42,7 @@ impl ClientStream {
     /// The address of the server, or of the proxy in front of it.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().peer_addr()
     }
@@ -50,7 +50,7 @@ impl ClientStream {
     /// The address of this end.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().local_addr()
     }
@@ -101,13 +101,13 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-/// A tokio stream and tokio's clock. Only as a part of other types' names.
+/// A tokio stream with tokio's clock. You see it only in the names of other types.
 pub struct TokioIo<S> {
     stream: S,
     epoch: Instant,
     /// Made at the first wait that has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// What `sleep` waits for and who it wakes.
+    /// The deadline that `sleep` waits for, and the task that it wakes.
     sleeper: Option<(Time, Waker)>,
 }
 
@@ -131,16 +131,16 @@ impl<S> TokioIo<S> {
         cx: &mut Context<'_>,
         deadline: Time,
     ) -> Poll<io::Result<Time>> {
-        // Most waits are for a deadline that was waited for before: that costs no clock read.
+        // Most waits are for the same deadline as before. These cost no clock read.
         if let (Some(sleep), Some((at, sleeper))) = (&self.sleep, &self.sleeper) {
             if *at == deadline && sleeper.will_wake(cx.waker()) && !sleep.is_elapsed() {
                 return Poll::Pending;
             }
         }
-        // A deadline beyond what the clock can say is never.
+        // A deadline that the clock cannot represent never comes.
         let Some(at) = self.epoch.checked_add(deadline.elapsed()) else { return Poll::Pending };
         if at > Instant::now() {
-            // A task that has used up its turn gets no timer, only another turn.
+            // A task that has used up its turn gets no timer. Tokio only wakes it again.
             let registers = has_budget_remaining();
             if self.poll_sleep(cx, at)?.is_pending() {
                 self.sleeper = registers.then(|| (deadline, cx.waker().clone()));
@@ -160,7 +160,7 @@ impl<S> TokioIo<S> {
             });
             match polled {
                 Ok(polled) => return Ok(polled),
-                // Its runtime was dropped. That is no loss if the stream goes on in another one.
+                // Its runtime was dropped. The stream may go on in another one.
                 Err(_) => self.sleep = None,
             }
         }
@@ -171,7 +171,7 @@ impl<S> TokioIo<S> {
     }
 }
 
-/// Tokio panics where a runtime has no timers, or is gone, and has no other way to ask.
+/// Tokio panics if a runtime has no timers or is gone, and gives no other way to find out.
 fn with_timers<R>(call: impl FnOnce() -> R) -> io::Result<R> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
         io::Error::new(
@@ -193,8 +193,8 @@ fn poll_write_pieces(
     counted(stream.poll_write_vectored(cx, &slices[..used]), given)
 }
 
-/// Reads into `buffer`, and nowhere else: a stream may put another buffer into the `ReadBuf`, of
-/// another length and with other bytes.
+/// Reads into `buffer`, and fails if the stream put another buffer into the `ReadBuf`, which may have
+/// another length and other bytes.
 #[inline]
 pub(super) fn poll_read(
     stream: Pin<&mut (impl AsyncRead + ?Sized)>,
@@ -210,7 +210,7 @@ pub(super) fn poll_read(
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
-/// A stream that reads into the buffer that it is given: `read_buf` panics otherwise.
+/// A stream that fails instead of reading into another buffer, which would make `read_buf` panic.
 struct Faithful<'s, S>(&'s mut S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Faithful<'_, S> {

@@ -19,7 +19,7 @@ use std::{
 use support::{quiet, read_all, tcp_pair, watchdog};
 
 fn quick() -> Config {
-    // Nothing is allowed for what the sockets hold: that is for `keepalive_path.rs`.
+    // Nothing is allowed for what the sockets hold: that is for `laws/keepalive_path.rs`.
     let keepalive = Keepalive::every(Duration::from_millis(20))
         .pong_timeout(Duration::from_millis(30))
         .slowest_path(u32::MAX);

@@ -1,5 +1,5 @@
 //! What a connection costs through the adapters: allocations per message, the heap of an idle
-//! connection, the size of the types. `cargo test --features tokio --test adapters_budgets --
+//! connection, the size of the types. `cargo test --features tokio --test adapters budgets --
 //! --nocapture` prints the figures.
 #![cfg(feature = "tokio")]
 
@@ -446,13 +446,13 @@ macro_rules! sending_calls {
         let bytes: &[u8] = &[7; $size];
         let prepared = fullduplex::Prepared::new(bytes);
         frugal!($who, "send", || $run!($ws.send(bytes)));
-        frugal!($who, "send, prepared", || $run!($ws.send(&prepared)));
+        frugal!($who, "send_prepared", || $run!($ws.send(&prepared)));
         frugal!($who, "feed", || {
             $ws.feed(bytes).unwrap();
             $ws.feed(bytes).unwrap();
             $run!($ws.flush());
         });
-        frugal!($who, "feed, prepared", || {
+        frugal!($who, "feed_prepared", || {
             $ws.feed(&prepared).unwrap();
             $run!($ws.flush());
         });
@@ -465,14 +465,14 @@ macro_rules! sending_calls {
         {
             use fullduplex::deflate::Compression::{Always, Never};
             for compression in [Always, Never] {
-                frugal!($who, "send, compressed or not", || $run!($ws.send(compression.of(bytes))));
-                frugal!($who, "feed, compressed or not", || {
+                frugal!($who, "send_with", || $run!($ws.send(compression.of(bytes))));
+                frugal!($who, "feed_with", || {
                     $ws.feed(compression.of(bytes)).unwrap();
                     $run!($ws.flush());
                 });
             }
             let prepared = fullduplex::Prepared::new(Always.of(bytes));
-            frugal!($who, "send, prepared and compressed", || $run!($ws.send(&prepared)));
+            frugal!($who, "send_prepared, compressed", || $run!($ws.send(&prepared)));
         }
     }};
 }
@@ -599,19 +599,19 @@ fn no_call_of_a_handler_allocates_for_each_message() {
     let payload: &[u8] = &[7; 125];
     let mut calls: Vec<(&str, Call<'_>)> = vec![
         ("feed", Box::new(|out| out.feed(payload))),
-        ("feed, prepared", Box::new(|out| out.feed(&prepared))),
+        ("feed_prepared", Box::new(|out| out.feed(&prepared))),
         ("feed_fragment", Box::new(|out| fragments(out, payload))),
     ];
     #[cfg(feature = "deflate")]
     {
         use fullduplex::deflate::Compression::{Always, Never};
-        calls.push(("feed, compressed", Box::new(|out| out.feed(Always.of(payload)))));
-        calls.push(("feed, not compressed", Box::new(|out| out.feed(Never.of(payload)))));
+        calls.push(("feed_with, compressed", Box::new(|out| out.feed(Always.of(payload)))));
+        calls.push(("feed_with, plain", Box::new(|out| out.feed(Never.of(payload)))));
         let fragments = |out: &mut Outgoing<'_>| {
             out.feed_fragment(Always.of(payload), false)?;
             out.feed_fragment(Always.of(payload), true)
         };
-        calls.push(("feed_fragment, compressed", Box::new(fragments)));
+        calls.push(("feed_fragment_with", Box::new(fragments)));
     }
     for role in BOTH {
         // A message for each read: the storage is lent and taken back each time.

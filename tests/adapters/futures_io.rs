@@ -370,7 +370,7 @@ fn the_default_timer_keeps_to_the_last_deadline() {
 // Cancel safety
 
 /// A receive that is dropped at every byte loses nothing, over TCP too; the laws are in
-/// `adapters_laws.rs`.
+/// `laws/adapters.rs`.
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
     let _watchdog = watchdog();

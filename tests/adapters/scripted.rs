@@ -1,6 +1,6 @@
 //! All adapters over a stream that follows a script, case by case: what is read, written and
 //! reported, how a connection ends, what is held in memory, and how many reads and writes all of
-//! that takes. The laws are in `adapters_laws.rs`.
+//! that takes. The laws are in `laws/adapters.rs`.
 #![cfg(feature = "tokio")]
 
 use crate::{common, support};

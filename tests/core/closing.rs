@@ -1,5 +1,5 @@
 //! Closing (RFC 6455 §5.5.1 and §7): bounds, the bodies and codes of Close frames, and both ends
-//! together. Every input in every state is in `specification.rs`.
+//! together. Every input in every state is in `guide/specification`.
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 

@@ -1,5 +1,5 @@
 //! Large messages that are cut into fragments as they are written (RFC 6455 §5.4). Memory is counted
-//! by the allocator of this test binary. The laws are in `fragmentation_laws.rs`.
+//! by the allocator of this test binary. The laws are in `laws/fragmentation.rs`.
 
 #![allow(clippy::type_complexity, reason = "tables say their type")]
 

@@ -1,5 +1,5 @@
 //! Messages that are prepared for many connections, not compressed: what is written, what is
-//! shared, what it costs. `deflate_prepared.rs` has the compressed ones.
+//! shared, what it costs. `deflate/prepared.rs` has the compressed ones.
 
 use crate::{common, heap};
 
@@ -180,9 +180,6 @@ fn what_is_refused_changes_nothing() {
                 for _ in 0..3 {
                     let refused = connection.feed(&prepared).unwrap_err();
                     assert_eq!(refused.reason, reason);
-                    let same = refused.message.as_bytes().as_ptr()
-                        == prepared.message().as_bytes().as_ptr();
-                    assert!(same, "it comes back in the same memory");
                 }
                 assert_eq!(connection.outbox().len(), queued);
                 if reason == SendErrorReason::Unfinished {

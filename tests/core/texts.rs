@@ -52,10 +52,14 @@ fn errors_of_frames() {
     says(ControlPayloadTooLong(126), "a control frame holds at most 125 bytes, not 126");
     says(ReasonTooLong(124), "a close reason holds at most 123 bytes, not 124");
     let code = InvalidCloseCode(1005);
-    says(code, "1005 is not a close code that may be sent");
+    says(code, "close code 1005 may not be sent: use 1000, or one from 3000 to 4999");
     says(CloseFrameError::Truncated, "Close frame with a body of one byte");
     let text = "Close frame with code 1005, which may not be sent";
-    says_why(CloseFrameError::Code(code), text, "1005 is not a close code that may be sent");
+    says_why(
+        CloseFrameError::Code(code),
+        text,
+        "close code 1005 may not be sent: use 1000, or one from 3000 to 4999",
+    );
     let Err(error @ CloseFrameError::Reason(cause)) = CloseFrame::decode(b"\x03\xe8a\xff") else {
         panic!("a reason that is UTF-8");
     };
@@ -123,23 +127,24 @@ fn errors_of_the_caller_and_of_time() {
     let text = "the peer closed the connection with 1000 bye";
     says(SendErrorReason::Closed(CloseCause::Remote(Some(frame))), text);
     says(CloseCause::Abnormal, "the connection ended without a Close frame");
-    let pong = "the peer did not answer a ping in time";
+    let pong = "nothing came from the peer in time after a keepalive ping";
     says_why(CloseCause::TimedOut(TimeoutError::Pong), pong, pong);
-    let full = "too many bytes wait to be written: wait for room first";
+    let full = "too many bytes wait to be written: wait until the connection is ready";
     says(SendErrorReason::Full, full);
-    let unfinished =
-        "a message that is sent in fragments is not finished: send its last fragment first";
+    let unfinished = "a message in fragments is not finished: send its last fragment first";
     says(SendErrorReason::Unfinished, unfinished);
-    let text = "the text message would not be UTF-8 with it: send bytes as a binary message";
+    let text = "the text message would not be UTF-8: send bytes as a binary message";
     says(SendErrorReason::InvalidUtf8, text);
     let mut connection = Connection::server(Config::default());
     connection.start_close(None).unwrap();
     says(connection.feed("x").unwrap_err(), closed);
 
-    says(TimeoutError::Pong, "the peer did not answer a ping in time");
-    says(TimeoutError::Idle, "no message for too long");
-    says(TimeoutError::Close, "the peer did not answer our Close in time");
-    says(TimeoutError::Handshake, "the opening handshake took too long");
+    says(TimeoutError::Pong, pong);
+    let idle = "no message was sent or received within the idle timeout";
+    says(TimeoutError::Idle, idle);
+    says(TimeoutError::Close, "the peer did not answer the Close within the close timeout");
+    let handshake = "the opening handshake took longer than the handshake timeout";
+    says(TimeoutError::Handshake, handshake);
     says(NotText, "a chunk that is not text, or that does not follow the one before it");
 }
 
@@ -149,20 +154,22 @@ fn errors_of_what_one_asks_for() {
     let urls = [
         ("http://h", "it has to start with ws:// or wss:// (at byte 0)"),
         ("ws://h#", "fragments are not allowed; a literal # is written %23 (at byte 6)"),
-        ("ws:///", "there is no host (at byte 5)"),
-        ("ws://a_\"b", "the host has a character that no host name has (at byte 7)"),
+        ("ws:///", "the host is missing (at byte 5)"),
+        ("ws://a_\"b", "the host has a character that host names cannot have (at byte 7)"),
         ("ws://ü", "the host is not ASCII; write it in its Punycode form (xn--…) (at byte 5)"),
-        ("ws://1.2.3", "the host is neither a name nor an IPv4 address (at byte 5)"),
+        (
+            "ws://1.2.3",
+            "the host ends in a number, but is not an IPv4 address like 127.0.0.1 (at byte 5)",
+        ),
         (
             "ws://[::g]",
-            "the host in brackets is not an IPv6 address, whose zone is written as in %25eth0 \
-             (at byte 6)",
+            "the host in brackets is not an IPv6 address (a zone is written %25eth0) (at byte 6)",
         ),
         ("ws://h:0", "the port is not a number from 1 to 65535 (at byte 7)"),
         ("ws://a:\u{7f}@h", "a character has to be percent-escaped (at byte 7)"),
         ("ws://h/%2", "a % is not followed by two hexadecimal digits (at byte 7)"),
         ("ws://h/<", "a character has to be percent-escaped (at byte 7)"),
-        ("ws://%0a@h", "the user name or password cannot be sent (at byte 5)"),
+        ("ws://%0a@h", "the user name or password has a byte that cannot be sent (at byte 5)"),
     ];
     for (url, text) in urls {
         let text = format!("not a WebSocket URL: {text}");
@@ -173,32 +180,41 @@ fn errors_of_what_one_asks_for() {
     let name = InvalidHeader::Name("a b".into());
     says(name.clone(), "\"a b\" is not a header name");
     let value = InvalidHeader::Value { name: "X".into(), at: 3, byte: 0x0a };
-    says(value.clone(), "the value of header X has the control byte 0x0a at 3");
+    says(value.clone(), "header X has the control byte 0x0a at byte 3 of its value");
     let twice = InvalidSubprotocol::Repeated("chat".into());
     says(twice.clone(), "subprotocol \"chat\" is offered twice");
-    says(InvalidSubprotocol::NotToken("a b".into()), "subprotocol \"a b\" is not a token");
-    says(InvalidSubprotocol::Empty, "empty list of subprotocols");
+    says(
+        InvalidSubprotocol::NotToken("a b".into()),
+        "subprotocol \"a b\" is not a token: use letters, digits and -",
+    );
+    says(InvalidSubprotocol::Empty, "the list of subprotocols is empty");
     says(InvalidSubprotocol::TooMany, "more than 64 subprotocols");
     let syntax = InvalidExtension::Syntax { at: 7 };
     says(syntax.clone(), "malformed list of extensions at byte 7");
-    says(InvalidExtension::NotToken("a b".into()), "\"a b\" is not a token");
-    says(InvalidExtension::Empty, "empty list of extensions");
+    says(
+        InvalidExtension::NotToken("a b".into()),
+        "\"a b\" is not a token: use letters, digits and -",
+    );
+    says(InvalidExtension::Empty, "the list of extensions is empty");
     says(InvalidExtension::TooMany, "more than 32 extensions");
     says(InvalidExtension::TooManyParams, "more than 16 parameters of one extension");
-    let origin = "\"example.com\" is not an origin, which is scheme://host or scheme://host:port";
+    let origin = "\"example.com\" is not an origin: write scheme://host or scheme://host:port";
     says(OriginPolicy::list(["example.com"]).unwrap_err(), origin);
     assert_eq!(InvalidOrigin("example.com".into()).to_string(), origin);
     let origin =
-        "\"wss://h\" is not an origin: that is where the page comes from, so http or https";
+        "\"wss://h\" is not an origin: write the address of the page, with http:// or https://";
     says(OriginPolicy::list(["wss://h"]).unwrap_err(), origin);
 
-    let reserved = "header \"Host\" is written by the library";
+    let reserved = "header \"Host\" is written by the library: leave it out";
     says(InvalidRequest::Reserved("Host".into()), reserved);
-    says(InvalidRequest::Repeated("Origin".into()), "header \"Origin\" is given twice");
+    says(
+        InvalidRequest::Repeated("Origin".into()),
+        "header \"Origin\" is given twice: one is allowed",
+    );
     says_why(InvalidRequest::Header(name.clone()), &name.to_string(), &name.to_string());
     says_why(InvalidRequest::Subprotocol(twice.clone()), &twice.to_string(), &twice.to_string());
 
-    says(InvalidResponse::Status(101), "101 is not a status that refuses an upgrade");
+    says(InvalidResponse::Status(101), "status 101 cannot refuse an upgrade: use 200 to 599");
     says(InvalidResponse::Reserved("Host".into()), reserved);
     says(InvalidResponse::Body(304), "a response with status 304 has no body");
     let frames = "a response with status 101 has no body: frames follow it";
@@ -229,7 +245,7 @@ fn errors_of_what_came() {
     let tls =
         "the first byte is one of TLS, not of HTTP: one end speaks wss:// and the other ws://";
     says(HeadError::Tls, tls);
-    says(HeadError::Version, "unsupported version of HTTP");
+    says(HeadError::Version, "unsupported HTTP version");
     let invalid = HeadError::Invalid { what: "CR without LF", position: 5 };
     says(invalid, "invalid HTTP head: CR without LF (noticed at byte 5)");
 
@@ -240,8 +256,8 @@ fn errors_of_what_came() {
         "the server answered 404 Not Found, not 101",
     );
     // B9: what the server says, and what it usually comes from.
-    let proxy = " (a proxy in between may not pass the upgrade on; nginx needs \
-                 `proxy_http_version 1.1` and the headers Upgrade and Connection set)";
+    let proxy = " (a proxy may not pass the upgrade on: in nginx set `proxy_http_version 1.1` and \
+                 the headers Upgrade and Connection)";
     let refused = |response: Response, text: &str| {
         let text = format!("the server answered {response}, not 101{text}");
         says(Client::Refused(Box::new(response)), &text);
@@ -251,12 +267,12 @@ fn errors_of_what_came() {
     refused(Response::new(505), proxy);
     refused(Response::new(426).with_body("x"), &format!(": \"x\"{proxy}"));
     refused(Response::new(200), " (is there a WebSocket at this URL?)");
-    refused(Response::new(302), " (no redirect is followed; Location says where to)");
+    refused(Response::new(302), " (redirects are not followed: use the URL in Location)");
     says(Client::Eof { received: 0 }, "the connection ended without a response");
     says(Client::Eof { received: 7 }, "the connection ended 7 bytes into the response's head");
-    says(Client::TimedOut { received: 0 }, "no response in time");
-    says(Client::TimedOut { received: 7 }, "no response in time, only 7 bytes of its head");
-    says(Client::TooManyInterim, "more than 8 interim responses");
+    says(Client::TimedOut { received: 0 }, "the server did not answer in time");
+    says(Client::TimedOut { received: 7 }, "the server sent only 7 bytes of its response in time");
+    says(Client::TooManyInterim, "more than 8 interim (1xx) responses");
     let missing = |field, what| format!("{field} in the 101 response is missing, {what}");
     says(Client::Upgrade, &missing("Upgrade", "repeated, or not \"websocket\""));
     says(Client::Connection, &missing("Connection", "or does not list \"Upgrade\""));
@@ -267,12 +283,12 @@ fn errors_of_what_came() {
         "the server chose subprotocol \"a\", which was not offered",
     );
     says(Client::RepeatedSubprotocol, "the server chose two subprotocols");
-    says(Client::NoSubprotocol, "the server chose none of the subprotocols");
+    says(Client::NoSubprotocol, "the server chose none of the offered subprotocols");
     says(
         Client::ExtensionNotOffered("a".into()),
         "the server chose extension \"a\", which was not offered",
     );
-    says(Client::Finished, "the handshake is over already");
+    says(Client::Finished, "the handshake is over: start a new one");
     let text = "no valid HTTP response: HTTP head of more than 9 bytes";
     says_why(Client::Head(large.clone()), text, &large.to_string());
     let text = "Sec-WebSocket-Extensions is malformed: malformed list of extensions at byte 7";
@@ -299,8 +315,8 @@ fn errors_of_compression() {
     says(Invalid::Repeated("a".into()), "parameter a is repeated");
     says(
         Invalid::NotKept,
-        "the answer keeps to none of the offers: it lacks what was asked for, or names a larger \
-         window",
+        "the answer fits none of the offers: it lacks something that was asked for, or names a \
+         larger window",
     );
     says_why(InvalidAcceptance::Deflate(value.clone()), text, text);
     let answer = format!("the server answered the offer of compression wrongly: {text}");
@@ -318,10 +334,10 @@ fn rejected(fields: &str) -> Rejection {
 fn rejections_say_why() {
     let ours = "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let text = "upgrade request rejected with 426: only WebSocket is spoken here, which takes the \
-                fields Upgrade and Connection (a proxy may have dropped them)";
+    let text = "upgrade request rejected with 426: this server speaks only WebSocket: send \
+                the headers Upgrade and Connection (a proxy may have dropped them)";
     says(rejected("Host: h"), text);
-    let cause = "invalid HTTP head: white space in or behind a header name (noticed at byte 17)";
+    let cause = "invalid HTTP head: white space in or after a header name (noticed at byte 17)";
     let text = "upgrade request rejected with 400: malformed HTTP request";
     says_why(rejected("a b: c"), &format!("{text}: {cause}"), cause);
     says_why(
@@ -345,7 +361,7 @@ fn rejections_say_why() {
     };
     let text = raw(b"GET / HTTP/1.0\r\n").to_string();
     assert!(
-        text.ends_with("(a proxy may use 1.0; for nginx it is `proxy_http_version 1.1`)"),
+        text.ends_with("(a proxy may use 1.0: in nginx set `proxy_http_version 1.1`)"),
         "{text}"
     );
     let text = raw(b"\x16\x03\x01").to_string();

@@ -1,5 +1,5 @@
 //! What permessage-deflate costs: bytes per connection, allocations per message, and what a bomb
-//! can make of it. `cargo test --features deflate --test deflate_budgets -- --nocapture` prints the
+//! can make of it. `cargo test --features deflate --test deflate budgets -- --nocapture` prints the
 //! figures that are in the documentation.
 #![cfg(all(feature = "deflate", feature = "std"))]
 

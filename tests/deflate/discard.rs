@@ -251,7 +251,7 @@ mod adapters {
                     } else {
                         // Each looks at what has arrived, until that is the peer's Close.
                         for _ in 0..1_000 {
-                            if run(writer.send("tick")).is_err() {
+                            if run(writer.send("tick".into())).is_err() {
                                 break;
                             }
                             if W::BLOCKS {

@@ -720,14 +720,14 @@ fn halves_are_a_stream_and_a_sink() {
         let (a, b) = duplex(100);
         let (mut reader, writer) =
             WebSocket::from_parts(Entangled(a), Role::Client, quiet(), []).split();
+        let mut sink = writer.into_sink();
         let mut peer = WebSocket::from_parts(b, Role::Server, quiet(), []);
         let peer = tokio::spawn(async move { peer.run(|message, out| out.feed(message)).await });
-        let mut sink = writer.into_sink();
         let sending = tokio::spawn(async move {
             for i in 0..1_000 {
-                SinkExt::feed(&mut sink, Message::from(i.to_string())).await.unwrap();
+                sink.feed(Message::from(i.to_string())).await.unwrap();
             }
-            SinkExt::flush(&mut sink).await.unwrap();
+            sink.flush().await.unwrap();
             sink
         });
         for i in 0..1_000 {
@@ -735,7 +735,7 @@ fn halves_are_a_stream_and_a_sink() {
         }
         let mut sink = sending.await.unwrap();
         drop(reader);
-        SinkExt::close(&mut sink).await.unwrap();
+        sink.close().await.unwrap();
         peer.await.unwrap().unwrap();
     });
 }

@@ -500,7 +500,7 @@ fn a_call_that_is_dropped_leaves_nothing_behind() {
     drop(sending);
     assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
     let mut sink = writer.clone().into_sink();
-    let (sending, woken) = waiting(async move { SinkExt::send(&mut sink, "x".into()).await });
+    let (sending, woken) = waiting(async move { sink.send("x".into()).await });
     drop(sending);
     assert_eq!((woken.take(), Arc::strong_count(&woken)), (0, 1));
 }
@@ -543,12 +543,12 @@ fn a_sink_flushes_what_was_sent_last() {
     let (_, waker) = Woken::new();
     let cx = &mut Context::from_waker(&waker);
     script.state().writes.push_back(Step::Stall);
-    assert!(pin!(SinkExt::send(&mut sink, "first".into())).poll(cx).is_pending());
+    assert!(pin!(sink.send("first".into())).poll(cx).is_pending());
     script.go_on(|state| state.writes = [Step::Count(7), Step::Stall].into());
-    assert!(pin!(SinkExt::send(&mut sink, "second".into())).poll(cx).is_pending());
+    assert!(pin!(sink.send("second".into())).poll(cx).is_pending());
     assert_eq!(script.written().len(), 7);
     script.go_on(|state| state.writes.clear());
-    run(SinkExt::flush(&mut sink)).unwrap();
+    run(sink.flush()).unwrap();
     assert_eq!(split(Role::Server, &script.written()).len(), 2);
 }
 

@@ -425,7 +425,7 @@ impl Case {
             }
             1 => {
                 let prepared = Prepared::new(message);
-                let sent = dropped(to.send(&prepared), self.polls()).await;
+                let sent = dropped(to.send_prepared(&prepared), self.polls()).await;
                 self.sent(to, sent, alone)
             }
             _ => {

@@ -521,7 +521,7 @@ fn endless_fragments_end_at_the_limit_whoever_receives() {
             // A reader that is away, and a writer that sees to the connection.
             _ => {
                 let (mut reader, mut writer) = ws.split();
-                run(writer.send("ours")).unwrap();
+                run(writer.send("ours".into())).unwrap();
                 run(fails(&mut reader));
             }
         }

@@ -181,7 +181,7 @@ fn the_fixed_bounds_are_as_stated() {
         }
         let stated = number(&value);
         match bound.as_str() {
-            "memory reserved on the word of a frame's head" => {
+            "memory reserved because of a frame's head" => {
                 let mut connection = Connection::server(Config::default());
                 let mut wire = head(Role::Server, 0x82, 1 << 23);
                 wire.push(0);

@@ -9,8 +9,8 @@ use core::{
 #[cfg(feature = "futures-io")]
 use fullduplex::futures_io::FuturesIo;
 use fullduplex::{
-    Chunk, Closed, Config, Error, Event, IntoCloseFrame, IntoMessage, Message, Role, SendError,
-    Stats, Unsent, asynchronous, asynchronous::AsyncIo, blocking,
+    Chunk, Closed, Config, Error, Event, IntoCloseFrame, Message, Prepared, Role, SendError, Stats,
+    Unsent, asynchronous, asynchronous::AsyncIo, blocking,
 };
 
 #[cfg(feature = "deflate")]
@@ -33,7 +33,8 @@ pub(crate) trait Receives: Knows {
 }
 
 pub(crate) trait Sends: Knows {
-    async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error>;
+    async fn send(&mut self, message: Message) -> Result<(), Error>;
+    async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error>;
     async fn send_fragment(&mut self, fragment: Message, fin: bool) -> Result<(), Error>;
     fn feed(&mut self, message: Message) -> Result<(), SendError>;
     async fn ready(&mut self) -> Result<(), Error>;
@@ -98,7 +99,11 @@ macro_rules! receives {
 macro_rules! sends {
     ([$($generics:tt)*] $type:ty $(, $wait:tt)?) => {
         impl<$($generics)*> Sends for $type {
-            async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+            async fn send(&mut self, message: Message) -> Result<(), Error> {
+                <$type>::send(self, message)$(.$wait)?
+            }
+
+            async fn send_prepared(&mut self, message: &Prepared) -> Result<(), Error> {
                 <$type>::send(self, message)$(.$wait)?
             }
 

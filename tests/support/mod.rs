@@ -13,7 +13,7 @@ pub(crate) use script::{Script, Step};
 use core::time::Duration;
 use fullduplex::{
     Chunk, CloseFrame, Closed, Config, Error, Event, Incoming, IntoCloseFrame, IntoMessage,
-    Message, Outgoing, Role, SendError, Stats, TextFragment, blocking, frame::ReasonTooLong,
+    Message, Outgoing, Role, SendError, Stats, TextFragment, blocking,
 };
 use std::{
     io::{self, Read, Write},
@@ -107,19 +107,6 @@ pub(crate) fn response_to(request: &str, lines: &str) -> String {
 pub(crate) type Handler<'h> =
     &'h mut dyn FnMut(Incoming<'_>, &mut Outgoing<'_>) -> Result<(), Error>;
 
-/// What a connection is closed with.
-pub(crate) type Frame = Result<Option<CloseFrame>, ReasonTooLong>;
-
-impl dyn Ws + '_ {
-    pub(crate) fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
-        self.start_close_as(frame.into_close_frame())
-    }
-
-    pub(crate) fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
-        self.close_as(frame.into_close_frame())
-    }
-}
-
 /// Any adapter, driven from outside of any task.
 pub(crate) trait Ws {
     fn recv(&mut self) -> Result<Option<Message>, Error>;
@@ -135,8 +122,8 @@ pub(crate) trait Ws {
     fn pong(&mut self, payload: &[u8]) -> Result<(), Error>;
     fn send_text_fragment(&mut self, part: &[u8], fin: bool) -> Result<(), Error>;
     fn drain(&mut self) -> Result<(), Error>;
-    fn start_close_as(&mut self, frame: Frame) -> Result<(), Error>;
-    fn close_as(&mut self, frame: Frame) -> Result<(), Error>;
+    fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error>;
+    fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error>;
     fn closed(&self) -> Option<&Closed>;
     fn stats(&self) -> Stats;
 
@@ -155,6 +142,17 @@ pub(crate) trait Ws {
     /// Sends back what comes, until the end.
     fn echo(&mut self) -> Result<(), Error> {
         self.run(&mut |message, out| out.feed(message))
+    }
+}
+
+/// What a trait object cannot be generic over.
+impl dyn Ws + '_ {
+    pub(crate) fn close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.close_with(frame.into_close_frame()?)
+    }
+
+    pub(crate) fn start_close(&mut self, frame: impl IntoCloseFrame) -> Result<(), Error> {
+        self.start_close_with(frame.into_close_frame()?)
     }
 }
 
@@ -211,12 +209,12 @@ impl<S: Read + Write + blocking::Timeouts> Ws for blocking::WebSocket<S> {
         self.drain()
     }
 
-    fn start_close_as(&mut self, frame: Frame) -> Result<(), Error> {
-        self.start_close(frame?)
+    fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+        self.start_close(frame)
     }
 
-    fn close_as(&mut self, frame: Frame) -> Result<(), Error> {
-        self.close(frame?)
+    fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+        self.close(frame)
     }
 
     fn closed(&self) -> Option<&Closed> {
@@ -380,12 +378,12 @@ mod on_tokio {
             self.block(async |ws| ws.drain().await)
         }
 
-        fn start_close_as(&mut self, frame: Frame) -> Result<(), Error> {
-            self.ws.start_close(frame?)
+        fn start_close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+            self.ws.start_close(frame)
         }
 
-        fn close_as(&mut self, frame: Frame) -> Result<(), Error> {
-            self.block(async |ws| ws.close(frame?).await)
+        fn close_with(&mut self, frame: Option<CloseFrame>) -> Result<(), Error> {
+            self.block(async |ws| ws.close(frame).await)
         }
 
         fn closed(&self) -> Option<&Closed> {

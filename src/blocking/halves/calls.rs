@@ -2,7 +2,7 @@
 
 use super::{
     shared::{Locked, SLICE, Shared},
-    state::State,
+    state::{State, for_good},
 };
 use crate::{
     Time,
@@ -39,14 +39,14 @@ impl<S: Duplex> Shared<S> {
         deadline: Option<Time>,
     ) -> (Locked<'s, S>, bool) {
         let Some(mut io) = state.reading.take() else { return (state, false) };
-        let mut input = mem::take(&mut state.input);
+        let mut input = mem::take(&mut state.session.input);
         drop(state);
         let bomb = Bomb(self);
         let mut cx = Context::from_waker(Waker::noop());
         let read = input.fill(|buffer| io.poll_read(&mut cx, buffer, deadline));
         mem::forget(bomb);
         let mut state = self.lock();
-        (state.reading, state.input) = (Some(io), input);
+        (state.reading, state.session.input) = (Some(io), input);
         let pending = read.is_pending();
         state.arrived(read);
         self.wake(&state);
@@ -64,15 +64,15 @@ impl<S: Duplex> Shared<S> {
         if state.reading.is_none() || state.writing.is_none() || !state.may_look() {
             return state;
         }
-        state.looked = self.now();
-        state.digest();
+        state.looked = Some(self.now());
+        state.take_control();
         let mut drained = false;
         for _ in 0..READS {
             if state.holds_data() || state.connection.closed().is_some() {
                 break;
             }
             let sides = (state.reading.take(), state.writing.take());
-            let mut input = mem::take(&mut state.input);
+            let mut input = mem::take(&mut state.session.input);
             drop(state);
             let bomb = Bomb(self);
             let refused = self.stream.set_nonblocking(true).is_err();
@@ -84,14 +84,14 @@ impl<S: Duplex> Shared<S> {
             mem::forget(bomb);
             state = self.lock();
             (state.reading, state.writing) = sides;
-            state.input = input;
+            state.session.input = input;
             let came = matches!(read, Poll::Ready(Ok(1..)));
             state.arrived(read);
             drained = mem::take(&mut state.drained) && !refused;
             if let Err(error) = restored {
                 state.arrived(Poll::Ready(Err(error)));
             }
-            state.digest();
+            state.take_control();
             if came && state.holds_data() {
                 state.connection.has_come(); // it stays there for the reader
             }
@@ -152,7 +152,7 @@ impl<S: Duplex> Shared<S> {
         let mut state = self.lock();
         state.writing = Some(io);
         let moves = !written.is_pending();
-        state.retry = if moves { Time::EPOCH } else { self.now() + SLICE };
+        state.retry = (!moves).then(|| self.now() + SLICE);
         if let Err(error) = state.wrote(written, flushed) {
             self.write_failed(&mut state, error);
         }
@@ -161,14 +161,11 @@ impl<S: Duplex> Shared<S> {
 
     #[cold]
     fn write_failed(&self, state: &mut State<S>, error: io::Error) {
-        if state.connection.closed().is_some() {
-            return; // that is why
-        }
-        state.connection.write_failed();
-        if state.reading.is_none() {
+        let over = state.connection.closed().is_some();
+        state.session.write_failed(for_good(error));
+        if state.reading.is_none() && !over {
             // What was received is still there; a read that waits for more would have no deadline.
             let _ = self.stream.shutdown_both();
         }
-        state.broken(error);
     }
 }

@@ -46,7 +46,7 @@ impl<S: Duplex> WebSocket<S> {
     /// ```
     pub fn split(self) -> (Reader<S>, Writer<S>) {
         let Self { driver, opened } = self;
-        let shared = Arc::new(Shared::new(driver.into_pieces(), opened));
+        let shared = Arc::new(Shared::new(driver, opened));
         (Reader::new(shared.clone()), Writer::first(shared))
     }
 }

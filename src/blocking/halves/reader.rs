@@ -1,10 +1,10 @@
 //! The receiving half.
 
-use super::{Writer, shared::Shared};
+use super::{Writer, shared::Shared, state::ReaderIs};
 use crate::{
     Chunk, Error, Event, Message,
     blocking::{Duplex, WebSocket},
-    io::Driver,
+    io::Pace,
 };
 use alloc::sync::Arc;
 use core::{fmt, mem, ops::ControlFlow};
@@ -50,7 +50,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// [`Error`] when the connection ended in any other way, once; after that, `None`.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        self.shared.receive(false, |event| match event {
+        self.shared.receive(Pace::Any, |event, _| match event {
             Event::Message(message) => ControlFlow::Break(message.into_owned()),
             _ => ControlFlow::Continue(()),
         })
@@ -62,7 +62,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        self.shared.receive(false, |event| ControlFlow::Break(event.into_owned()))
+        self.shared.receive(Pace::Any, |event, _| ControlFlow::Break(event.into_owned()))
     }
 
     /// Receives and discards all that comes until the connection is over: for a connection that
@@ -95,7 +95,7 @@ impl<S: Duplex> Reader<S> {
     /// # Errors
     /// As [`recv`](Self::recv). What is wrong with a message may show after its first parts.
     pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'static>>, Error> {
-        self.shared.receive(true, |event| match event {
+        self.shared.receive(Pace::Chunks, |event, _| match event {
             Event::Chunk(chunk) => ControlFlow::Break(chunk.into_owned()),
             _ => ControlFlow::Continue(()),
         })
@@ -112,13 +112,12 @@ impl<S: Duplex> Reader<S> {
             return Err(ReuniteError { reader: self, writer });
         }
         let shared = self.shared.clone();
-        let found = shared.lock().found.take(); // a reader that is dropped discards it
+        let pending = shared.lock().pending.take(); // a reader that is dropped discards it
         drop((self, writer));
         let mut shared = Arc::into_inner(shared).expect("nobody else has the connection");
         let opened = mem::take(&mut shared.opened);
-        let mut pieces = shared.into_pieces().expect("nobody else has the stream");
-        pieces.kept = found;
-        let driver = Driver::from_pieces(pieces);
+        let mut driver = shared.into_driver().expect("nobody else has the stream");
+        driver.session.pending = pending;
         Ok(WebSocket { driver, opened })
     }
 }
@@ -126,7 +125,7 @@ impl<S: Duplex> Reader<S> {
 impl<S: Duplex> Drop for Reader<S> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.reader_left();
+        (state.reader, state.session.pending) = (ReaderIs::Gone, None);
         self.shared.wake(&state);
     }
 }

@@ -5,9 +5,9 @@ use super::{
     state::{ReaderIs, State},
 };
 use crate::{
-    CloseFrame, Event, Time, Transport,
+    CloseFrame, Connection, Event, Time,
     blocking::Duplex,
-    io::{Error, outcome},
+    io::{Error, Pace},
 };
 use core::{ops::ControlFlow, time::Duration};
 
@@ -15,27 +15,21 @@ use core::{ops::ControlFlow, time::Duration};
 /// and all that follows.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Who drives the connection to its next event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    Reader,
-    /// Somebody who wants to see its end. What comes is for the reader if there is one, as long as
-    /// it comes back for it.
-    Closer,
+/// What comes of an event that nobody wants.
+fn discarded(_: Event<'_>, _: &mut Connection) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 impl<S: Duplex> Shared<S> {
     /// Hands events to `on_event` until it breaks or the connection is over.
     pub(super) fn receive<B>(
         &self,
-        chunks: bool,
-        on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+        pace: Pace,
+        on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
         let state = self.lock();
-        if !chunks && state.connection.is_in_chunks() {
-            return Err(Error::Unfinished);
-        }
-        let (mut state, output) = self.receive_with(state, chunks, on_event);
+        state.may_receive(pace)?;
+        let (mut state, output) = self.receive_with(state, pace, on_event);
         match output {
             Some(output) => Ok(Some(output)),
             None => state.report_end().map(|()| None),
@@ -44,32 +38,29 @@ impl<S: Duplex> Shared<S> {
 
     /// Receives and discards all that comes until the connection is over.
     pub(super) fn drain(&self) -> Result<(), Error> {
-        let discard = |_: Event<'_>| ControlFlow::<()>::Continue(());
         let mut state = self.lock();
-        state.connection.discard_messages();
-        let (mut state, _) = self.receive_with(state, false, discard);
-        let state = &mut *state;
-        state.end.report(state.connection.closed())
+        state.discard();
+        let (mut state, _) = self.receive_with(state, Pace::Any, discarded);
+        state.report_discarded_end()
     }
 
     fn receive_with<'s, B>(
         &'s self,
         mut state: Locked<'s, S>,
-        chunks: bool,
-        on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+        pace: Pace,
+        on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> (Locked<'s, S>, Option<B>) {
-        (state.reader, state.chunks, state.grace) = (ReaderIs::Receiving, chunks, None);
-        let (mut state, output) = self.drive(state, Who::Reader, on_event);
+        (state.reader, state.grace) = (ReaderIs::Receiving, None);
+        let (mut state, output) = self.drive(state, Some(pace), on_event);
         state.reader = ReaderIs::Away;
         self.wake(&state); // a closer reads on
         (state, output)
     }
 
     /// Starts the closing handshake, and writes what the stream takes at once.
-    pub(super) fn start_close(&self, frame: Option<CloseFrame>) {
+    pub(super) fn start_close(&self, frame: &Option<CloseFrame>) {
         let mut state = self.lock();
-        if state.connection.is_open() {
-            state.connection.queue_close(frame);
+        if state.start_close(frame) {
             self.timers(&mut state); // the deadline runs from now
             self.wake(&state);
             drop(self.delivered(state));
@@ -77,54 +68,45 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Starts the closing handshake and sees it to its end.
-    pub(super) fn close(&self, frame: Option<CloseFrame>) -> Result<(), Error> {
+    pub(super) fn close(&self, frame: &Option<CloseFrame>) -> Result<(), Error> {
         let mut state = self.lock();
-        if state.connection.is_open() {
-            state.connection.queue_close(frame);
+        if state.start_close(frame) {
             self.timers(&mut state); // the deadline runs from now
             self.wake(&state);
         }
-        let discard = |_: Event<'_>| ControlFlow::<()>::Continue(());
-        let (state, _) = self.drive(state, Who::Closer, discard);
-        outcome(state.connection.closed(), state.end.broken_by())
+        let (state, _) = self.drive(state, None, discarded);
+        state.end().unwrap_or(Ok(()))
     }
 
-    /// Moves bytes and waits until `on_event` breaks; nothing once the connection is over.
+    /// Moves bytes and waits until `on_event` breaks; nothing once the connection is over. It is the
+    /// reader that comes with a pace. Others want to see the end: what comes is for the reader if
+    /// there is one, as long as it comes back for it.
     fn drive<'s, B>(
         &'s self,
         mut state: Locked<'s, S>,
-        who: Who,
-        mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
+        pace: Option<Pace>,
+        mut on_event: impl FnMut(Event<'_>, &mut Connection) -> ControlFlow<B>,
     ) -> (Locked<'s, S>, Option<B>) {
         if state.input.is_empty() {
             state.drained = false;
         }
         loop {
-            let mine = who == Who::Reader || state.reader != ReaderIs::Receiving;
-            let later = if who == Who::Closer { self.grace(&mut state) } else { None };
-            if mine && later.is_none() {
-                let chunks = state.chunks || state.connection.is_in_chunks();
-                if who == Who::Closer && (state.reader == ReaderIs::Gone || state.holds_data()) {
-                    state.connection.discard_messages(); // what comes was left lying
-                }
-                let mut output = None;
-                if who == Who::Reader {
-                    output = state.hand_over(&mut on_event);
-                }
-                output = output.or_else(|| state.deliver(chunks, &mut on_event));
-                if let Some(output) = output {
+            let mine = pace.is_some() || state.reader != ReaderIs::Receiving;
+            let mut later = None;
+            if let Some(pace) = pace {
+                if let Some(output) = state.session.deliver(pace, &mut on_event) {
                     return (self.delivered(state), Some(output));
                 }
+            } else if mine {
+                later = self.grace(&mut state);
             }
-            if self.end(&mut state) {
-                return (state, None);
-            }
+            let Some(reads) = self.end(&mut state) else { return (state, None) };
             if !state.connection.is_open() {
                 self.wake(&state); // nobody needs to wait for room
             }
             let queued = state.connection.has_output();
             // A stream that takes nothing now does not keep us from reading.
-            let retry = state.retry == Time::EPOCH || self.now() >= state.retry;
+            let retry = state.retry.is_none_or(|retry| self.now() >= retry);
             if queued && retry && state.writing.is_some() {
                 (state, _) = self.write(state, PATIENCE);
                 self.wake(&state);
@@ -143,11 +125,6 @@ impl<S: Duplex> Shared<S> {
             }
             let again = queued.then(|| self.now() + SLICE);
             let until = [due, again, later].into_iter().flatten().min();
-            let reads = match state.connection.transport() {
-                Transport::Open => state.input.is_empty(),
-                Transport::AwaitEof => true,
-                _ => false,
-            };
             let waited = if mine && reads && state.reading.is_some() {
                 let pending;
                 (state, pending) = self.fill(state, until);
@@ -165,18 +142,21 @@ impl<S: Duplex> Shared<S> {
         }
     }
 
-    /// Until when what has come is left to a reader that is not in a call.
+    /// Receives for whoever closes. Data is left to a reader that is not in a call, and discarded once
+    /// it has not come for that: until when it is left.
     fn grace(&self, state: &mut State<S>) -> Option<Time> {
-        if state.reader != ReaderIs::Away {
-            return None;
-        }
-        state.digest();
+        state.take_control();
         if !state.holds_data() {
             return None;
         }
         let now = self.now();
         let end = *state.grace.get_or_insert(now + GRACE);
-        (now < end).then_some(end)
+        if now < end {
+            return Some(end);
+        }
+        state.connection.discard_messages(); // what comes was left lying
+        state.session.take_control(true);
+        None
     }
 
     /// The last event may be the last that the caller wants: what is urgent is done before.

@@ -5,7 +5,7 @@ use super::{
     state::{ReaderIs, State},
     turns::Sending,
 };
-use crate::{Time, blocking::Duplex, io::Error};
+use crate::{blocking::Duplex, io::Error};
 
 impl<S: Duplex> Shared<S> {
     /// Waits for room and queues with `feed`.
@@ -42,7 +42,7 @@ impl<S: Duplex> Shared<S> {
         sending: Sending,
     ) -> Result<Locked<'s, S>, Error> {
         if !state.accepts(sending) {
-            return Err(state.end.refusal(&state.connection).into());
+            return Err(state.refusal());
         }
         if state.turns.is_free(sending) && state.connection.is_under_mark() {
             return Ok(state);
@@ -50,7 +50,7 @@ impl<S: Duplex> Shared<S> {
         let ticket = state.turns.join(sending);
         let turn = loop {
             if !state.accepts(sending) {
-                break Err(state.end.refusal(&state.connection).into());
+                break Err(state.refusal());
             }
             if state.turns.is_next(ticket) && state.connection.is_under_mark() {
                 break Ok(());
@@ -66,20 +66,16 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn flush<'s>(&'s self, mut state: Locked<'s, S>) -> Result<(), Error> {
         let mut target = None;
         loop {
-            // Not known while frames of the last message are still to be made.
-            if target.is_none() && !state.connection.is_cut() {
-                target = Some(state.connection.send_buffer().total_queued());
+            if state.is_flushed(&mut target) {
+                break;
             }
-            let outbox = state.connection.send_buffer();
-            let flushed = target.is_some_and(|target| outbox.is_flushed_to(target));
-            if state.connection.is_open() {
-                if flushed {
+            if !state.connection.is_open() {
+                if let Some(error) = state.failure(true) {
+                    return Err(error);
+                }
+                if !state.connection.has_output() {
                     break;
                 }
-            } else if let Some(error) = state.failure() {
-                return Err(error);
-            } else if flushed || !state.connection.has_output() {
-                break;
             }
             state = self.step(state);
         }
@@ -134,8 +130,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     fn look_at_times<'s>(&'s self, state: Locked<'s, S>) -> Locked<'s, S> {
-        let again = state.looked != Time::EPOCH;
-        if again && self.now().saturating_since(state.looked) < SLICE {
+        if state.looked.is_some_and(|looked| self.now().saturating_since(looked) < SLICE) {
             return state;
         }
         self.look(state)

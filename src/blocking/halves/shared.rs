@@ -9,16 +9,16 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    Role, Time, Transport,
+    Time,
     blocking::{
         Duplex,
-        duplex::{halves, whole},
+        duplex::{join_stream, split_stream},
         stream::BlockingIo,
     },
-    io::{Opened, Pieces},
+    io::{Driver, Ending, Opened},
 };
 use alloc::sync::Arc;
-use core::{mem, time::Duration};
+use core::time::Duration;
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -46,43 +46,35 @@ pub(super) struct Shared<S> {
 }
 
 impl<S: Duplex> Shared<S> {
-    pub(super) fn new(pieces: Pieces<BlockingIo<S>>, opened: Opened) -> Self {
-        let Pieces { io, connection, input, end, kept, trace } = pieces;
+    pub(super) fn new(driver: Driver<BlockingIo<S>>, opened: Opened) -> Self {
+        let (io, session) = driver.into_session();
         let epoch = io.epoch();
-        let (stream, reading, writing) = halves(io);
+        let (stream, reading, writing) = split_stream(io);
         let state = State {
-            input,
-            found: kept,
             reading: Some(reading),
             writing: Some(writing),
             owed: 0,
-            retry: Time::EPOCH,
-            end,
-            trace,
-            over: false,
+            retry: None,
             reader: ReaderIs::Away,
-            chunks: connection.is_in_chunks(),
             drained: false,
-            looked: Time::EPOCH,
+            looked: None,
             grace: None,
-            turns: Turns::new(connection.is_in_fragments().then_some(0)),
+            turns: Turns::new(session.connection.is_in_fragments().then_some(0)),
             writers: 0,
             waiting_to_receive: 0,
             waiting_to_send: 0,
-            connection,
+            session,
         };
         let (received, written) = (Condvar::new(), Condvar::new());
         Self { stream, opened, epoch, state: Mutex::new(state), received, written }
     }
 
     /// The way back, once nobody else has the stream.
-    pub(super) fn into_pieces(self) -> Option<Pieces<BlockingIo<S>>> {
+    pub(super) fn into_driver(self) -> Option<Driver<BlockingIo<S>>> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { connection, input, found, reading, writing, .. } = state;
-        let io = whole(stream, epoch, reading, writing)?;
-        let (kept, end, trace) = (found, state.end, state.trace);
-        Some(Pieces { io, connection, input, end, kept, trace })
+        let State { session, reading, writing, .. } = state;
+        Some(Driver::resume(join_stream(stream, epoch, reading, writing)?, session))
     }
 
     pub(super) fn lock(&self) -> Locked<'_, S> {
@@ -145,46 +137,40 @@ impl<S: Duplex> Shared<S> {
         let now = self.now();
         if due <= now {
             let unread = state.reader != ReaderIs::Receiving && state.holds_data();
-            // A peer that is given up shows in how the connection ends.
-            state.trace.timed_out(state.connection.look(now, unread));
+            state.session.handle_timeout(now, unread);
             self.wake(state);
         }
     }
 
-    /// Does what the closing handshake asks of the stream: whether the connection is over.
-    pub(super) fn end(&self, state: &mut State<S>) -> bool {
+    /// Does what the end asks of the stream, if it has begun: whether to read; `None` once the
+    /// connection is over.
+    pub(super) fn end(&self, state: &mut State<S>) -> Option<bool> {
         if state.connection.is_open() {
-            return false;
+            return Some(state.input.is_empty());
         }
+        let first = !state.over;
         loop {
-            let transport = state.connection.transport();
-            state.trace.ending(&state.connection);
-            match transport {
-                Transport::ShutDown => match self.stream.shutdown_write() {
-                    Ok(()) => state.connection.shutdown_complete(),
-                    Err(_) => state.connection.transport_failed(),
-                },
-                Transport::Closed => {
-                    if !mem::replace(&mut state.over, true) {
-                        self.hang_up(state);
+            match state.session.ending() {
+                Ending::Wait { reads } => return Some(reads),
+                Ending::ShutDown => state.session.shut_down(self.stream.shutdown_write()),
+                Ending::Over { hangs_up } => {
+                    if first {
+                        self.hang_up(state, hangs_up);
                     }
-                    return true;
+                    return None;
                 }
-                _ => return false,
             }
         }
     }
 
-    /// The connection is over. Whoever is in a call on the stream comes back; and a peer that waits
-    /// for the end of the stream need not wait for our drop.
+    /// The connection is over. Whoever is in a call on the stream comes back.
     #[cold]
-    fn hang_up(&self, state: &mut State<S>) {
+    fn hang_up(&self, state: &State<S>, hangs_up: bool) {
         if state.reading.is_none() || state.writing.is_none() {
             let _ = self.stream.shutdown_both();
-        } else if state.connection.role() == Role::Client {
+        } else if hangs_up {
             let _ = self.stream.shutdown_write();
         }
-        state.input.release();
         self.wake(state);
     }
 }

@@ -110,7 +110,7 @@ impl<S: Duplex> Writer<S> {
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
     /// end was not clean, each time; the reader is told as well.
     pub fn close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
-        self.shared.close(frame.into_close_frame()?)
+        self.shared.close(&frame.into_close_frame()?)
     }
 
     /// Starts the closing handshake and does not wait for its end (RFC 6455 §7.1.2): queues a Close
@@ -125,7 +125,7 @@ impl<S: Duplex> Writer<S> {
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed.
     pub fn start_close(&self, frame: impl IntoCloseFrame) -> Result<(), Error> {
-        self.shared.start_close(frame.into_close_frame()?);
+        self.shared.start_close(&frame.into_close_frame()?);
         Ok(())
     }
 

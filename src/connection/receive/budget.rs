@@ -1,23 +1,20 @@
-//! Memory for what is received, shared by many connections.
+//! Memory for unfinished messages, shared by many connections.
 
 use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// How much memory the unfinished messages of many connections may take together, in bytes.
+/// Bounds the memory of the unfinished messages of many connections together, in bytes.
 ///
-/// [`Config::max_message_size`](crate::Config::max_message_size) bounds what one peer makes you
-/// hold. With many peers that bound is multiplied: a thousand peers that each send 15 of 16 MiB
-/// hold 15 GiB. Give one budget to all of them, with
-/// [`Config::receive_budget`](crate::Config::receive_budget), and the sum is bounded too. A message
-/// for which nothing is left fails its own connection, with code 1013 and
+/// [`Config::max_message_size`](crate::Config::max_message_size) bounds one peer. A thousand peers that
+/// each send 15 of 16 MiB still make you hold 15 GiB. Give all of them clones of one budget, with
+/// [`Config::receive_budget`](crate::Config::receive_budget), to bound the sum. A message that exceeds
+/// the rest fails its own connection, with code 1013 and
 /// [`ProtocolErrorKind::OverBudget`](crate::ProtocolErrorKind::OverBudget).
 ///
-/// It counts what is reserved for messages that arrive in more than one piece, inflated if they are
-/// compressed, until the message is whole or the connection is over. What you have received is
-/// yours to count, and so are messages that a writer which closes keeps for a reader that is busy. Messages that lie whole in the read buffer, and those that you take in chunks,
-/// take nothing of it.
-///
-/// A clone is the same budget.
+/// The budget counts the memory of a message that arrives in more than one piece, after inflating it,
+/// until the message is whole or the connection is over. It does not count messages that you have
+/// received, that a closing writer keeps for a busy reader, that lie whole in the read buffer, or that
+/// you take in chunks.
 ///
 /// ```
 /// use fullduplex::{Config, Connection, Input, ReceiveBudget};
@@ -41,37 +38,37 @@ struct Usage {
 }
 
 impl ReceiveBudget {
-    /// A budget of so many bytes.
+    /// A budget of `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Usage { limit: bytes, used: AtomicUsize::new(0) }))
     }
 
-    /// All of it, in bytes.
+    /// The size of the whole budget, in bytes.
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// How much of it is taken now, in bytes.
+    /// The bytes that are taken now.
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes` of it, if so much is left.
+    /// Takes `bytes`, if that much is left.
     fn take(&self, bytes: usize) -> bool {
         let taken = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
-        // Nothing else is published with it, so there is nothing to order.
+        // Relaxed, because nothing else is published with this number.
         self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 }
 
-/// What one message has taken of a budget. It gives it back when it is dropped.
+/// The part of a budget that one message has taken. Dropping it gives the part back.
 ///
-/// In a box, because few connections have a budget, and of those few are inside a message.
+/// In a box, because few connections have a budget, and few of those are inside a message.
 #[derive(Default)]
 pub(crate) struct Share(Option<Box<(ReceiveBudget, usize)>>);
 
 impl Share {
-    /// Makes it `bytes` in all, if the budget has them; without a budget there is no bound.
+    /// Grows to `bytes` in all, if the budget has them. Without a budget there is no bound.
     pub(crate) fn grow_to(&mut self, bytes: usize, budget: Option<&ReceiveBudget>) -> bool {
         let Some(budget) = budget else { return true };
         let (budget, taken) = &mut **self.0.get_or_insert_with(|| Box::new((budget.clone(), 0)));

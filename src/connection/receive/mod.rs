@@ -1,10 +1,11 @@
-//! What comes from the peer.
+//! Input from the peer.
 
 mod budget;
+mod event;
 mod receiver;
 
 pub use budget::ReceiveBudget;
-pub use receiver::Event;
+pub use event::Event;
 pub(crate) use receiver::Receiver;
 
 use super::{Closed, Config, Connection, ProtocolError, close::Phase, keys::Keys};
@@ -14,19 +15,19 @@ use alloc::vec::Vec;
 use receiver::Rules;
 
 impl Connection {
-    /// The next event in `input`. `None` means that all of it is consumed: nothing has to be
-    /// presented again, and any buffer may come next.
+    /// Gives the next event in `input`, or `None` once all of it is consumed. You never give the same
+    /// bytes again, and any buffer may come next.
     ///
-    /// Pongs and the answer to a Close are queued by the time their event is out. After the
-    /// peer's Close, and after an error, input is discarded.
-    ///
-    /// # Panics
-    /// When a message that [`receive_chunk`](Self::receive_chunk) began has not ended.
+    /// A pong or the answer to a Close is queued when you get the event. Input after the peer's Close,
+    /// or after an error, is discarded.
     ///
     /// # Errors
-    /// [`ProtocolError`] when the peer breaks the protocol or a limit: the events in front of it
-    /// were delivered, the right Close is queued, nothing more is delivered, and each further
-    /// call gives the same error (RFC 6455 §7.1.7).
+    /// [`ProtocolError`] if the peer breaks the protocol or a limit. You got every event before the
+    /// mistake and get none after it. The right Close is queued, and each further call gives the same
+    /// error (RFC 6455 §7.1.7).
+    ///
+    /// # Panics
+    /// If a message that [`receive_chunk`](Self::receive_chunk) began has not ended.
     #[inline]
     pub fn receive<'i>(
         &mut self,
@@ -35,7 +36,7 @@ impl Connection {
         self.receive_here(input)
     }
 
-    /// [`receive`](Self::receive) in the caller's own loop, where a message needs not be moved.
+    /// As [`receive`](Self::receive), inlined into the caller's loop so that a message is not moved.
     #[inline(always)]
     pub(crate) fn receive_here<'i>(
         &mut self,
@@ -53,7 +54,7 @@ impl Connection {
         self.receive_any(input)
     }
 
-    /// As [`receive`](Self::receive), whatever it is that comes.
+    /// As [`receive`](Self::receive), for any event.
     #[inline(never)]
     fn receive_any<'i>(
         &mut self,
@@ -69,43 +70,14 @@ impl Connection {
         self.receive_next(input, false)
     }
 
-    /// Discards messages from now on, the one under way too: they are not handed out and not
-    /// inflated. Since nothing is held, no limit on what is held applies. Control frames are received
-    /// and answered as before, heads are judged, and text that is not compressed is checked. There is
-    /// no way back: further messages could refer to those that were not inflated.
+    /// As [`receive`](Self::receive), but gives a message as it comes, in [chunks](Event::Chunk), and
+    /// holds none of it: for messages of any size. A chunk may be left when `input` is empty: go on until
+    /// you get `None`.
     ///
-    /// Use it when nobody will take messages any more, but the connection goes on sending, or its
-    /// closing handshake is on the way. Messages still come after [`start_close`](Self::start_close), and a peer
-    /// could have gigabytes inflated for nobody. The adapters do this in `close`, and once a reader is
-    /// dropped. Discarded messages count in [`stats`](Self::stats); their payload does not.
-    ///
-    /// ```
-    /// use fullduplex::{Config, Connection, Event, Input};
-    ///
-    /// let mut connection = Connection::client(Config::default());
-    /// connection.start_close(None)?;
-    /// connection.discard_messages();
-    /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
-    /// let mut input = Input::new(&mut wire);
-    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
-    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
-    /// # Ok::<(), fullduplex::ProtocolError>(())
-    /// ```
-    pub fn discard_messages(&mut self) {
-        if !self.state.is_over() {
-            self.receiver.discard();
-        }
-    }
-
-    /// As [`receive`](Self::receive), but a message is handed on as it comes, in
-    /// [chunks](Event::Chunk), and none of it is held: for messages of any size. Without input too
-    /// there may be a chunk left: go on until there is `None`.
-    ///
-    /// Text is checked on the way, compressed messages are inflated, by 32 KiB at most at a time.
-    /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on what
-    /// comes do not hold, because nothing is held. A message of which
-    /// [`receive`](Self::receive) has taken the beginning can be gone on with here; its first chunk
-    /// is then what was held.
+    /// Text is checked. Compressed messages are inflated, at most 32 KiB at a time.
+    /// [`Config::max_message_size`](crate::Config::max_message_size) and the other limits on messages do
+    /// not apply, because nothing is held. You can go on here with a message that
+    /// [`receive`](Self::receive) began; the first chunk is then the part that was held.
     ///
     /// ```
     /// use fullduplex::{Config, Connection, Event, Input};
@@ -124,7 +96,7 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// As [`receive`](Self::receive). What is wrong with a message may show after its first chunks.
+    /// As [`receive`](Self::receive). The mistake in a message may show after its first chunks.
     pub fn receive_chunk<'i>(
         &mut self,
         input: &mut Input<'i>,
@@ -147,14 +119,41 @@ impl Connection {
         self.receive_next(input, true)
     }
 
-    /// Whether a message is under way of which [`receive_chunk`](Self::receive_chunk) hands on
-    /// parts: then [`receive`](Self::receive) may not be called. Of one that the end of the connection
-    /// has cut off, nothing more comes.
+    /// Whether [`receive_chunk`](Self::receive_chunk) is inside a message: then do not call
+    /// [`receive`](Self::receive). `false` once the connection is over, also if that cut the message off.
     pub fn is_in_chunks(&self) -> bool {
         self.receiver.is_passing() && !self.state.is_over()
     }
 
-    /// A part of a message was discarded of which others were handed on.
+    /// Discards messages from now on, also the one under way. They are neither handed out nor inflated.
+    /// Nothing is held, so no limit on size applies. Control frames are received and answered as before,
+    /// heads are checked, and so is text that is not compressed. You cannot undo this: later messages
+    /// may refer to those that were not inflated.
+    ///
+    /// Use it when you want no more messages but go on sending, or while you close: messages still come
+    /// after [`start_close`](Self::start_close), and a peer could make you inflate gigabytes for nothing. The adapters
+    /// do this in `close`, and when a reader is dropped. Discarded messages count in
+    /// [`stats`](Self::stats); their payload does not.
+    ///
+    /// ```
+    /// use fullduplex::{Config, Connection, Event, Input};
+    ///
+    /// let mut connection = Connection::client(Config::default());
+    /// connection.start_close(None)?;
+    /// connection.discard_messages();
+    /// let mut wire = *b"\x81\x05Hello\x89\x01!\x88\x00";
+    /// let mut input = Input::new(&mut wire);
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Ping(b"!"[..].into())));
+    /// assert_eq!(connection.receive(&mut input)?, Some(Event::Close(None)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn discard_messages(&mut self) {
+        if !self.state.is_over() {
+            self.receiver.discard();
+        }
+    }
+
+    /// The rest of a message was discarded after its first chunks were handed out.
     #[cfg(feature = "std")]
     pub(crate) fn cut_off_chunks(&mut self) {
         self.receiver.cut_off_chunks();
@@ -185,8 +184,8 @@ impl Connection {
         Ok(event)
     }
 
-    /// Whether what comes next, of which some is in `input`, is a control frame, which can be
-    /// received although nobody takes messages.
+    /// Whether the next frame, of which some is in `input`, is a control frame. Those can be received
+    /// although you take no messages.
     #[cfg(feature = "std")]
     pub(crate) fn is_control_next(&self, input: &Input<'_>) -> bool {
         self.receiver.is_control_next(input.as_bytes())
@@ -198,13 +197,13 @@ impl Connection {
         self.receiver.is_in_payload()
     }
 
-    /// Lets `read` append to the message that is under way, at most as much as it is told, if so
-    /// much of it is to come that this pays. All input before must have been received.
+    /// Lets `read` append to the message that is under way, at most as many bytes as it is told, if
+    /// enough are to come for this to pay. All input before must have been received.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn append<T>(&mut self, read: impl FnOnce(&mut Vec<u8>, usize) -> T) -> Option<T> {
         if !self.receiver.is_in_payload() {
-            return None; // so it is, too, once the connection is over
+            return None; // also once the connection is over
         }
         self.append_here(read)
     }
@@ -231,11 +230,11 @@ impl Connection {
                 }
             }
             Event::Close(frame) => {
-                // The state comes first, for a caller's mask keys may panic: what came, came.
+                // The state changes first, because the caller's mask keys may panic.
                 let answers = matches!(self.state, Phase::Open);
                 self.state.peer_closed(frame.clone(), matches!(self.keys, Keys::Server));
                 if answers {
-                    // §5.5.1: the answer usually has the code that came; the reason stays theirs.
+                    // §5.5.1: the answer usually echoes the code; the reason is not sent back.
                     self.push_close(frame.as_ref().map(|frame| frame.code().into()));
                 }
                 self.settle();
@@ -246,7 +245,7 @@ impl Connection {
 
     #[cold]
     pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
-        // The state comes first, as above.
+        // The state changes first, as above.
         let tells = matches!(self.state, Phase::Open);
         self.state.fail(Closed::Failed(error));
         if tells {
@@ -274,7 +273,7 @@ impl Connection {
     }
 }
 
-/// What holds for what comes in whole messages.
+/// The rules for whole messages.
 #[inline]
 pub(crate) fn rules<'c>(keys: &Keys, config: &'c Config) -> Rules<'c> {
     Rules { masked: matches!(keys, Keys::Server), config, chunks: false }
@@ -304,7 +303,7 @@ mod tests {
         }
     }
 
-    /// What is held goes out as a chunk without further input.
+    /// The held part goes out as a chunk without further input.
     #[test]
     fn what_was_received_whole_is_handed_on() {
         let mut connection = Connection::client(Config::default());

@@ -5,94 +5,41 @@
 //! Head ──head ok, payload still coming──→ Payload{…} ──all bytes──→ Head
 //! Head ──control head ok────────────────→ Control{…} ──all bytes──→ Head
 //! message: None ──first frame without FIN, or in pieces──→ Some(assembly) ──FIN──→ None
-//!          any ──nobody takes messages any more──→ Some(unwanted), for good
+//!          any ──messages are discarded──→ Some(unwanted), for good
 //! ```
 //!
 //! Frame by frame: `guide::specification::receiving`.
 
+#[cfg(feature = "std")]
+mod append;
+mod check;
 mod chunks;
 mod discard;
 #[cfg(feature = "deflate")]
 mod inflate;
+mod partial;
 
-use super::budget::{ReceiveBudget, Share};
-use crate::connection::{
-    Config, ProtocolError, ProtocolErrorKind as Kind,
-    stats::{CutOff, Received},
-};
-#[cfg(feature = "std")]
-use crate::message::AHEAD_AT_FIRST;
+use super::{budget::Share, event::Event};
 use crate::{
     Incoming, Input,
-    frame::{CloseFrame, ControlPayload, Header, HeaderError, OpCode, mask},
-    message::{Assembly, Chunk, Passage, whole_utf8},
+    connection::{
+        Config, ProtocolError, ProtocolErrorKind as Kind,
+        stats::{CutOff, Received},
+    },
+    frame::{CloseFrame, ControlPayload, Header, OpCode, mask},
+    message::{Assembly, Passage, whole_utf8},
 };
-#[cfg(feature = "std")]
-use alloc::vec::Vec;
 use alloc::{borrow::Cow, boxed::Box};
-use core::fmt;
+use partial::{Destination, PartialControl, PartialHead, PartialMessage, Skipped};
 
-/// How much of a frame must be missing, in bytes, for its payload to be read straight into the
-/// message: about what a read into a buffer may bring, and with it what follows the frame.
-#[cfg(feature = "std")]
-const APPEND_FROM: usize = 64 * 1024;
-
-/// How much is read at once straight into the message, in bytes: unmasking finds it in the cache.
-#[cfg(feature = "std")]
-const APPEND: usize = 256 * 1024;
-
-/// What came from the peer. It borrows the input, never the connection.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event<'i> {
-    /// A whole message.
-    Message(Incoming<'i>),
-    /// A part of a message; only from
-    /// [`receive_chunk`](crate::Connection::receive_chunk), which gives no whole ones.
-    Chunk(Chunk<'i>),
-    /// A ping (RFC 6455 §5.5.2). Its pong is queued already.
-    Ping(Cow<'i, [u8]>),
-    /// A pong (§5.5.3), asked for or not.
-    Pong(Cow<'i, [u8]>),
-    /// The peer's Close (§5.5.1), `None` if it came without a code. Ours is queued already if it
-    /// was not sent before. This is the last event.
-    Close(Option<CloseFrame>),
-}
-
-/// The kind and the length only: payloads are never printed.
-impl fmt::Debug for Event<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Message(message) => message.fmt(f),
-            Self::Chunk(chunk) => chunk.fmt(f),
-            Self::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
-            Self::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
-            Self::Close(frame) => f.debug_tuple("Close").field(frame).finish(),
-        }
-    }
-}
-
-impl Event<'_> {
-    /// The same event, its payload copied if it is borrowed.
-    pub fn into_owned(self) -> Event<'static> {
-        match self {
-            Self::Message(message) => Event::Message(message.into_static()),
-            Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
-            Self::Ping(payload) => Event::Ping(payload.into_owned().into()),
-            Self::Pong(payload) => Event::Pong(payload.into_owned().into()),
-            Self::Close(frame) => Event::Close(frame),
-        }
-    }
-}
-
-/// The receiving half of a connection: what it needs to know from one read to the next.
+/// The receiving half of a connection: its state from one read to the next.
 pub(crate) struct Receiver {
     state: FrameState,
     message: Option<PartialMessage>,
-    /// There if the peer may compress.
+    /// `Some` if the peer may compress.
     #[cfg(feature = "deflate")]
     decoder: Option<Box<crate::deflate::Decoder>>,
-    /// Where the current frame starts, in bytes since the handshake.
+    /// The start of the current frame, in bytes since the handshake.
     frame_start: u64,
     frame_end: u64,
     received: Received,
@@ -107,7 +54,7 @@ enum FrameState {
         len: u64,
         done: u64,
     },
-    /// In a box, because it is rare: every connection would have the room and few would use it.
+    /// In a box, because it is rare and would make every connection larger.
     Control(Box<PartialControl>),
 }
 
@@ -115,142 +62,12 @@ impl FrameState {
     const START: Self = Self::Head(PartialHead { bytes: [0; Header::MAX_LEN - 1], len: 0 });
 }
 
-/// A message of which more is to come.
-struct PartialMessage {
-    /// Frames so far, empty ones too.
-    fragments: u32,
-    /// Whether what comes has to be inflated.
-    compressed: bool,
-    payload: Destination,
-    share: Share,
-}
-
-impl PartialMessage {
-    /// Adds a piece to what is held; for the other arguments see [`Assembly::wants`].
-    #[inline]
-    fn push(
-        &mut self,
-        piece: &[u8],
-        announced: usize,
-        limit: usize,
-        budget: Option<&ReceiveBudget>,
-    ) -> Result<(), Kind> {
-        let Destination::Held(assembly) = &mut self.payload else {
-            return Err(Kind::NothingToContinue);
-        };
-        if let Some(size) = assembly.wants(piece.len(), announced, limit) {
-            self.share.grow(assembly, size, assembly.len() + piece.len(), budget)?;
-        }
-        assembly.push(piece).map_err(|_| Kind::InvalidUtf8) // §8.1
-    }
-}
-
-impl Share {
-    /// Makes `assembly` as large as `size`, if budget and memory are there for that, or at least as
-    /// it `needs`.
-    #[cold]
-    fn grow(
-        &mut self,
-        assembly: &mut Assembly,
-        size: usize,
-        needs: usize,
-        budget: Option<&ReceiveBudget>,
-    ) -> Result<(), Kind> {
-        let granted = match self.grow_to(size, budget) {
-            true => size,
-            false if self.grow_to(needs, budget) => needs,
-            false => {
-                let limit = budget.map_or(0, |budget| budget.limit() as u64);
-                return Err(Kind::OverBudget { size: needs as u64, limit });
-            }
-        };
-        match assembly.grow(granted) || (needs < granted && assembly.grow(needs)) {
-            true => Ok(()),
-            false => Err(Kind::OutOfMemory { size: needs as u64 }),
-        }
-    }
-}
-
-enum Destination {
-    Held(Assembly),
-    Passing(Passage),
-    /// Nobody takes messages any more.
-    Unwanted(Skipped),
-}
-
-/// Where we are in messages that nobody takes.
-enum Skipped {
-    /// Between two of them.
-    Between,
-    /// In one that was not compressed: its text is checked.
-    Plain(Passage),
-    Compressed,
-}
-
-impl PartialMessage {
-    /// Whether its next frame has to be a continuation.
-    fn goes_on(&self) -> bool {
-        !matches!(self.payload, Destination::Unwanted(Skipped::Between))
-    }
-}
-
-/// A control frame that the input ended in.
-struct PartialControl {
-    opcode: OpCode,
-    mask: Option<[u8; 4]>,
-    len: u8,
-    payload: ControlPayload,
-}
-
-/// The first bytes of a head that the input ended in.
-struct PartialHead {
-    bytes: [u8; Header::MAX_LEN - 1],
-    len: u8,
-}
-
-impl PartialHead {
-    /// What is kept and as much of the input as a head can have, and how many bytes that is.
-    fn followed_by(&self, input: &Input<'_>) -> ([u8; Header::MAX_LEN], usize) {
-        let kept = usize::from(self.len);
-        let more = input.len().min(Header::MAX_LEN - kept);
-        let mut bytes = [0; Header::MAX_LEN];
-        bytes[..kept].copy_from_slice(&self.bytes[..kept]);
-        bytes[kept..kept + more].copy_from_slice(&input.as_bytes()[..more]);
-        (bytes, kept + more)
-    }
-
-    /// Takes a head off the input, or all of the input if it ends inside one: the head and how
-    /// long it was in bytes.
-    #[inline]
-    fn decode(&mut self, input: &mut Input<'_>) -> Result<Option<(Header, usize)>, HeaderError> {
-        let kept = usize::from(self.len);
-        let decoded = if kept == 0 {
-            Header::decode(input.as_bytes())?
-        } else {
-            let (bytes, length) = self.followed_by(input);
-            Header::decode(&bytes[..length])?
-        };
-        match decoded {
-            Some((_, length)) => {
-                input.take(length - kept);
-                self.len = 0;
-            }
-            None => {
-                let rest = input.take_all();
-                self.bytes[kept..kept + rest.len()].copy_from_slice(rest);
-                self.len += rest.len() as u8;
-            }
-        }
-        Ok(decoded)
-    }
-}
-
-/// What of the connection the rules of receiving depend on.
+/// The properties of the connection that the rules of receiving depend on.
 pub(crate) struct Rules<'c> {
     /// Whether the peer is a client and so has to mask (§5.1).
     pub(crate) masked: bool,
     pub(crate) config: &'c Config,
-    /// Whether messages are handed on as they come. Nothing is held then, so no limit holds.
+    /// Whether messages are handed out as they come. Nothing is held then, so no limit applies.
     pub(crate) chunks: bool,
 }
 
@@ -268,7 +85,7 @@ impl Receiver {
         }
     }
 
-    /// Drops what is under way: nothing more will be received.
+    /// Drops the message under way: nothing more will be received.
     pub(crate) fn stop(&mut self) {
         match &self.message {
             None
@@ -278,7 +95,7 @@ impl Receiver {
             {
                 self.cut_off = CutOff::InChunks;
             }
-            // Of one that was discarded in the middle more may have been known then.
+            // `discard` may have noted already that parts were handed out.
             Some(_) if self.cut_off == CutOff::No => self.cut_off = CutOff::Held,
             Some(_) => {}
         }
@@ -300,12 +117,11 @@ impl Receiver {
         self.cut_off
     }
 
-    /// What came so far.
     pub(crate) fn received(&self) -> &Received {
         &self.received
     }
 
-    /// All bytes of frames that came so far.
+    /// The bytes of all frames that came so far.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.state {
             FrameState::Head(partial) => self.frame_end + u64::from(partial.len),
@@ -322,9 +138,8 @@ impl Receiver {
         self.received.messages + self.received.pieces
     }
 
-    /// The next message, if it is one frame that is at hand and breaks no rule of its head: most
-    /// are. `None` for anything else, which is then for [`next`](Self::next) to judge: nothing has
-    /// changed.
+    /// The next message, if it is one whole frame in the input with a legal head, as most are. `None`
+    /// for anything else: nothing has changed, and [`next`](Self::next) handles it.
     #[inline(always)] // into the caller's loop, so that a message is not moved
     pub(crate) fn whole<'i>(
         &mut self,
@@ -476,52 +291,6 @@ impl Receiver {
         first.is_some_and(|first| first & 0x08 != 0) // §5.2: the highest bit of the opcode
     }
 
-    /// Whether [`append`](Self::append) is worth a try.
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn is_in_payload(&self) -> bool {
-        matches!(self.state, FrameState::Payload { .. })
-    }
-
-    /// Lets `read` append to the message that is under way, if much of a binary frame is still to
-    /// come: the bytes need not go through a buffer first. It is told how many bytes may come: not
-    /// the last one, which is for [`next`](Self::next).
-    #[cfg(feature = "std")]
-    pub(crate) fn append<T>(
-        &mut self,
-        budget: Option<&ReceiveBudget>,
-        read: impl FnOnce(&mut Vec<u8>, usize) -> T,
-    ) -> Option<T> {
-        let FrameState::Payload { mask: key, len, done, .. } = &mut self.state else {
-            return None;
-        };
-        let missing = to_usize(*len - *done);
-        if missing < APPEND_FROM {
-            return None;
-        }
-        let Some(PartialMessage {
-            compressed: false,
-            payload: Destination::Held(assembly),
-            share,
-            ..
-        }) = &mut self.message
-        else {
-            return None;
-        };
-        let piece = missing.min(AHEAD_AT_FIRST);
-        assembly.as_binary()?;
-        if let Some(size) = assembly.wants(piece, missing - piece, usize::MAX) {
-            // What cannot be had fails the connection when the bytes come.
-            share.grow(assembly, size, assembly.len() + piece, budget).ok()?;
-        }
-        let bytes = assembly.as_binary()?;
-        let before = bytes.len();
-        let room = (bytes.capacity() - before).min(missing - 1).min(APPEND);
-        let (key, received) = (*key, &mut self.received);
-        let appending = Appending { bytes, before, room, key, done, received };
-        Some(read(appending.bytes, room))
-    }
-
     #[cold]
     fn error(&self, kind: Kind) -> ProtocolError {
         ProtocolError { kind, offset: self.frame_start }
@@ -544,82 +313,8 @@ impl Receiver {
         }
     }
 
-    /// Judges a head by what depends on the connection, before any of its payload is awaited or
-    /// reserved.
-    #[inline]
-    fn check(&self, header: &Header, rules: &Rules<'_>) -> Result<(), Kind> {
-        if !header.rsv.is_none() && !self.is_compressed(header) {
-            return Err(Kind::ReservedBits(header.rsv)); // §5.2
-        }
-        match header.mask {
-            None if rules.masked => return Err(Kind::Unmasked(header.opcode)), // §5.1
-            Some(_) if !rules.masked => return Err(Kind::Masked(header.opcode)), // §5.1
-            _ => {}
-        }
-        if header.opcode.is_control() {
-            return Ok(());
-        }
-        match (self.message.as_ref().is_some_and(PartialMessage::goes_on), header.opcode) {
-            (false, OpCode::Continuation) => return Err(Kind::NothingToContinue), // §5.4
-            (false, _) | (true, OpCode::Continuation) => {}
-            (true, opcode) => return Err(Kind::MessageInsideMessage(opcode)), // §5.4
-        }
-        if rules.chunks || self.is_unwanted() {
-            return Ok(()); // nothing is held, so no limit holds
-        }
-        // §10.4. Limits are compared as u64, before any conversion.
-        let mut size = header.payload_len;
-        let mut compressed = !header.rsv.is_none();
-        if let Some(message) = &self.message {
-            if message.fragments >= rules.config.max_fragments {
-                return Err(Kind::TooManyFragments { limit: rules.config.max_fragments });
-            }
-            compressed |= message.compressed;
-            if let Destination::Held(assembly) = &message.payload {
-                size = size.saturating_add(assembly.len() as u64);
-            }
-        }
-        match rules.config.frame_limit(compressed) {
-            Some(limit) if header.payload_len > limit => {
-                return Err(Kind::FrameTooBig { size: header.payload_len, limit });
-            }
-            _ => {}
-        }
-        let message_limit = rules.config.max_message_size as u64;
-        // What a compressed message comes to shows when it is inflated.
-        if size > message_limit && !compressed {
-            return Err(Kind::MessageTooBig { size, limit: message_limit });
-        }
-        Ok(())
-    }
-
-    /// What is wrong with a head of which these bytes came, if anything is for certain: nothing
-    /// that decides is waited beyond (§7.1.7).
-    #[cold]
-    #[inline(never)]
-    fn first_fault(&self, bytes: &[u8], rules: &Rules<'_>) -> Option<Kind> {
-        (1..=bytes.len()).find_map(|end| match Header::decode(&bytes[..end]) {
-            Ok(Some((header, _))) => self.check(&header, rules).err(),
-            Ok(None) => self.check(&Header::decode_start(&bytes[..end])?, rules).err(),
-            Err(error) => Some(Kind::Header(error)),
-        })
-    }
-
-    /// The error of a bad head. However much of it came at once, it is the first one to be seen.
-    #[cold]
-    fn head_error(&self, bytes: &[u8], rules: &Rules<'_>, kind: Kind) -> ProtocolError {
-        self.error(self.first_fault(bytes, rules).unwrap_or(kind))
-    }
-
-    /// Whether this head, which has a reserved bit set, starts a compressed message.
-    #[cfg(not(feature = "deflate"))]
-    #[expect(clippy::unused_self, reason = "there is nothing that could make it so")]
-    fn is_compressed(&self, _: &Header) -> bool {
-        false
-    }
-
-    /// Starts on the payload: an event at once if nothing of it is to come, or if it is a control
-    /// frame that is at hand; otherwise a state that takes the pieces.
+    /// Starts on the payload. Gives an event at once for an empty payload or a whole control frame;
+    /// otherwise changes to a state that takes the pieces.
     fn start<'i>(
         &mut self,
         header: Header,
@@ -701,31 +396,6 @@ impl Receiver {
             self.received.ended(last);
         }
         Ok(message)
-    }
-}
-
-/// Takes note of what was appended when it is dropped, also if the read panics behind it.
-#[cfg(feature = "std")]
-struct Appending<'r> {
-    bytes: &'r mut Vec<u8>,
-    before: usize,
-    room: usize,
-    key: Option<[u8; 4]>,
-    done: &'r mut u64,
-    received: &'r mut Received,
-}
-
-#[cfg(feature = "std")]
-impl Drop for Appending<'_> {
-    fn drop(&mut self) {
-        let came = self.bytes.len() - self.before;
-        debug_assert!(came <= self.room, "more was appended than there was to come");
-        if came > 0 {
-            unmask(&mut self.bytes[self.before..], self.key, *self.done);
-            *self.done += came as u64;
-            self.received.pieces += 1;
-            self.received.plain += came as u64;
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Silence and what is done about it: pings and the wait for a sign of life, the idle timeout.
+//! Silence: pings and the wait for a sign of life, and the idle timeout.
 //!
 //! ```text
 //! Watching ──silent for the interval──→ Queued ──the transport has the ping──→ Sent
@@ -7,11 +7,11 @@
 //!                                          └──── last call, deadline ──→ failed ←─┘
 //! ```
 //!
-//! Each wait begins anew when more is taken by a transport that was full: then it delivers.
+//! A wait starts again when a full transport takes more: then the path delivers.
 //!
-//! Apart from that, the newest ping is followed until its pong comes, however late: that gives a round
-//! trip, and says what the path holds no more. When the transport has it, and when its pong has come,
-//! is noted when the next look at the clock comes, for which both ask at once.
+//! Besides, the newest ping is followed until its pong comes, however late. The pong gives a round trip,
+//! and says which bytes the path has delivered. Both times, of the transport taking the ping and of the
+//! pong, are noted at the next look at the clock, which is due at once.
 
 use super::{
     last_call::LastCall,
@@ -21,16 +21,16 @@ use super::{
 use crate::{Keepalive, connection::send::SendBuffer};
 use core::time::Duration;
 
-/// How long nothing has happened, known to a quarter of the limit without a clock read per event:
-/// there is a number that grows with every event, and a look at the clock every quarter of the limit
-/// turns its growth into a time.
+/// The time since the last event, known to a quarter of the limit without a clock read per event. A
+/// number grows with every event, and a look at the clock every quarter of the limit turns its growth
+/// into a time.
 struct Silence {
     seen: u64,
-    /// Whether there was an event that did not show in the number.
+    /// Whether there was an event that the number does not count.
     active: bool,
-    /// Nothing happened after this, as far as the last look could tell; `None` before the first.
+    /// The time of the last look that found an event; `None` before the first.
     since: Option<Time>,
-    /// When to look next.
+    /// The time of the next look.
     look: Due,
 }
 
@@ -39,13 +39,13 @@ impl Silence {
         Self { seen: 0, active: true, since: None, look: Due::Now }
     }
 
-    /// It begins at the next look.
+    /// The silence begins at the next look.
     #[cfg(feature = "std")]
     fn restart(&mut self) {
         (self.active, self.look) = (true, Due::Now);
     }
 
-    /// Whether something has happened since the last look.
+    /// Whether there was an event since the last look.
     fn ends(&mut self, limit: Duration, now: Time, events: u64) -> bool {
         let ends = self.active || self.seen != events;
         if ends {
@@ -62,7 +62,7 @@ impl Silence {
     }
 }
 
-/// How long no part of a message was sent or received.
+/// The time since a part of a message was sent or received.
 pub(crate) struct Idle {
     silence: Silence,
     /// `None` before the first look.
@@ -74,7 +74,7 @@ impl Idle {
         Self { silence: Silence::new(), end: None }
     }
 
-    /// The clock is another one from now on.
+    /// Times come from another clock from now on.
     #[cfg(feature = "std")]
     pub(crate) fn restart(&mut self) {
         self.silence.restart();
@@ -91,13 +91,13 @@ impl Idle {
         end.map_or(self.silence.look, |end| end.min(self.silence.look))
     }
 
-    /// Whether a look at `now` may be the last one.
+    /// Whether a look at `now` may end the connection.
     #[cfg(feature = "std")]
     pub(crate) fn is_due(&self, now: Time) -> bool {
         self.end.is_some_and(|end| now >= end.deadline())
     }
 
-    /// Whether that is `limit`, when `progress` is a number that grows with every such part.
+    /// Whether that time has reached `limit`. `progress` is a number that grows with every part.
     pub(crate) fn has_lasted(&mut self, limit: Duration, now: Time, progress: u64) -> bool {
         if self.silence.ends(limit, now, progress) {
             self.end = Some(LastCall::new(now, limit, Duration::ZERO));
@@ -112,20 +112,20 @@ pub(crate) struct Pinger {
     state: PongWait,
     ping: Ping,
     path: Path,
-    /// How long the newest answer took of which that is known.
+    /// The round trip of the newest answer whose times are known.
     round_trip: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
 enum PongWait {
     Watching,
-    /// It was silent for the interval; a ping waits in the outbox. The wait is measured from when
-    /// the transport last took anything.
+    /// The peer was silent for the interval, and a ping waits in the outbox. The wait runs from the
+    /// time at which the transport last took anything.
     Queued(LastCall),
     /// The transport has the ping.
     Sent {
         wait: LastCall,
-        /// How much it had taken when the wait began.
+        /// The bytes that it had taken when the wait began.
         taken: u64,
     },
 }
@@ -134,43 +134,42 @@ enum PongWait {
 struct Ping {
     /// Its payload.
     id: u64,
-    /// Where it ends, in bytes ever queued.
+    /// Its end, in bytes ever queued.
     end: u64,
-    /// When it was queued; before the first one, when the first look was.
+    /// The time at which it was queued; before the first ping, that of the first look.
     queued: Option<Time>,
     place: PingState,
 }
 
 #[derive(Clone, Copy)]
 enum PingState {
-    /// There is none, or its pong has come.
+    /// There is no ping, or its pong was noted.
     Nowhere,
     /// In the outbox.
     Queued,
     /// With the transport, since this time.
     Sent(Time),
-    /// Its pong came, which is to be noted; when the transport took it, if that is known.
+    /// Its pong has come and is not noted yet. The time at which the transport took the ping, if known.
     Answered(Option<Time>),
 }
 
-/// What is to be done now.
+/// The result of a look.
 pub(crate) enum Action {
     Nothing,
-    /// A ping with this payload; call [`Pinger::queued`] once it is queued.
+    /// Queue a ping with this payload, then call [`Pinger::queued`].
     Ping([u8; 8]),
     /// The peer is dead.
     Failed,
 }
 
-/// What a look finds.
+/// The input of a look.
 pub(crate) struct Look<'c> {
     pub(crate) settings: Keepalive,
     pub(crate) now: Time,
     pub(crate) outbox: &'c SendBuffer,
     /// All bytes that ever came.
     pub(crate) came: u64,
-    /// Whether something has come that is not to be received for now, so that nothing behind it is
-    /// read.
+    /// Whether input has come that cannot be received for now, so that nothing after it is read.
     pub(crate) unread: bool,
 }
 
@@ -190,7 +189,7 @@ impl Pinger {
         }
     }
 
-    /// The clock is another one from now on.
+    /// Times come from another clock from now on.
     #[cfg(feature = "std")]
     pub(crate) fn restart(&mut self) {
         self.silence.restart();
@@ -203,27 +202,27 @@ impl Pinger {
         self.round_trip
     }
 
-    /// Whether a pong came whose time is to be noted.
+    /// Whether a pong has come whose time is not noted yet.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.ping.place, PingState::Answered(_))
     }
 
-    /// Something came from the peer and waits to be received.
+    /// Input has come and waits to be received.
     #[cfg(feature = "std")]
     pub(crate) fn interrupt(&mut self) {
         self.silence.active = true;
     }
 
-    /// A pong came. Only the newest ping's counts (RFC 6455 §5.5.3), and no sooner than that has gone.
+    /// A pong came. Only one for the newest ping counts (RFC 6455 §5.5.3), and only once that is written.
     pub(crate) fn pong(&mut self, payload: &[u8], outbox: &SendBuffer) {
         if payload != self.ping.id.to_be_bytes() {
             return;
         }
         self.ping.place = match self.ping.place {
             PingState::Sent(since) => PingState::Answered(Some(since)),
-            // Nobody had the time to say when it went.
+            // There was no look since it was written.
             PingState::Queued if outbox.total_written() >= self.ping.end => {
                 PingState::Answered(None)
             }
@@ -237,7 +236,7 @@ impl Pinger {
             (PingState::Answered(_), _) => Due::Now,
             (PingState::Queued, _) if outbox.total_written() >= self.ping.end => Due::Now,
             (_, PongWait::Watching) => look,
-            // The wait begins anew.
+            // The wait starts again.
             (_, PongWait::Queued(_)) if outbox.total_written() != self.path.taken() => Due::Now,
             (_, PongWait::Queued(wait) | PongWait::Sent { wait, .. }) => {
                 look.min(Due::At(wait.deadline()))
@@ -245,7 +244,7 @@ impl Pinger {
         }
     }
 
-    /// Whether a look at `now` may be the last one.
+    /// Whether a look at `now` may end the connection.
     #[cfg(feature = "std")]
     pub(crate) fn is_due(&self, now: Time) -> bool {
         match self.state {
@@ -294,8 +293,8 @@ impl Pinger {
             }
             PongWait::Sent { wait, taken: at_first } => {
                 if wait.has_passed(now) {
-                    // Behind what is not read the pong may lie: then the peer has to take nothing,
-                    // too, of what waits for it.
+                    // The pong may come after the unread input. Then the peer is dead only if it also
+                    // takes nothing of the backlog.
                     let stuck = !outbox.is_drained() && taken == *at_first;
                     if !look.unread || stuck {
                         return Action::Failed;
@@ -316,7 +315,7 @@ impl Pinger {
                 return Action::Nothing;
             }
         } else {
-            // Where much is sent, a ping now and then says how much of it the path has delivered.
+            // While much is sent, a ping now and then measures how much the path has delivered.
             let free = matches!(self.ping.place, PingState::Nowhere);
             let rested = self.ping.queued.is_none_or(|queued| now >= queued + interval);
             if !free || !rested || self.path.allowance(now, slowest_path) < pong_timeout {

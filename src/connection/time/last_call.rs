@@ -1,29 +1,28 @@
-//! Deadlines that end something: what has arrived is read once more before they do.
+//! Deadlines that end something, but only after input that has arrived is read once more.
 
 use super::point::Time;
 use core::time::Duration;
 
-/// A look that comes so much after it was asked for says that nobody was running: a process that was
-/// stopped, a machine that slept. What came meanwhile is not read yet then.
+/// A look that is late by this much means that the process was stopped or the machine slept. Input
+/// that came meanwhile is not read yet.
 const LATE: Duration = Duration::from_secs(1);
 
-/// One turn of a runtime, in which it sees what has come.
+/// One turn of a runtime, in which it notices input.
 const BRIEF: Duration = Duration::from_millis(1);
 
-/// How often something is called out at most, so that a loop that is always late ends too.
+/// The most notices that are given, so that a loop that is always late ends too.
 const CALLS: u8 = 4;
 
-/// A deadline of which a look at the clock gives notice before another one passes it.
+/// A deadline that needs two looks at the clock: one gives notice, a later one passes it.
 ///
-/// Whoever looks reads before that what is there. The notice is due a little before the deadline, so
-/// the verdict is on time; after a time in which nobody was running, it comes first, and leaves
-/// time to read.
+/// The caller reads all input before each look. The notice is due a little before the deadline, so that
+/// the verdict is on time. If the process was stopped, the notice comes late and leaves time to read.
 #[derive(Clone, Copy)]
 pub(crate) struct LastCall {
     due: Time,
-    /// How long before the deadline notice is given.
+    /// The notice is due this long before the deadline.
     before: Duration,
-    /// How long behind a notice that came late the deadline is put off.
+    /// After a late notice the deadline moves to this long after it.
     behind: Duration,
     calls: u8,
 }
@@ -35,14 +34,14 @@ impl LastCall {
         Self { due: now + timeout + more, before: grace, behind: grace, calls: 0 }
     }
 
-    /// The same for a connection that nobody drives for a while without being stopped, because others
-    /// are seen to first: who then finds its deadline passed does not wait long for what has come.
+    /// The same for a connection that may not be driven for a while although the process runs, because
+    /// others come first. After a late notice it waits only briefly for input.
     pub(crate) fn brief(now: Time, timeout: Duration) -> Self {
         let call = Self::new(now, timeout, Duration::ZERO);
         Self { behind: call.before.min(BRIEF), ..call }
     }
 
-    /// When to look.
+    /// The time of the next look.
     pub(crate) fn deadline(&self) -> Time {
         match self.calls {
             0 => self.due.before(self.before),
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_on_time_passes_it_on_time() {
+    fn looks_on_time_pass_it_on_time() {
         let mut call = LastCall::new(at(0), 20 * SECOND, SECOND);
         assert_eq!(call.deadline(), at(20_000));
         assert!(!call.has_passed(at(19_999)) && !call.has_passed(at(20_000)));
@@ -84,9 +83,9 @@ mod tests {
         assert!(!call.has_passed(at(20_999)) && call.has_passed(at(21_000)));
     }
 
-    /// A14: a process that is stopped, at any time, reads before it gives anybody up.
+    /// A14: a process that was stopped, at any time, reads before it gives a peer up.
     #[test]
-    fn a14_who_was_stopped_is_called_first() {
+    fn a14_a_stopped_process_gets_notice_first() {
         for stopped in [500, 18_999, 19_000, 19_999] {
             let mut call = LastCall::new(at(0), 20 * SECOND, SECOND);
             let mut now = 0;
@@ -105,13 +104,13 @@ mod tests {
 
     /// A loop that is always late gives up at some time.
     #[test]
-    fn who_is_always_late_passes_it_too() {
+    fn a_loop_that_is_always_late_passes_it_too() {
         let mut call = LastCall::new(at(0), 20 * SECOND, Duration::ZERO);
         let looks = (1..100).take_while(|i| !call.has_passed(at(i * 60_000))).count();
         assert_eq!(looks, usize::from(CALLS));
     }
 
-    /// D12: it moves, however short it is; and never is never.
+    /// D12: a deadline moves, however short it is, and "never" never comes.
     #[test]
     fn d12_no_deadline_stands_still() {
         for timeout in [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(3)] {

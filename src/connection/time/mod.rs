@@ -15,9 +15,9 @@ use keepalive::{Action, Look};
 use point::Due;
 
 impl Connection {
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest. It may
-    /// change with every other call. While the core [wants to know the time](Self::wants_time) this
-    /// is a time that is past on every clock.
+    /// The time at which you have to call [`handle_timeout`](Self::handle_timeout) at the latest. It may
+    /// change with every other call. While the core [wants the time](Self::wants_time), this is a time
+    /// that is past on every clock.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.due().map(|due| match due {
             Due::Now => Time::EPOCH,
@@ -25,9 +25,9 @@ impl Connection {
         })
     }
 
-    /// Whether [`handle_timeout`](Self::handle_timeout) is to be called at once, whatever the time
-    /// is: something has begun or ended, and the core does not know when. Call it before you wait,
-    /// or what is measured from there on begins too late.
+    /// Whether you have to call [`handle_timeout`](Self::handle_timeout) at once, before you wait.
+    /// Something has begun or ended, and the core does not know when: a later call would make its
+    /// measurement start too late.
     pub fn wants_time(&self) -> bool {
         self.due() == Some(Due::Now)
     }
@@ -43,23 +43,22 @@ impl Connection {
         }
     }
 
-    /// Does what is due at `now`: queues a keepalive ping, or gives a deadline up. Calling it too
-    /// early is harmless.
+    /// Handles the deadlines that have passed at `now`: queues a keepalive ping, or gives the peer up.
+    /// Calling it too early is harmless.
     ///
-    /// Read what is there before, so that a pong that has arrived counts. A deadline that ends
-    /// something is asked for twice, a little before it and when it has come; or, if the first of
-    /// these calls comes late because nobody was running, when it has come and a little later. So
-    /// what has arrived meanwhile is read once more before the peer is given up.
+    /// Read all input first, so that a pong that has arrived counts. A peer is given up only in the second
+    /// of two calls: one is due a little before the deadline, the other at it. If the first comes late,
+    /// because the process did not run, the second is due a little later. So input that arrived
+    /// meanwhile is read before the peer is given up.
     ///
     /// # Errors
-    /// [`TimeoutError`], once, when the peer is given up; [`transport`](Self::transport) says how
-    /// to go on.
+    /// [`TimeoutError`], once, if the peer is given up; [`transport`](Self::transport) says how to go on.
     pub fn handle_timeout(&mut self, now: Time) -> Result<(), TimeoutError> {
         self.look(now, false)
     }
 
-    /// As [`handle_timeout`](Self::handle_timeout); `unread` says that something has come which is not
-    /// to be received for now, so that nothing behind it can be read.
+    /// As [`handle_timeout`](Self::handle_timeout). `unread` says that input has come which cannot be
+    /// received for now, so that nothing after it can be read.
     pub(crate) fn look(&mut self, now: Time, unread: bool) -> Result<(), TimeoutError> {
         if !matches!(self.state, Phase::Open) {
             let timeout = self.config.close_timeout;
@@ -92,15 +91,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a look at `now` may give the peer up, unless something has come.
+    /// Whether a call at `now` may give the peer up, unless input has come.
     #[cfg(feature = "std")]
     pub(crate) fn is_last_call(&self, now: Time) -> bool {
         let silent = self.pinger.as_ref().is_some_and(|pinger| pinger.is_due(now));
         self.is_open() && (silent || self.idle.as_ref().is_some_and(|idle| idle.is_due(now)))
     }
 
-    /// Something has come that is not received yet: the peer is alive. It is not asked whether it is a
-    /// part of a message.
+    /// Input has come that is not received yet: the peer is alive. It counts as a part of a message,
+    /// whatever it is.
     #[cfg(feature = "std")]
     pub(crate) fn has_come(&mut self) {
         if let Some(pinger) = &mut self.pinger {
@@ -111,7 +110,7 @@ impl Connection {
         }
     }
 
-    /// From now on times are those of another clock: everything that has a deadline begins anew.
+    /// Times come from another clock from now on: every deadline starts again.
     #[cfg(feature = "std")]
     pub(crate) fn restart_clock(&mut self) {
         if let Some(pinger) = &mut self.pinger {
@@ -123,15 +122,15 @@ impl Connection {
         self.state.restart_clock();
     }
 
-    /// How long the peer took to answer the newest ping of keepalive that it has answered; `None`
-    /// before the first. It is measured from the [`handle_timeout`](Self::handle_timeout) that finds
-    /// the ping written to the one behind its pong; [`poll_timeout`](Self::poll_timeout) asks for
-    /// both at once. So a pong that lies unread, because the caller was busy, or read and behind
-    /// messages that are handled first, is measured with that delay. A ping of which no time is
-    /// known, because nobody asked in between, is not measured.
+    /// The time between the newest answered keepalive ping and its pong; `None` before the first.
     ///
-    /// Only pings of [keepalive](crate::Keepalive) are: those of [`ping`](Self::ping) have a payload
-    /// that is the caller's, and can carry a time.
+    /// It runs from the [`handle_timeout`](Self::handle_timeout) call that finds the ping written to the
+    /// call after its pong. [`poll_timeout`](Self::poll_timeout) asks for both calls at once. If the pong
+    /// waits because you are busy, or because you handle messages before it first, the delay is
+    /// included. A ping is not measured if no call came between its writing and its pong.
+    ///
+    /// This measures only pings of [keepalive](crate::Keepalive). The payload of your own
+    /// [`ping`](Self::ping) can carry a time.
     ///
     /// ```
     /// use fullduplex::{Config, Connection, Input, Keepalive, Time};
@@ -157,7 +156,7 @@ impl Connection {
         self.pinger.as_ref().and_then(|pinger| pinger.round_trip())
     }
 
-    /// Whether a pong came whose time is to be noted.
+    /// Whether a pong has come whose time is not noted yet.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn has_pong(&self) -> bool {
@@ -185,7 +184,7 @@ mod tests {
     use crate::{Config, Connection, Input, Keepalive, Time};
     use core::time::Duration;
 
-    /// For an adapter, which else looks at the clock only when a deadline has come.
+    /// For an adapter, which otherwise reads the clock only when a deadline has come.
     #[test]
     fn a_pong_is_to_be_noted_while_the_connection_is_open() {
         let second = Duration::from_secs(1);

@@ -1,43 +1,42 @@
-//! What the path to the peer may still hold of what was sent.
+//! A bound on the bytes that the path to the peer may still hold.
 //!
-//! A transport that has taken bytes has not delivered them: the kernel keeps up to [`CAPACITY`], and
-//! a peer that is slow needs minutes for so much. So a ping that was taken may have that far to go.
-//! How far is not known without asking the system, but it has a bound, which is kept here: a bucket
-//! into which goes what the transport takes, and out of which goes what a path of a certain speed has
-//! delivered at least.
+//! A transport that has taken bytes has not delivered them. The kernel holds up to [`CAPACITY`], and
+//! a slow peer needs minutes for so much, so a ping may wait that long after it was taken. The exact
+//! number is unknown without asking the system. The bound is a leaky bucket: bytes that the transport
+//! takes go in, and bytes that a path of a certain speed has surely delivered go out.
 //!
-//! That speed is the slowest that counts as alive, and more where there is evidence: bytes that were
-//! delivered for certain, over the time that it took. Those are bytes that the transport took beyond
-//! its capacity, and those in front of a ping whose pong has come. A quarter of that is relied on, as
-//! paths slow down; and of evidence that is older no more than what can have been delivered since, which
-//! is what was taken since and the capacity.
+//! That speed is the slowest that counts as alive, or more with evidence: bytes that were certainly
+//! delivered, over the time that it took. Those are bytes that the transport took beyond its capacity,
+//! and bytes before a ping whose pong has come. A quarter of that speed is relied on, because paths slow
+//! down. Old evidence is capped by the bytes that can have been delivered since: those taken since, and
+//! the capacity.
 
 use super::point::Time;
 use core::time::Duration;
 
-/// The most that a path is taken to hold, in bytes: what Linux lets a socket hold (`tcp_wmem`).
+/// The most that a path is assumed to hold, in bytes: the limit of a socket on Linux (`tcp_wmem`).
 pub(crate) const CAPACITY: u64 = 4 << 20;
 
-/// What may be in front of a ping without counting, in bytes: about one packet.
+/// The bytes before a ping that do not count: about one packet.
 const PACKET: u64 = 1024;
 
-/// Of the speed that was measured, what is relied on: one part in so many.
+/// The measured speed is divided by this, for caution.
 const CAUTION: u64 = 4;
 
 pub(crate) struct Path {
-    /// At most so many bytes were taken and not delivered, at the last look.
+    /// The bound on the bytes that were taken and not delivered, at the last look.
     held: u64,
-    /// How many bytes were ever taken, at the last look.
+    /// The bytes ever taken, at the last look.
     taken: u64,
-    /// When that was; `None` before the first one, or if the clock is another one now.
+    /// The time of the last look; `None` before the first, or if the clock has changed since.
     looked: Option<Time>,
-    /// Whether the transport had refused something then.
+    /// Whether the transport had refused bytes at the last look.
     refused: bool,
-    /// What is measured next: bytes behind this one, of all that were ever taken, ...
+    /// The next measurement: the bytes taken after this one, ...
     from: u64,
-    /// ... none of which was delivered before this; `None` before the first look.
+    /// ... none of which was delivered before this time; `None` before the first look.
     since: Option<Time>,
-    /// What was measured last, in bytes per second, when, and how much had been taken then.
+    /// The last measurement in bytes per second, its time, and the bytes ever taken then.
     measured: u64,
     measured_at: Option<Time>,
     measured_to: u64,
@@ -58,33 +57,33 @@ impl Path {
         }
     }
 
-    /// The clock is another one from now on.
+    /// Times come from another clock from now on.
     #[cfg(feature = "std")]
     pub(crate) fn restart(&mut self) {
         (self.looked, self.measured_at) = (None, None);
     }
 
-    /// How many bytes had ever been taken at the last look.
+    /// The bytes ever taken, at the last look.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Whether the transport had refused something then.
+    /// Whether the transport had refused bytes at the last look.
     pub(crate) fn was_full(&self) -> bool {
         self.refused
     }
 
-    /// Takes note that `taken` bytes were ever taken, and whether more was refused.
+    /// Notes that `taken` bytes were ever taken, and whether more were `refused`.
     pub(crate) fn look(&mut self, now: Time, taken: u64, refused: bool, slowest: u32) {
         let came = taken.saturating_sub(self.taken);
         if let Some(looked) = self.looked {
-            // A transport that took nothing of what it was to take has not become empty.
+            // A full transport that took nothing has delivered nothing.
             if !self.refused || came > 0 {
                 let passed = now.saturating_since(looked);
                 self.held = self.held.saturating_sub(bytes_in(self.speed(now, slowest), passed));
             }
             if self.held == 0 {
-                // A time in which nothing was to be delivered says nothing about the speed.
+                // A time without bytes to deliver says nothing about the speed.
                 (self.from, self.since) =
                     if came == 0 { (taken, Some(now)) } else { (self.taken, Some(looked)) };
             }
@@ -100,13 +99,13 @@ impl Path {
         (self.taken, self.looked, self.refused) = (taken, Some(now), refused);
     }
 
-    /// The peer has everything up to byte `end`, where a ping ended that was queued at `queued`.
+    /// The peer has everything up to byte `end`, the end of a ping that was queued at `queued`.
     pub(crate) fn delivered(&mut self, end: u64, queued: Time, now: Time) {
         self.held = self.held.min(self.taken.saturating_sub(end));
         if end <= self.from {
             return;
         }
-        // More may have been there by then, so this can be far too little.
+        // More may have been delivered by then, so this can be far too low.
         let speed = per_second(end - self.from, self.passed(now));
         if speed >= self.relied_on(now) {
             self.measure(end - self.from, now, self.taken);
@@ -114,7 +113,7 @@ impl Path {
         }
     }
 
-    /// The longest time that what is held may take.
+    /// The longest time that the held bytes may take.
     pub(crate) fn allowance(&self, now: Time, slowest: u32) -> Duration {
         let held = u128::from(self.held.saturating_sub(PACKET));
         let nanos = held * 1_000_000_000 / u128::from(self.speed(now, slowest));
@@ -126,19 +125,19 @@ impl Path {
         (self.measured_at, self.measured_to) = (Some(now), taken);
     }
 
-    /// For how long that is measured which comes next.
+    /// The time that the next measurement has lasted.
     fn passed(&self, now: Time) -> Duration {
         self.since.map_or(Duration::ZERO, |since| now.saturating_since(since))
     }
 
-    /// What was measured, or less: more than this cannot have been delivered since then.
+    /// The measured speed, or less if that many bytes cannot have been delivered since.
     fn relied_on(&self, now: Time) -> u64 {
         let Some(at) = self.measured_at else { return 0 };
         let most = self.taken.saturating_sub(self.measured_to) + CAPACITY;
         self.measured.min(per_second(most, now.saturating_since(at)))
     }
 
-    /// How much is delivered at least, in bytes per second, while there is something to deliver.
+    /// The speed of delivery at least, in bytes per second, while there is something to deliver.
     fn speed(&self, now: Time, slowest: u32) -> u64 {
         u64::from(slowest).max(self.relied_on(now) / CAUTION).max(1)
     }
@@ -166,8 +165,8 @@ mod tests {
         Time::since_epoch(Duration::from_secs(second))
     }
 
-    /// What a path comes to, in seconds: looks, each with the second, the KiB that were ever taken, and
-    /// whether more was refused.
+    /// The allowance after each look, in seconds. A look has the second, the KiB ever taken, and whether
+    /// more was refused.
     fn allowances(looks: &[(u64, u64, bool)]) -> Vec<u64> {
         let mut path = Path::new();
         let look = |(second, taken, refused): &(u64, u64, bool)| {
@@ -183,7 +182,7 @@ mod tests {
         // A MiB, less a packet; and so much less as time passes.
         let looks = [(0, 0, false), (1, 1024, false), (101, 1024, false), (1000, 1024, false)];
         assert_eq!(allowances(&looks), [0, 255, 155, 0]);
-        // What is taken is added.
+        // Taken bytes are added.
         let looks = [(0, 0, false), (1, 1024, false), (101, 1424, false), (301, 1424, false)];
         assert_eq!(allowances(&looks), [0, 255, 255, 55]);
         // Before the first look, too, and never more than fits.
@@ -199,8 +198,8 @@ mod tests {
         assert_eq!(allowances(&looks), [255, 255, 155]);
     }
 
-    /// Bytes beyond what fits were delivered: a MiB per second for ten seconds at least, and a quarter
-    /// of that, or of 6 MiB in ten seconds, which is what is certain of them.
+    /// Bytes beyond the capacity were delivered: 10 MiB in ten seconds, of which 6 MiB are certain, and a
+    /// quarter of that speed counts.
     #[test]
     fn speed_is_what_was_taken_beyond_what_fits() {
         let looks = [(0, 0, false), (10, 10 << 10, false)];
@@ -226,7 +225,7 @@ mod tests {
         // A ping that ended at 1,000 KiB: 24 KiB may be on the way, at 1,000 / 11 / 4 KiB per second.
         path.delivered(1000 * KIB, at(1), at(11));
         assert_eq!(path.allowance(at(11), SLOWEST).as_millis(), 23 * 4 * 11);
-        // What it says of bytes that were delivered before is nothing new.
+        // A pong for bytes that were delivered before says nothing new.
         path.delivered(900 * KIB, at(1), at(11));
         assert_eq!(path.allowance(at(11), SLOWEST).as_millis(), 23 * 4 * 11);
         // Little that took long says nothing about the path: it is not slower for that.

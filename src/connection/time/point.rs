@@ -1,13 +1,12 @@
-//! Time as the core sees it: a number that the caller brings.
+//! Time as the core sees it: a number from the caller.
 
 use core::{ops::Add, time::Duration};
 
-/// A point in time, as a duration since an epoch that the caller chooses: the start of the
-/// program, of the connection, anything that never goes backwards.
+/// A point in time: the duration since an epoch that you choose, such as the start of the program or of
+/// the connection. It must never go backwards.
 ///
-/// The core has no clock. It says when it wants to be called
-/// ([`Connection::poll_timeout`](crate::Connection::poll_timeout)) and is told what time it is
-/// ([`Connection::handle_timeout`](crate::Connection::handle_timeout)).
+/// The core has no clock. [`Connection::poll_timeout`](crate::Connection::poll_timeout) says when to call
+/// it, and you give the time to [`Connection::handle_timeout`](crate::Connection::handle_timeout).
 ///
 /// ```
 /// use fullduplex::Time;
@@ -20,7 +19,7 @@ use core::{ops::Add, time::Duration};
 pub struct Time(Duration);
 
 impl Time {
-    /// The epoch itself, which no time is before.
+    /// The epoch itself, the earliest time.
     pub const EPOCH: Self = Self(Duration::ZERO);
 
     /// The time at `elapsed` after the epoch.
@@ -28,7 +27,7 @@ impl Time {
         Self(elapsed)
     }
 
-    /// How long after the epoch this is.
+    /// The duration from the epoch to this time.
     pub const fn elapsed(self) -> Duration {
         self.0
     }
@@ -38,13 +37,13 @@ impl Time {
         Self(self.0.saturating_sub(duration))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// The duration from `earlier` to this time; zero if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Saturates, so that "never" can be said with [`Duration::MAX`].
+/// Saturates, so that [`Duration::MAX`] means "never".
 impl Add<Duration> for Time {
     type Output = Self;
 

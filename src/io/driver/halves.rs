@@ -1,22 +1,15 @@
 //! What one half of a connection does while the other one does nothing.
 
-use super::{Caller, Driver, Pace, Read};
+use super::{Caller, Driver, Pace, Read, sending::MAX_READS};
 use crate::{
-    CloseFrame, Error, Event,
-    io::{Io, outcome},
+    Error, Event,
+    io::{Io, session::PendingEvents},
 };
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::boxed::Box;
 use core::{
-    iter,
     ops::ControlFlow,
     task::{Context, Poll},
 };
-
-/// How many pings and pongs are kept at most.
-const MAX_CONTROL: usize = 16;
-
-/// How often a call that sends reads at most.
-pub(super) const MAX_READS: usize = 16;
 
 /// What becomes of messages that still come while a half that sends drives the connection to its
 /// end.
@@ -30,111 +23,16 @@ pub(crate) enum Rest {
     Discarded,
 }
 
-/// There is one message kept, or one part of one, for so many bytes that may be kept: about what it
-/// takes in memory beside its payload.
-const BYTES_PER_EVENT: usize = 128;
-
-/// How many messages and parts are kept however few bytes may be.
-const MIN_EVENTS: usize = 16;
-
-/// Events for the half that receives.
-#[derive(Default)]
-pub(crate) struct Kept {
-    /// Messages and parts of them, each with its place among all events.
-    data: VecDeque<(u64, Event<'static>)>,
-    /// The others, in the same way: the last few, and a Close.
-    control: VecDeque<(u64, Event<'static>)>,
-    /// How many events came.
-    came: u64,
-    /// Payload of `data`, in bytes.
-    bytes: usize,
-    /// How many of `data` are parts of messages.
-    chunks: usize,
-    /// Whether a message was not kept: then none behind it is.
-    full: bool,
-}
-
-impl Kept {
-    /// Whether there are as many messages as there may be where `most` bytes may be kept.
-    fn are_many(&self, most: usize) -> bool {
-        self.data.len() >= MIN_EVENTS.max(most / BYTES_PER_EVENT)
-    }
-
-    /// Keeps an event: of pings and pongs the last few, of messages as many as make `most` bytes and
-    /// are not too many for that.
-    pub(crate) fn push(&mut self, event: Event<'_>, most: usize) {
-        self.came += 1;
-        match &event {
-            Event::Message(_) | Event::Chunk(_) => {
-                let size = payload(&event);
-                self.full |= size > most.saturating_sub(self.bytes) || self.are_many(most);
-                if self.full {
-                    return;
-                }
-                self.bytes += size;
-                self.chunks += usize::from(is_chunk(&event));
-                self.data.push_back((self.came, event.into_owned()));
-            }
-            _ => {
-                if self.control.len() == MAX_CONTROL && !matches!(event, Event::Close(_)) {
-                    self.control.pop_front();
-                }
-                self.control.push_back((self.came, event.into_owned()));
-            }
-        }
-    }
-
-    fn pop(&mut self) -> Option<Event<'static>> {
-        let place =
-            |queue: &VecDeque<(u64, _)>| queue.front().map_or(u64::MAX, |(place, _)| *place);
-        if place(&self.control) < place(&self.data) {
-            return self.control.pop_front().map(|(_, event)| event);
-        }
-        let (_, event) = self.data.pop_front()?;
-        self.bytes -= payload(&event);
-        self.chunks -= usize::from(is_chunk(&event));
-        Some(event)
-    }
-
-    /// The first event that is kept, if there are any.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn take(kept: &mut Option<Box<Self>>) -> Option<Event<'static>> {
-        let event = kept.as_mut().and_then(|kept| kept.pop());
-        if event.is_none() {
-            *kept = None;
-        }
-        event
-    }
-
-    /// All of them, in the order in which they came.
-    pub(super) fn into_events(mut self) -> Vec<Event<'static>> {
-        iter::from_fn(|| self.pop()).collect()
-    }
-}
-
-fn is_chunk(event: &Event<'_>) -> bool {
-    matches!(event, Event::Chunk(_))
-}
-
-fn payload(event: &Event<'_>) -> usize {
-    match event {
-        Event::Message(message) => message.as_bytes().len(),
-        Event::Chunk(chunk) => chunk.as_bytes().len(),
-        _ => 0,
-    }
-}
-
 /// Takes out what is kept, to add to it, and puts it back when it is dropped: what was kept is still
 /// there when a stream panics.
 struct Adding<'d, T: Io> {
     driver: &'d mut Driver<T>,
-    kept: Option<Box<Kept>>,
+    pending: Option<Box<PendingEvents>>,
 }
 
 impl<T: Io> Drop for Adding<'_, T> {
     fn drop(&mut self) {
-        self.driver.kept = self.kept.take();
+        self.driver.session.pending = self.pending.take();
     }
 }
 
@@ -150,25 +48,6 @@ impl<T: Io> Driver<T> {
         (self.wakers.elsewhere, self.received_elsewhere) = (false, false);
     }
 
-    /// Whether a part of a message was kept, behind control frames perhaps: nothing else of messages
-    /// is in front of it, since whole ones are kept only behind the end of one that came in parts.
-    pub(super) fn keeps_chunks(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.chunks > 0)
-    }
-
-    /// All bytes that were ever queued; `None` while frames of the last message are still to be
-    /// made.
-    pub(crate) fn total_queued(&mut self) -> Option<u64> {
-        let total = self.connection.send_buffer().total_queued();
-        (!self.connection.is_cut()).then_some(total)
-    }
-
-    /// A number that is another one once something was written that somebody may wait for.
-    pub(crate) fn written(&mut self) -> (u64, u64) {
-        let outbox = self.connection.send_buffer();
-        outbox.totals()
-    }
-
     /// Whether something waits to be written.
     pub(crate) fn waits_to_write(&mut self) -> bool {
         self.connection.has_output()
@@ -182,17 +61,13 @@ impl<T: Io> Driver<T> {
         bytes: &mut Option<u64>,
     ) -> Poll<Result<(), Error>> {
         self.poll_until(cx, |driver, cx| {
-            if bytes.is_none() {
-                *bytes = driver.total_queued();
+            if driver.session.is_flushed(bytes) {
+                return true;
             }
             let Some(bytes) = *bytes else { return false };
-            let outbox = driver.connection.send_buffer();
-            if outbox.is_flushed_to(bytes) {
-                // Behind a failure nothing is left, which is not to say that it was written.
-                return driver.connection.is_open() || !driver.has_failed();
-            }
+            let outbox = driver.session.connection.send_buffer();
             // The stream takes no more for now, which does not keep it from flushing.
-            if outbox.total_written() < bytes {
+            if outbox.total_written() < bytes || outbox.is_flushed_to(bytes) {
                 return false;
             }
             match driver.io.poll_flush(cx) {
@@ -228,7 +103,7 @@ impl<T: Io> Driver<T> {
     /// Deadlines run if no data is there, in which a pong may be.
     pub(crate) fn poll_control(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         for _ in 0..MAX_READS {
-            self.take_control();
+            self.session.take_control(false);
             if self.connection.has_pong() {
                 self.poll_stamp(cx)?;
             }
@@ -241,29 +116,13 @@ impl<T: Io> Driver<T> {
             if matches!(self.poll_fill(cx)?, Read::Pending) {
                 return self.poll_deadlines(cx);
             }
-            self.take_control();
+            self.session.take_control(false);
             if !self.input.is_empty() {
                 self.connection.has_come(); // it stays there for the half that receives
             }
         }
         cx.waker().wake_by_ref();
         Ok(())
-    }
-
-    pub(super) fn take_control(&mut self) {
-        let Self { input, connection, kept, .. } = self;
-        input.consume(|input| {
-            while !input.is_empty() && connection.is_control_next(input) {
-                let event = match connection.is_in_chunks() {
-                    true => connection.receive_chunk(input),
-                    false => connection.receive(input),
-                };
-                if let Ok(Some(event)) = event {
-                    kept.get_or_insert_default().push(event, 0);
-                }
-            }
-        });
-        input.release();
     }
 
     /// Notes the time where something has begun, and lets deadlines pass.
@@ -280,13 +139,6 @@ impl<T: Io> Driver<T> {
         Ok(())
     }
 
-    /// Starts the closing handshake, unless the connection is ending already.
-    pub(crate) fn start_close(&mut self, frame: &Option<CloseFrame>) {
-        if self.connection.is_open() {
-            self.connection.queue_close(frame.clone());
-        }
-    }
-
     /// Drives the connection to its end, or to where `rest` is left.
     pub(crate) fn poll_over(
         &mut self,
@@ -296,33 +148,23 @@ impl<T: Io> Driver<T> {
         let most = self.connection.config().max_message_size;
         let keep = rest != Rest::Discarded;
         if !keep {
-            self.connection.discard_messages();
+            self.session.discard();
         }
-        let kept = self.kept.take().filter(|_| keep);
-        let mut adding = Adding { driver: self, kept };
-        let Adding { driver, kept } = &mut adding;
+        let pending = self.session.pending.take();
+        let mut adding = Adding { driver: self, pending };
+        let Adding { driver, pending } = &mut adding;
         loop {
-            if rest == Rest::Left
-                && kept.as_ref().is_some_and(|kept| kept.bytes >= most || kept.are_many(most))
-            {
+            let full = pending.as_ref().is_some_and(|pending| pending.is_full(most));
+            if rest == Rest::Left && full {
                 return Poll::Pending;
             }
             let chunks = driver.connection.is_in_chunks();
             let pace = if chunks { Pace::Chunks } else { Pace::Any };
             let polled = driver.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
-                let part = is_chunk(&event);
                 if keep {
                     let most = if rest == Rest::Left { usize::MAX } else { most };
-                    let kept = kept.get_or_insert_with(Box::default);
-                    let before = kept.full;
-                    kept.push(event, most);
-                    if kept.full {
-                        connection.discard_messages(); // all that follows
-                    }
-                    if kept.full && !before && part {
-                        connection.cut_off_chunks(); // it was perhaps the last part of its message
-                    }
+                    pending.get_or_insert_default().keep(event, most, connection);
                 }
                 match ends || rest == Rest::Left {
                     true => ControlFlow::Break(()),
@@ -336,10 +178,5 @@ impl<T: Io> Driver<T> {
                 Poll::Pending => return Poll::Pending,
             }
         }
-    }
-
-    /// How the connection ended, for whoever closes it; `None` while it has not.
-    pub(crate) fn end(&self) -> Option<Result<(), Error>> {
-        self.connection.closed().map(|closed| outcome(Some(closed), self.end.broken_by()))
     }
 }

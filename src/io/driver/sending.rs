@@ -1,12 +1,14 @@
 //! What sends: queueing, waiting for room, writing what is queued.
 
-use super::{Caller, Driver, Turn, halves::MAX_READS, lend};
+use super::{Caller, CoopBudget, Driver};
 use crate::{
-    Closed, Error, FlushPolicy, IntoFragment, IntoMessage, SendError, Time, Transport,
-    io::{Control, Io},
+    Error, FlushPolicy, IntoFragment, IntoMessage, SendError, Time, Transport,
+    io::{Control, Io, Session, lend},
 };
 use core::task::{Context, Poll, ready};
-use std::io;
+
+/// How often a call that sends reads at most.
+pub(super) const MAX_READS: usize = 16;
 
 impl<T: Io> Driver<T> {
     /// Ready when all that is queued was written and the stream is flushed.
@@ -29,7 +31,7 @@ impl<T: Io> Driver<T> {
     /// Whether it is for others to go on before this sends.
     #[inline(always)]
     pub(crate) fn turn_of_sends_is_over(&mut self, cx: &Context<'_>) -> bool {
-        !T::WAITS && Turn::is_over(&mut self.turn.sends, cx)
+        !T::WAITS && CoopBudget::is_spent(&mut self.budget.sends, cx)
     }
 
     /// Whether one more message may be sent before others have their turn: otherwise `poll_ready`
@@ -37,8 +39,8 @@ impl<T: Io> Driver<T> {
     #[cfg(any(feature = "futures-io", feature = "tokio"))]
     #[inline(always)]
     pub(crate) fn has_turn(&mut self) -> bool {
-        let has_turn = self.turn.sends < Turn::STEPS;
-        self.turn.sends += u8::from(has_turn);
+        let has_turn = self.budget.sends < CoopBudget::STEPS;
+        self.budget.sends += u8::from(has_turn);
         has_turn
     }
 
@@ -57,12 +59,6 @@ impl<T: Io> Driver<T> {
         self.poll_until(cx, |driver, _| driver.connection.is_under_mark())
     }
 
-    /// Why nothing more is accepted.
-    #[cold]
-    pub(crate) fn refusal(&self) -> Error {
-        self.end.refusal(&self.connection).into()
-    }
-
     /// Writes until `enough`, or until nothing is left. Deadlines run while the peer takes
     /// nothing.
     pub(super) fn poll_until(
@@ -75,7 +71,7 @@ impl<T: Io> Driver<T> {
             self.wakers.sent();
             return result;
         }
-        self.turn.sends = 0;
+        self.budget.sends = 0;
         self.wakers.keep(Caller::Sending, cx);
         match self.wakers.joint(Caller::Sending, cx) {
             Some(joint) => self.poll_written(&mut Context::from_waker(&joint), &mut enough),
@@ -92,22 +88,15 @@ impl<T: Io> Driver<T> {
             if enough(self, cx) {
                 return Poll::Ready(Ok(()));
             }
-            // Nobody waits for a peer that is given up; its end is for who receives or closes. A
-            // write that waits by itself is not even begun.
-            if let (true, Some(error)) = (T::WAITS, self.timed_out()) {
+            // A write that waits by itself is not even begun.
+            if let (true, Some(error)) = (T::WAITS, self.session.timed_out()) {
                 return Poll::Ready(Err(error));
             }
             let written = self.poll_write(cx)?;
             if written.is_ready() && self.connection.is_open() {
                 return Poll::Ready(Ok(()));
             }
-            if let Some(error) = self.take_broken() {
-                return Poll::Ready(Err(Error::Io(error)));
-            }
-            if let Some(error) = self.timed_out() {
-                return Poll::Ready(Err(error));
-            }
-            if let Some(error) = self.end.loss(&self.connection) {
+            if let Some(error) = self.session.failure(self.wakers.elsewhere) {
                 return Poll::Ready(Err(error));
             }
             if written.is_ready() {
@@ -117,13 +106,6 @@ impl<T: Io> Driver<T> {
                 continue;
             }
             return Poll::Pending;
-        }
-    }
-
-    fn timed_out(&self) -> Option<Error> {
-        match self.connection.outcome() {
-            Some(Closed::TimedOut(error)) => Some(Error::Timeout(*error)),
-            _ => None,
         }
     }
 
@@ -137,7 +119,7 @@ impl<T: Io> Driver<T> {
         }
         let waits = !self.input.is_empty() || self.connection.is_in_data();
         let unread = waits && !self.received_elsewhere;
-        self.trace.timed_out(self.connection.look(now, unread));
+        self.session.handle_timeout(now, unread);
         Poll::Ready(Ok(()))
     }
 
@@ -150,11 +132,11 @@ impl<T: Io> Driver<T> {
         let joint = self.wakers.joint(Caller::Sending, cx);
         let cx = &mut Context::from_waker(joint.as_ref().unwrap_or(cx.waker()));
         for _ in 0..MAX_READS {
-            self.take_control();
+            self.session.take_control(false);
             if !self.input.is_empty() || !matches!(self.connection.transport(), Transport::Open) {
                 return;
             }
-            let Self { input, io, .. } = self;
+            let Self { session: Session { input, .. }, io, .. } = self;
             match input.fill(|buffer| io.poll_read(cx, buffer, Some(Time::EPOCH))) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(end) => {
@@ -164,23 +146,10 @@ impl<T: Io> Driver<T> {
                 }
                 Poll::Pending => return,
             }
-            self.take_control();
+            self.session.take_control(false);
             if !self.input.is_empty() {
                 self.connection.has_come();
             }
-        }
-    }
-
-    /// Whether the stream broke, or something that was queued was not written.
-    pub(super) fn has_failed(&self) -> bool {
-        self.end.is_broken() || self.connection.has_lost()
-    }
-
-    /// The error that broke the stream, for whoever sends. One who receives elsewhere gets it, too.
-    fn take_broken(&mut self) -> Option<io::Error> {
-        match self.wakers.elsewhere {
-            true => self.end.broken_by(),
-            false => self.end.take_broken(),
         }
     }
 

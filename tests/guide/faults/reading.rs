@@ -94,7 +94,7 @@ fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) 
     let mut told = Told::default();
     let mut ended = |mut reader: W::Reader, writer: &mut W::Writer| {
         run(receive_all(&mut reader, &mut told));
-        told_of_the_end(&told, &run(writer.send("late")));
+        told_of_the_end(&told, &run(writer.send("late".into())));
         // Who closes is told of the same end.
         let closed = run(writer.close(CloseCode::NORMAL)).map_err(|error| name(&error)).err();
         assert!(closed.as_ref() == told.errors.last() || told.closed.as_ref().unwrap().is_clean());
@@ -106,7 +106,7 @@ fn receiving<W: Whole>(way: Way, role: Role, reads: &[Step], message: &Message) 
     } else {
         let mut ws = ws;
         run(receive_all(&mut ws, &mut told));
-        told_of_the_end(&told, &run(ws.send("late")));
+        told_of_the_end(&told, &run(ws.send("late".into())));
     }
     let goes_on = told.messages.len() == 2;
     assert_eq!(told.messages[0], "before", "what came before it is given");

@@ -1,6 +1,6 @@
 //! Over TCP, where a script does not show it: resets and half-closed connections while a connection
 //! is opened and while a large message is written. What a reset or an end does to an open one is in
-//! `adapters_tcp.rs` and, row by row, in `closing_table.rs`.
+//! `adapters/tcp.rs` and, row by row, in `guide/closing.rs`.
 
 use super::name;
 use crate::{

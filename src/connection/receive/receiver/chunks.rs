@@ -1,11 +1,11 @@
-//! Messages that are handed on as they come.
+//! Messages that are handed out as they come.
 
 use super::{Destination, FrameState, Kind, PartialMessage, Receiver, to_usize, unmask};
 use crate::{Input, connection::receive::budget::Share, message::Chunk};
 use alloc::borrow::Cow;
 
 impl Receiver {
-    /// Whether a message is under way of which parts are handed on.
+    /// Whether a message is under way whose parts are handed out.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.message, Some(PartialMessage { payload: Destination::Passing(_), .. }))
     }
@@ -19,7 +19,7 @@ impl Receiver {
         })
     }
 
-    /// Hands on what is held of the message that is under way, and from now on what comes.
+    /// Hands out the held part of the message under way, and from now on each part as it comes.
     pub(crate) fn hand_on(&mut self) -> Option<Chunk<'static>> {
         let held = |message: &mut PartialMessage| matches!(message.payload, Destination::Held(_));
         let PartialMessage { fragments, compressed, payload, .. } = self.message.take_if(held)?;
@@ -32,8 +32,7 @@ impl Receiver {
         chunk
     }
 
-    /// The next part of the message that is under way. Without one, either the frame has ended or
-    /// all input is used.
+    /// The next part of the message under way. `None` if the frame has ended or all input is used.
     pub(crate) fn pass<'i>(&mut self, input: &mut Input<'i>) -> Result<Option<Chunk<'i>>, Kind> {
         let Self {
             state: FrameState::Payload { fin, mask: key, len, done },
@@ -62,7 +61,7 @@ impl Receiver {
         Ok(chunk)
     }
 
-    /// The payload of a frame is handed on; `last` says that with it the message is.
+    /// The payload of a frame is handed out; with the `last` one the message is too.
     pub(crate) fn end_frame(&mut self, last: bool) {
         self.state = FrameState::START;
         self.message.take_if(|_| last);

@@ -1,4 +1,4 @@
-//! Messages that nobody takes any more.
+//! Messages that are discarded.
 
 use super::{
     CutOff, Destination, FrameState, Kind, PartialMessage, Receiver, Skipped, to_usize, unmask,
@@ -12,8 +12,8 @@ use crate::{
 use alloc::borrow::Cow;
 
 impl Receiver {
-    /// From now on messages are not handed out, and so not inflated. What a message behind them would
-    /// refer to is then not there, so there is no way back.
+    /// Discards messages from now on, without inflating them. This is final: later messages may refer
+    /// to the ones that were not inflated.
     pub(crate) fn discard(&mut self) {
         if self.is_unwanted() {
             return;
@@ -46,7 +46,7 @@ impl Receiver {
         }
     }
 
-    /// Whether nobody takes messages any more.
+    /// Whether messages are discarded.
     pub(crate) fn is_unwanted(&self) -> bool {
         matches!(&self.message, Some(PartialMessage { payload: Destination::Unwanted(_), .. }))
     }
@@ -63,7 +63,7 @@ impl Receiver {
         }
     }
 
-    /// Skips what came of the frame that is under way.
+    /// Skips the input of the frame under way.
     pub(crate) fn skip(&mut self, input: &mut Input<'_>) -> Result<(), Kind> {
         let Self {
             state: FrameState::Payload { fin, mask: key, len, done },
@@ -83,7 +83,7 @@ impl Receiver {
         if let Skipped::Plain(passage) = skipped {
             if passage.is_text() {
                 unmask(piece, *key, before);
-                // §8.1; of a compressed text nobody knows.
+                // §8.1. A compressed text cannot be checked without inflating it.
                 passage.chunk(Cow::Borrowed(piece), last).map_err(|_| Kind::InvalidUtf8)?;
             }
         }

@@ -9,8 +9,7 @@ use crate::{
 };
 use alloc::{borrow::Cow, boxed::Box};
 
-/// How much is inflated at once, in bytes, where what comes of it is handed on: what is not used is
-/// masked again.
+/// The most input that is inflated at once, in bytes, for chunks: unused input is masked again.
 const AT_ONCE: usize = 4 * 1024;
 
 impl Receiver {
@@ -19,7 +18,7 @@ impl Receiver {
         self.decoder = Some(Box::new(decoder));
     }
 
-    /// What came compressed.
+    /// The volume of compressed messages.
     pub(crate) fn inflated(&self) -> Volume {
         self.decoder.as_ref().map_or_else(Volume::default, |decoder| decoder.volume())
     }
@@ -32,7 +31,7 @@ impl Receiver {
             && matches!(header.opcode, OpCode::Text | OpCode::Binary)
     }
 
-    /// Adds a piece of payload to the message that is under way, inflated.
+    /// Inflates a piece of payload into the message under way.
     pub(crate) fn inflate(
         &mut self,
         piece: &[u8],
@@ -50,8 +49,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// As [`pass`](Self::pass), of a message that has to be inflated. One call gives at most one
-    /// [`CHUNK`](crate::deflate::CHUNK), however much the input comes to.
+    /// As [`pass`](Self::pass), for a compressed message. One call gives at most one
+    /// [`CHUNK`](crate::deflate::CHUNK), however far the input would inflate.
     pub(crate) fn pass_inflated(
         &mut self,
         input: &mut Input<'_>,
@@ -70,7 +69,7 @@ impl Receiver {
         let mut rest = &*piece;
         let inflated = decoder.chunk(&mut rest);
         let used = piece.len() - rest.len();
-        // What is for the next call stays as it came: masking twice is the identity.
+        // Unused input goes back to how it came: masking twice is the identity.
         unmask(&mut piece[used..], *key, *done + used as u64);
         input.take(used);
         *done += used as u64;
