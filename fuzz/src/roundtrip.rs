@@ -159,22 +159,22 @@ impl Pair {
         match step & 0x1f | 0x60 {
             b't' => {
                 let text = text(salt, size(number));
-                end.send(text.clone().into(), |of| sent(of.send(&text), &text));
+                end.send(text.clone().into(), |of| sent(of.feed(&text), &text));
             }
             b'b' => {
                 let message = Message::from(noise(salt, size(number)));
-                end.send(message.clone(), |of| sent(of.send(message.clone()), &message));
+                end.send(message.clone(), |of| sent(of.feed(message.clone()), &message));
             }
             b'm' => {
                 let choices = [Compression::Auto, Compression::Always, Compression::Never];
                 let choice = choices[usize::from(number) % 3];
                 let text = text(salt, size(number));
-                end.send(text.clone().into(), |of| sent(of.send(choice.of(&text)), &text));
+                end.send(text.clone().into(), |of| sent(of.feed(choice.of(&text)), &text));
             }
             b'q' => {
                 let text = text(salt, size(number));
                 let prepared = Prepared::new(&text);
-                end.send(text.into(), |of| of.send(&prepared));
+                end.send(text.into(), |of| sent(of.feed(&prepared), &prepared));
             }
             b'f' => end.fragment(text(salt, size(number & !1)).into(), number & 1 != 0),
             b'g' => end.fragment(noise(salt, size(number & !1)).into(), number & 1 != 0),
@@ -194,7 +194,7 @@ impl Pair {
                 if end.connection.is_open() {
                     end.close = Some(frame.clone());
                 }
-                end.connection.close(frame);
+                end.connection.start_close(frame).expect("short");
             }
             b'k' => end.in_chunks = !end.in_chunks,
             b'r' => _ = end.connection.outbox().reclaim(),

@@ -86,7 +86,7 @@ fn the_defaults_and_what_an_application_may_do_are_as_documented() {
     let mut socket = WebSocket::from_raw_socket(Cursor::new(vec![0x83, 0]), Role::Client, None);
     socket.read().unwrap_err();
     let frame = CloseFrame { code: CloseCode::Protocol, reason: "".into() };
-    socket.start_close(frame).unwrap().unwrap();
+    socket.close(Some(frame)).unwrap();
     let written = socket.into_inner().into_inner();
     assert_eq!((written.len(), &written[2..4]), (2 + 8, &[0x88, 0x82][..]));
 

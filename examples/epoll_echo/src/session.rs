@@ -72,7 +72,7 @@ impl Session {
             // An error shows in how the connection ends; what follows it is discarded.
             if let Ok(Some(Event::Message(message))) = connection.receive(&mut input) {
                 // Refused only if the connection is closing: then nobody wants it.
-                let _ = connection.send(message);
+                let _ = connection.feed(message);
             }
         }
     }

@@ -202,7 +202,7 @@ impl Case {
         let before = to.stats().messages_sent;
         let sent = if call.letter == b'q' {
             let prepared = Prepared::new(message);
-            lane.make(to.send(&prepared), polls).await
+            lane.make(to.send_prepared(&prepared), polls).await
         } else {
             lane.make(to.send(message), polls).await
         };

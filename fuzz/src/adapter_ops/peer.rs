@@ -88,7 +88,7 @@ impl Peer {
                 let mut whole = String::new();
                 for (i, piece) in [&content[..], "", "and so on"].into_iter().enumerate() {
                     let last = i == 2;
-                    let sent = self.connection.send_fragment(message(text, piece), last);
+                    let sent = self.connection.feed_fragment(message(text, piece), last);
                     sent.expect("room");
                     whole += piece;
                     self.arrive(last.then(|| seen(text, whole.clone())));
@@ -98,7 +98,7 @@ impl Peer {
                 }
             }
             _ => {
-                self.connection.send(message(text, &content)).expect("room");
+                self.connection.feed(message(text, &content)).expect("room");
                 self.arrive(Some(seen(text, content)));
             }
         }

@@ -172,7 +172,7 @@ impl End {
         let before = self.connection.unsent().bytes;
         let begun = self.begun.as_ref().filter(|_| self.connection.is_in_fragments());
         let other = begun.is_some_and(|begun| begun.is_text() != kind);
-        match self.connection.send_fragment(&piece, fin) {
+        match self.connection.feed_fragment(&piece, fin) {
             Ok(()) => {
                 let whole = match self.begun.take() {
                     None => piece,

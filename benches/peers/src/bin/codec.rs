@@ -356,7 +356,7 @@ fn encoders(payload: &'static [u8], client: bool) -> Contenders {
         outbox.advance(black_box(outbox.chunk()).len());
         assert!(outbox.is_empty());
     };
-    let send = move |connection: &mut Connection| connection.send(payload).unwrap();
+    let send = move |connection: &mut Connection| connection.feed(payload).unwrap();
     contenders.push(("fullduplex, borrowed", batch(connection, length, send, finish)));
 
     let role = match client {

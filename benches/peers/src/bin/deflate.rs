@@ -389,7 +389,7 @@ fn fullduplex_compress(texts: Texts, setting: Setting) -> Run {
     let mut connections = setting.each(|| fullduplex(setting));
     Box::new(move |connection, text, show| {
         let connection = &mut connections[connection];
-        connection.send(texts[text]).unwrap();
+        connection.feed(texts[text]).unwrap();
         let mut outbox = connection.outbox();
         show(outbox.chunk());
         outbox.advance(outbox.len());
