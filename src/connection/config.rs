@@ -227,7 +227,7 @@ impl Config {
     /// makes a frame larger on the wire, by at most an eighth and a few bytes. A message in fragments
     /// stays compressed even if that does not pay.
     ///
-    /// The size of a [`send_fragment`](crate::Connection::send_fragment) is your choice, whatever is
+    /// The size of a [`feed_fragment`](crate::Connection::feed_fragment) is your choice, whatever is
     /// set here. A fragment costs a head of at most 14 bytes, and a copy of its payload unless that is
     /// 16 KiB or more and a server sends it. Zero counts as one. Default: `None`, a message is one
     /// frame.

@@ -97,8 +97,8 @@ use time::{Idle, Pinger};
 ///
 /// # Back-pressure
 /// Two numbers bound what waits to be written. At the [mark](Config::unsent_mark), 256 KiB, you should
-/// wait. At the [limit](Config::max_unsent), 1 MiB, [`send`](Self::send),
-/// [`send_fragment`](Self::send_fragment) and [`ping`](Self::ping) fail with
+/// wait. At the [limit](Config::max_unsent), 1 MiB, [`feed`](Self::feed),
+/// [`feed_fragment`](Self::feed_fragment) and [`ping`](Self::ping) fail with
 /// [`Full`](SendErrorReason::Full). Answers to pings, a Close and keepalive pings are always accepted.
 /// So at most the limit, one message and some control frames wait. An empty backlog is under both
 /// numbers, whatever they are. See the [result of each call](crate::guide::backpressure), also in the

@@ -11,7 +11,7 @@ use alloc::{
 };
 use core::fmt;
 
-/// A server's answer to one request that it accepts. Give it to [`UpgradeRequest::accept`].
+/// A server's answer to one request that it accepts. Give it to [`UpgradeRequest::accept`](super::UpgradeRequest::accept).
 ///
 /// You can chain calls without `?`: `accept` returns the first mistake.
 ///

@@ -25,7 +25,7 @@ pub struct Unsent {
     /// Close that waits for such a message, count once they are in the outbox.
     pub bytes: u64,
     /// Messages of which the last byte is not written; control frames are none. One that is sent
-    /// with [`send_fragment`](crate::Connection::send_fragment) counts while any of what was
+    /// with [`feed_fragment`](crate::Connection::feed_fragment) counts while any of what was
     /// accepted of it is not written.
     pub messages: u64,
 }
