@@ -174,7 +174,7 @@ impl Pair {
             b'q' => {
                 let text = text(salt, size(number));
                 let prepared = Prepared::new(&text);
-                end.send(text.into(), |of| of.feed(&prepared).map_err(|error| error.reason));
+                end.send(text.into(), |of| sent(of.feed(&prepared), &prepared));
             }
             b'f' => end.fragment(text(salt, size(number & !1)).into(), number & 1 != 0),
             b'g' => end.fragment(noise(salt, size(number & !1)).into(), number & 1 != 0),
@@ -194,7 +194,7 @@ impl Pair {
                 if end.connection.is_open() {
                     end.close = Some(frame.clone());
                 }
-                end.connection.start_close(frame).expect("it fits");
+                end.connection.start_close(frame).expect("short");
             }
             b'k' => end.in_chunks = !end.in_chunks,
             b'r' => _ = end.connection.outbox().reclaim(),

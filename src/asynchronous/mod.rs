@@ -55,14 +55,18 @@
 //! [`WebSocket::feed`], which is written before the next receive waits, or with
 //! [`FlushPolicy::BeforeWait`](crate::FlushPolicy::BeforeWait), which makes `send` do that.
 
+// First, as the pages of their types show the methods in this order.
+mod websocket;
+
+mod halves;
+
+mod streaming;
+
 mod broadcast;
 #[cfg(feature = "deflate")]
 mod deflate;
-mod halves;
 mod sink;
-mod streaming;
 mod upgrade;
-mod websocket;
 
 pub use broadcast::{
     Broadcast, BroadcastStats, CloseReport, Delivery, Member, MemberId, SlowConsumer,

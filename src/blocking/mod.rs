@@ -61,14 +61,17 @@
 //! which it keeps for its next connection. With its stack that is some 80 KiB for a thread per
 //! connection: bound how many there are.
 
+// First, as the pages of their types show the methods in this order.
+mod websocket;
+
+mod streaming;
+
 #[cfg(feature = "deflate")]
 mod deflate;
 mod duplex;
 mod halves;
 mod http;
 mod stream;
-mod streaming;
-mod websocket;
 
 pub use duplex::Duplex;
 pub use halves::{Reader, ReuniteError, Writer};

@@ -179,6 +179,8 @@ fn what_is_refused_changes_nothing() {
                 for _ in 0..3 {
                     let refused = connection.feed(&prepared).unwrap_err();
                     assert_eq!(refused.reason, reason);
+                    let [back, ours] = [refused.message.as_bytes(), prepared.message().as_bytes()];
+                    assert_eq!(back.as_ptr(), ours.as_ptr(), "in the same memory");
                 }
                 assert_eq!(connection.outbox().len(), queued);
                 if reason == SendErrorReason::Unfinished {

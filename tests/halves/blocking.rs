@@ -1054,3 +1054,45 @@ fn messages_choose_whether_to_be_compressed() {
     writer.close(CloseCode::NORMAL).unwrap();
     assert_eq!(server.join().unwrap(), vec![Message::from(text); 4]);
 }
+
+/// The source forms of a writer: each message whole, whatever clones send meanwhile.
+#[cfg(feature = "testing")]
+#[test]
+fn writers_send_from_sources_at_the_same_time() {
+    let _watchdog = watchdog();
+    let (ours, theirs) = fullduplex::testing::blocking_pair(Config::default());
+    let (_reader, writer) = ours.split();
+    let mut senders = Vec::new();
+    for sender in 0..4_u8 {
+        let writer = writer.clone();
+        senders.push(thread::spawn(move || {
+            for _ in 0..10 {
+                writer.send_iter((0..3).map(|_| vec![sender; 5])).unwrap();
+                assert_eq!(writer.send_reader(&[sender; 100][..]).unwrap(), 100);
+                writer.send_fragment([sender].as_slice(), false).unwrap();
+                assert!(writer.is_in_fragments());
+                writer.send_fragment([sender].as_slice(), true).unwrap();
+                assert!(!writer.is_in_fragments());
+            }
+        }));
+    }
+    let mut theirs = theirs;
+    let mut lengths = [0, 0, 0];
+    for _ in 0..4 * 10 * 3 {
+        let message = theirs.recv().unwrap().unwrap();
+        let bytes = message.as_bytes();
+        assert!(bytes.iter().all(|byte| *byte == bytes[0]), "one inside another");
+        lengths[[15, 100, 2].iter().position(|length| *length == bytes.len()).unwrap()] += 1;
+    }
+    assert_eq!(lengths, [40; 3]);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    // Another's message in the middle keeps a fragment out at once.
+    writer.feed_fragment("a", false).unwrap();
+    let clone = writer.clone();
+    assert_eq!(clone.feed_fragment("b", true).unwrap_err().reason, SendErrorReason::Unfinished);
+    writer.feed_fragment("c", true).unwrap();
+    clone.feed_fragment("d", true).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(theirs.recv().unwrap().unwrap(), "ac");
+    assert_eq!(theirs.recv().unwrap().unwrap(), "d");
+}

@@ -141,7 +141,7 @@ impl Case {
             return;
         }
         let echo = ws.run(|incoming, out| {
-            let seen = told(&incoming.clone().into_owned());
+            let seen = told(&incoming.clone().into_message());
             let fed = out.feed(&incoming);
             let mut books = self.books.borrow_mut();
             books.said.push((seen.clone(), Some(fed.is_ok())));

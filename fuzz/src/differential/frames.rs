@@ -321,7 +321,7 @@ fn run_ours(setup: &Setup, pieces: Vec<Vec<u8>>) -> Run {
         let frame = |(code, reason)| {
             CloseFrame::new(CloseCode::new(code).expect("a legal code"), reason).expect("short")
         };
-        connection.start_close(close.map(frame)).expect("it fits");
+        connection.start_close(close.map(frame)).expect("short");
     }
     let (mut events, mut written) = (Vec::new(), Vec::new());
     let (mut taken, mut failed_at) = (0, None);

@@ -1,5 +1,8 @@
 //! A connection as two: a [`Reader`] and a [`Writer`], for different threads.
 
+// First, as the pages of their types show the methods in this order.
+mod writer;
+
 mod calls;
 mod fragments;
 mod reader;
@@ -7,7 +10,6 @@ mod receiving;
 mod sending;
 mod shared;
 mod state;
-mod writer;
 
 pub use reader::{Reader, ReuniteError};
 pub use writer::Writer;
