@@ -593,6 +593,7 @@ fn no_call_of_a_handler_allocates_for_each_message() {
     let _time = runtime.enter();
     let prepared = Prepared::new("prepared");
     let payload: &[u8] = &[7; 125];
+    #[cfg_attr(not(feature = "deflate"), allow(unused_mut, reason = "nothing is added"))]
     let mut calls: Vec<(&str, Call<'_>)> = vec![
         ("feed", Box::new(|out| out.feed(payload))),
         ("feed_prepared", Box::new(|out| out.feed(&prepared))),

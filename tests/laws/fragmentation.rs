@@ -286,9 +286,9 @@ impl Bench {
         };
         #[cfg(not(feature = "deflate"))]
         let result = match compressed {
-            None | Some(true) => self.sender.send(message.clone()),
+            None | Some(true) => self.sender.feed(message.clone()),
             // Borrowed, for a change.
-            Some(false) => self.sender.send(fullduplex::MessageRef::from(&message)),
+            Some(false) => self.sender.feed(fullduplex::MessageRef::from(&message)),
         };
         assert_eq!(result.is_ok(), accepts);
         match result {

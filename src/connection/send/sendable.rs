@@ -100,6 +100,14 @@ pub struct SendOptions {
     pub(crate) compression: Compression,
 }
 
+impl SendOptions {
+    #[inline]
+    fn partial_text(mut self, is: bool) -> Self {
+        self.partial_text = is;
+        self
+    }
+}
+
 /// A fragment in its two parts: an adapter tries again with what came back to it.
 impl<P: IntoMessage> sealed::Sealed for (SendOptions, P) {}
 
@@ -147,7 +155,7 @@ impl<B: IntoMessage> IntoFragment for TextFragment<B> {
 
     #[inline]
     fn options(&self) -> SendOptions {
-        SendOptions { partial_text: true, ..self.0.options() }
+        self.0.options().partial_text(true)
     }
 
     #[inline]
@@ -170,7 +178,7 @@ impl<'i> IntoFragment for Chunk<'i> {
 
     #[inline]
     fn options(&self) -> SendOptions {
-        SendOptions { partial_text: self.is_text(), ..SendOptions::default() }
+        SendOptions::default().partial_text(self.is_text())
     }
 
     #[inline]
