@@ -214,11 +214,11 @@ fn check_control(opcode: OpCode, fin: bool, rest: &[u8]) -> Result<(), HeaderErr
 }
 
 /// Length of the payload, mask key, and how many bytes they took.
-type Rest = (u64, Option<[u8; 4]>, usize);
+type HeadRest = (u64, Option<[u8; 4]>, usize);
 
 /// Decodes a head from its second byte on; `None` if `rest` ends inside it.
 #[inline]
-fn decode_rest(rest: &[u8]) -> Result<Option<Rest>, HeaderError> {
+fn decode_rest(rest: &[u8]) -> Result<Option<HeadRest>, HeaderError> {
     let &[second, ref rest @ ..] = rest else { return Ok(None) };
     let (length, extended) = match second & !MASKED {
         LEN_16 => {
@@ -406,7 +406,7 @@ mod tests {
             }
         }
         for length in [0, 2] {
-            assert_eq!(decoded(&[0x88, length]).0.payload_len, length.into());
+            assert_eq!(decoded(&[0x88, length]).0.payload_len, u64::from(length));
         }
     }
 

@@ -5,7 +5,7 @@ mod halves;
 mod sending;
 
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
-pub(super) use halves::Rest;
+pub(super) use halves::Leftover;
 
 use super::{
     Ending, Error, Io, Pace, Parts, ReadBuffer, Responder, Session, pool,

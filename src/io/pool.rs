@@ -22,20 +22,20 @@ const KEPT: usize = 3;
 const WRITE_MAX: usize = 256 * 1024;
 
 /// One buffer that is quickly taken, or none, and some more.
-struct Pool {
+struct BufferPool {
     first: Cell<Vec<u8>>,
     more: RefCell<Vec<Vec<u8>>>,
 }
 
-impl Pool {
+impl BufferPool {
     const fn new() -> Self {
         Self { first: Cell::new(Vec::new()), more: RefCell::new(Vec::new()) }
     }
 }
 
 std::thread_local! {
-    static READS: Pool = const { Pool::new() };
-    static WRITES: Pool = const { Pool::new() };
+    static READS: BufferPool = const { BufferPool::new() };
+    static WRITES: BufferPool = const { BufferPool::new() };
 }
 
 /// A buffer of [`READ`] bytes.
@@ -70,19 +70,19 @@ pub(crate) fn give_write(buffer: Vec<u8>) {
 
 /// A buffer from the pool, or a new one without memory.
 #[inline(always)]
-fn take(pool: &'static LocalKey<Pool>) -> Vec<u8> {
+fn take(pool: &'static LocalKey<BufferPool>) -> Vec<u8> {
     let first = pool.try_with(|pool| pool.first.take()).unwrap_or_default();
     if first.capacity() == 0 { take_more(pool) } else { first }
 }
 
 /// Nothing, too, while the thread is ending.
 #[cold]
-fn take_more(pool: &'static LocalKey<Pool>) -> Vec<u8> {
+fn take_more(pool: &'static LocalKey<BufferPool>) -> Vec<u8> {
     pool.try_with(|pool| pool.more.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
 #[inline(always)]
-fn give(pool: &'static LocalKey<Pool>, buffer: Vec<u8>) {
+fn give(pool: &'static LocalKey<BufferPool>, buffer: Vec<u8>) {
     let _ = pool.try_with(|pool| {
         let other = pool.first.replace(buffer);
         if other.capacity() > 0 {
@@ -92,7 +92,7 @@ fn give(pool: &'static LocalKey<Pool>, buffer: Vec<u8>) {
 }
 
 #[cold]
-fn give_more(pool: &Pool, buffer: Vec<u8>) {
+fn give_more(pool: &BufferPool, buffer: Vec<u8>) {
     let mut more = pool.more.borrow_mut();
     if more.len() < KEPT {
         more.push(buffer);

@@ -15,7 +15,7 @@ pub(crate) use held::{Offered, Over};
 
 use super::{
     Driver, Error, Io,
-    driver::Rest,
+    driver::Leftover,
     write_queue::{AHEAD, Answer, Place, Progress, Sends, WaitsFor, WriteQueue},
 };
 use crate::{CloseFrame, IntoFragment, MessageRef, SendError, connection::unfinished};
@@ -30,13 +30,13 @@ const FIRST: u64 = 0;
 /// A connection in two halves.
 pub(crate) struct Shared<T> {
     /// Its lock is taken before that of the waiters, never the other way round.
-    state: Mutex<State<T>>,
+    state: Mutex<SharedState<T>>,
     waiters: Arc<Waiters>,
     /// The waiters, as the stream and the timer know them.
     waker: Waker,
 }
 
-struct State<T> {
+struct SharedState<T> {
     driver: Driver<T>,
     /// Messages of groups that wait for their place, if there are any.
     held: Option<Box<held::Held>>,
@@ -52,7 +52,7 @@ struct Mark {
     stage: u8,
 }
 
-impl<T: Io> State<T> {
+impl<T: Io> SharedState<T> {
     fn mark(&mut self) -> Mark {
         Mark { written: self.driver.written(), stage: self.stage() }
     }
@@ -153,7 +153,7 @@ impl<T> Shared<T> {
         self.waiters.lock().queue.number()
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, SharedState<T>> {
         // What panicked was a stream or a waker; the connection is as it was left.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,7 +196,7 @@ impl<T: Io> Shared<T> {
         // The first writer goes on with what was begun before there were halves.
         let fragments = driver.connection.is_in_fragments().then_some(FIRST);
         let waiters = Arc::new(Waiters::new(WriteQueue::new(FIRST, fragments)));
-        let state = State { driver, held: None, watch: Place::default() };
+        let state = SharedState { driver, held: None, watch: Place::default() };
         let waker = Arc::clone(&waiters).into();
         Self { state: Mutex::new(state), waiters, waker }
     }
@@ -259,7 +259,7 @@ impl<T: Io> Shared<T> {
         cx: &Context<'_>,
         call: &mut Call,
         poll: impl FnOnce(
-            &mut State<T>,
+            &mut SharedState<T>,
             &mut Context<'_>,
             &mut Call,
             &mut Polling<'_>,
@@ -400,12 +400,12 @@ impl<T: Io> Shared<T> {
                     // It will, unless it stopped polling without a word. What is left to it may be
                     // in the way of the end: deadlines pass all the same.
                     ReaderState::Woken => {
-                        if let Poll::Ready(over) = driver.poll_over(cx, Rest::Left) {
+                        if let Poll::Ready(over) = driver.poll_over(cx, Leftover::Left) {
                             over?;
                         }
                     }
-                    ReaderState::Idle => ready!(driver.poll_over(cx, Rest::Kept))?,
-                    ReaderState::Gone => ready!(driver.poll_over(cx, Rest::Discarded))?,
+                    ReaderState::Idle => ready!(driver.poll_over(cx, Leftover::Kept))?,
+                    ReaderState::Gone => ready!(driver.poll_over(cx, Leftover::Discarded))?,
                 }
             }
             if driver.end().is_none() {
@@ -430,7 +430,7 @@ impl<T: Io> Shared<T> {
     }
 
     /// Wakes those that can go on behind what has changed, and the reader if it has something to do.
-    fn tell(&self, mut state: MutexGuard<'_, State<T>>, mut woken: Woken, reader: bool) {
+    fn tell(&self, mut state: MutexGuard<'_, SharedState<T>>, mut woken: Woken, reader: bool) {
         self.waiters.tell(|| state.progress(), &mut woken);
         drop(state);
         woken.wake();
@@ -450,7 +450,7 @@ impl<T: Io> Shared<T> {
     }
 }
 
-impl<T: Io> State<T> {
+impl<T: Io> SharedState<T> {
     fn poll_flush_call(
         &mut self,
         cx: &mut Context<'_>,

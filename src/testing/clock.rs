@@ -65,7 +65,7 @@ impl Clock {
     /// ping each other for ever.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(Flag::default());
         let waker = Waker::from(woken.clone());
         for _ in 0..MAX_JUMPS {
             loop {
@@ -166,9 +166,9 @@ impl fmt::Debug for Clock {
 
 /// Whether a future was woken.
 #[derive(Default)]
-struct Woken(AtomicBool);
+struct Flag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Release);
     }

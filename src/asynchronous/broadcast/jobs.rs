@@ -6,7 +6,7 @@
 
 use super::{
     BroadcastStats, Delivery, MemberId, SlowConsumer,
-    members::{AT_ONCE, Members, Round, Waiting, guarded},
+    members::{AT_ONCE, Members, Round, WaitingSend, guarded},
 };
 use crate::{
     CloseFrame,
@@ -35,7 +35,7 @@ struct Queue<T> {
     /// Whether somebody does a step of the first job.
     busy: bool,
     /// What came of jobs whose futures do not know yet.
-    done: Vec<(u64, Outcome<T>)>,
+    done: Vec<(u64, JobOutcome<T>)>,
     stats: BroadcastStats,
 }
 
@@ -54,9 +54,9 @@ pub(super) enum Work<T> {
 }
 
 /// What came of it.
-pub(super) enum Outcome<T> {
+pub(super) enum JobOutcome<T> {
     /// With those who are still to be waited for.
-    Sent(Delivery, VecDeque<Waiting<T>>),
+    Sent(Delivery, VecDeque<WaitingSend<T>>),
     Closed(Vec<(MemberId, Writer<T>)>),
 }
 
@@ -102,7 +102,7 @@ impl Bell {
 }
 
 impl<T> Queue<T> {
-    fn take_done(&mut self, number: u64) -> Option<Outcome<T>> {
+    fn take_done(&mut self, number: u64) -> Option<JobOutcome<T>> {
         let place = self.done.iter().position(|(other, _)| *other == number)?;
         Some(self.done.swap_remove(place).1)
     }
@@ -143,7 +143,7 @@ impl<T> Group<T> {
 
 impl<T: AsyncIo> Group<T> {
     /// Does some work when all that was there before is done.
-    pub(super) async fn work(&self, work: Work<T>) -> Outcome<T> {
+    pub(super) async fn work(&self, work: Work<T>) -> JobOutcome<T> {
         let mut job = PendingJob::begin(self, work);
         poll_fn(|cx| job.poll(cx)).await
     }
@@ -152,7 +152,7 @@ impl<T: AsyncIo> Group<T> {
     pub(super) async fn wait(
         &self,
         mut delivery: Delivery,
-        mut waiting: VecDeque<Waiting<T>>,
+        mut waiting: VecDeque<WaitingSend<T>>,
     ) -> Delivery {
         let before = delivery;
         let mut polls = 0;
@@ -205,10 +205,10 @@ impl<T: AsyncIo> Group<T> {
 }
 
 impl<T> Work<T> {
-    fn outcome(self) -> Outcome<T> {
+    fn outcome(self) -> JobOutcome<T> {
         match self {
-            Self::Send(round) => Outcome::Sent(round.delivery, round.waiting),
-            Self::Close(_, left) => Outcome::Closed(left),
+            Self::Send(round) => JobOutcome::Sent(round.delivery, round.waiting),
+            Self::Close(_, left) => JobOutcome::Closed(left),
         }
     }
 }
@@ -242,7 +242,7 @@ impl<'g, T: AsyncIo> PendingJob<'g, T> {
         Self { group, number, began: false }
     }
 
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome<T>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<JobOutcome<T>> {
         if !mem::replace(&mut self.began, true) {
             // Other tasks of this thread have their turn, and a stream of tokio's is ready again
             // that was not only because this task had used up its own.
@@ -298,7 +298,7 @@ struct Stepping<'g, T> {
 impl<T> Stepping<'_, T> {
     /// Puts the job back, unless it is done. What came of it is for job `number`, or noted for its
     /// own future.
-    fn finish(self, work: Work<T>, is_done: bool, number: u64) -> Option<Outcome<T>> {
+    fn finish(self, work: Work<T>, is_done: bool, number: u64) -> Option<JobOutcome<T>> {
         let Self { group, first } = self;
         mem::forget(self);
         let mut queue = group.queue();
@@ -311,7 +311,7 @@ impl<T> Stepping<'_, T> {
         } else if is_done {
             queue.jobs.pop_front();
             let done = work.outcome();
-            if let Outcome::Sent(delivery, _) = &done {
+            if let JobOutcome::Sent(delivery, _) = &done {
                 queue.stats.add(delivery);
             }
             match first == number {
@@ -334,7 +334,7 @@ impl<T> Drop for Stepping<'_, T> {
         queue.busy = false;
         if queue.jobs.front().is_some_and(|job| job.number == self.first) {
             queue.jobs.pop_front();
-            let nothing = Outcome::Sent(Delivery::default(), VecDeque::new());
+            let nothing = JobOutcome::Sent(Delivery::default(), VecDeque::new());
             queue.done.push((self.first, nothing));
         }
         drop(queue);

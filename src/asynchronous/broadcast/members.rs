@@ -50,11 +50,11 @@ pub(super) struct Round<T> {
     range: Option<(MemberId, MemberId)>,
     pub(super) delivery: Delivery,
     /// Whom the group waits for.
-    pub(super) waiting: VecDeque<Waiting<T>>,
+    pub(super) waiting: VecDeque<WaitingSend<T>>,
 }
 
 /// A member for which a message is held beyond the mark, until this is dropped.
-pub(super) struct Waiting<T> {
+pub(super) struct WaitingSend<T> {
     pub(super) id: MemberId,
     writer: Writer<T>,
     call: Call,
@@ -228,7 +228,7 @@ impl<T: AsyncIo> Seat<T> {
         let delivery = &mut round.delivery;
         match (offered, slow) {
             (Offered::Waits(call), _) => {
-                round.waiting.push_back(Waiting { id, writer: self.writer.clone(), call });
+                round.waiting.push_back(WaitingSend { id, writer: self.writer.clone(), call });
             }
             (Offered::Kept { replaced }, _) => {
                 delivery.kept += 1;
@@ -262,7 +262,7 @@ impl<T> Round<T> {
     }
 }
 
-impl<T: AsyncIo> Waiting<T> {
+impl<T: AsyncIo> WaitingSend<T> {
     /// Ready when the message has gone out, or never will.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         let (shared, call) = (&self.writer.half.shared, &mut self.call);
@@ -270,7 +270,7 @@ impl<T: AsyncIo> Waiting<T> {
     }
 }
 
-impl<T> Drop for Waiting<T> {
+impl<T> Drop for WaitingSend<T> {
     fn drop(&mut self) {
         self.writer.half.shared.forget_call(&mut self.call);
     }

@@ -10,7 +10,7 @@ use super::{AsyncIo, Writer};
 use crate::{CloseFrame, Error, IntoCloseFrame, Prepared};
 use alloc::sync::Arc;
 use core::{fmt, future::poll_fn, pin::pin, task::Poll};
-use jobs::{Group, Outcome, Work};
+use jobs::{Group, JobOutcome, Work};
 use members::{Round, guarded};
 
 /// A group of connections that all get the same messages. Clones are the same group.
@@ -145,8 +145,8 @@ impl<T: AsyncIo> Broadcast<T> {
 
     async fn deliver(&self, message: Prepared, except: MemberId) -> Delivery {
         match self.group.work(Work::Send(Round::new(message, except))).await {
-            Outcome::Sent(delivery, waiting) => self.group.wait(delivery, waiting).await,
-            Outcome::Closed(_) => Delivery::default(),
+            JobOutcome::Sent(delivery, waiting) => self.group.wait(delivery, waiting).await,
+            JobOutcome::Closed(_) => Delivery::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl<T: AsyncIo> Broadcast<T> {
         let frame = frame.into_close_frame()?;
         self.group.members().closed.get_or_insert_with(|| frame.clone());
         let work = Work::Close(frame.clone(), Default::default());
-        let Outcome::Closed(members) = self.group.work(work).await else {
+        let JobOutcome::Closed(members) = self.group.work(work).await else {
             return Ok(CloseReport::default());
         };
         let mut report = CloseReport::default();

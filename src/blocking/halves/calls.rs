@@ -1,8 +1,8 @@
 //! The calls on the stream: each is made with the lock released and the direction taken out.
 
 use super::{
-    shared::{Locked, SLICE, Shared},
-    state::{State, for_good},
+    monitor::{Locked, Monitor, SLICE},
+    monitor_state::{MonitorState, for_good},
 };
 use crate::{
     Time,
@@ -21,7 +21,7 @@ use std::io;
 const WRITE: usize = 64 * 1024;
 
 /// Ends the connection if a stream panics, so that nobody waits for the one who was in the call.
-struct Bomb<'s, S: Duplex>(&'s Shared<S>);
+struct Bomb<'s, S: Duplex>(&'s Monitor<S>);
 
 impl<S: Duplex> Drop for Bomb<'_, S> {
     fn drop(&mut self) {
@@ -31,7 +31,7 @@ impl<S: Duplex> Drop for Bomb<'_, S> {
     }
 }
 
-impl<S: Duplex> Shared<S> {
+impl<S: Duplex> Monitor<S> {
     /// Reads once, at most until `deadline`, if nobody else reads: whether the time was up.
     pub(super) fn fill<'s>(
         &'s self,
@@ -160,7 +160,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     #[cold]
-    fn handle_write_failed(&self, state: &mut State<S>, error: io::Error) {
+    fn handle_write_failed(&self, state: &mut MonitorState<S>, error: io::Error) {
         let over = state.connection.closed().is_some();
         state.session.handle_write_failed(for_good(error));
         if state.reading.is_none() && !over {

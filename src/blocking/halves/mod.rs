@@ -5,11 +5,11 @@ mod writer;
 
 mod calls;
 mod fragments;
+mod monitor;
+mod monitor_state;
 mod reader;
 mod receiving;
 mod sending;
-mod shared;
-mod state;
 
 pub use reader::{Reader, ReuniteError};
 pub use writer::Writer;
@@ -18,7 +18,7 @@ use super::{Duplex, WebSocket};
 use crate::{Closed, Role, Stats, Unsent, handshake::Response};
 use alloc::sync::Arc;
 use core::{fmt, time::Duration};
-use shared::Shared;
+use monitor::Monitor;
 
 impl<S: Duplex> WebSocket<S> {
     /// Makes two of the connection: a [`Reader`] for one thread, and a [`Writer`], which can be
@@ -47,7 +47,7 @@ impl<S: Duplex> WebSocket<S> {
     /// ```
     pub fn split(self) -> (Reader<S>, Writer<S>) {
         let Self { driver, opened } = self;
-        let shared = Arc::new(Shared::new(driver, opened));
+        let shared = Arc::new(Monitor::new(driver, opened));
         (Reader::new(shared.clone()), Writer::first(shared))
     }
 }

@@ -1,6 +1,6 @@
 //! The receiving half.
 
-use super::{Writer, shared::Shared, state::ReaderIs};
+use super::{Writer, monitor::Monitor, monitor_state::ReaderIs};
 use crate::{
     Chunk, Error, Event, Message,
     blocking::{Duplex, WebSocket},
@@ -36,11 +36,11 @@ use core::{fmt, mem, ops::ControlFlow};
 /// # ?; Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Reader<S: Duplex> {
-    pub(super) shared: Arc<Shared<S>>,
+    pub(super) shared: Arc<Monitor<S>>,
 }
 
 impl<S: Duplex> Reader<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>) -> Self {
+    pub(super) fn new(shared: Arc<Monitor<S>>) -> Self {
         Self { shared }
     }
 

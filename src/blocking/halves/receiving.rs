@@ -1,8 +1,8 @@
 //! The loop that receives, for a reader and for whoever closes.
 
 use super::{
-    shared::{Locked, PATIENCE, SLICE, Shared},
-    state::ReaderIs,
+    monitor::{Locked, Monitor, PATIENCE, SLICE},
+    monitor_state::ReaderIs,
 };
 use crate::{
     CloseFrame, Connection, Event,
@@ -16,7 +16,7 @@ fn discarded(_: Event<'_>, _: &mut Connection) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-impl<S: Duplex> Shared<S> {
+impl<S: Duplex> Monitor<S> {
     /// Hands events to `on_event` until it breaks or the connection is over.
     pub(super) fn receive<B>(
         &self,

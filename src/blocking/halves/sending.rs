@@ -1,8 +1,8 @@
 //! What writers do: wait for their turn, queue, write, and look at what has arrived.
 
 use super::{
-    shared::{Locked, PATIENCE, SLICE, Shared},
-    state::{ReaderIs, State},
+    monitor::{Locked, Monitor, PATIENCE, SLICE},
+    monitor_state::{MonitorState, ReaderIs},
 };
 use crate::{
     IntoFragment, SendError,
@@ -13,12 +13,12 @@ use crate::{
 use alloc::vec::Vec;
 use std::thread::{self, Thread};
 
-impl<S: Duplex> Shared<S> {
+impl<S: Duplex> Monitor<S> {
     /// Waits for room and queues with `feed`.
     pub(super) fn queue(
         &self,
         sends: Sends,
-        feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
+        feed: impl FnOnce(&mut MonitorState<S>) -> Result<(), Error>,
     ) -> Result<Locked<'_, S>, Error> {
         let mut state = self.turn(self.lock(), sends)?;
         if let Err(error) = feed(&mut state) {
@@ -31,7 +31,7 @@ impl<S: Duplex> Shared<S> {
     /// Queues a fragment of a message of `writer`.
     pub(super) fn feed_fragment(
         &self,
-        state: &mut State<S>,
+        state: &mut MonitorState<S>,
         writer: u64,
         fragment: impl IntoFragment,
         fin: bool,
@@ -49,7 +49,7 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn send(
         &self,
         sends: Sends,
-        feed: impl FnOnce(&mut State<S>) -> Result<(), Error>,
+        feed: impl FnOnce(&mut MonitorState<S>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let state = self.queue(sends, feed)?;
         if sends == Sends::Control || state.sends_strictly() {
@@ -173,7 +173,7 @@ impl<S: Duplex> Shared<S> {
 
     /// Something has changed that those may wait for who send. If this thread `leaves` writing to
     /// them, one of them does it, and sees to the connection.
-    pub(super) fn wake_senders(&self, state: &State<S>, leaves: bool) {
+    pub(super) fn wake_senders(&self, state: &MonitorState<S>, leaves: bool) {
         let connection = &state.connection;
         let flushed = connection.total_flushed();
         let has_control_room = connection.takes_control() && connection.is_under_mark();
@@ -204,7 +204,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// As `wake`, by a writer that goes on writing.
-    fn wake_others(&self, state: &State<S>) {
+    fn wake_others(&self, state: &MonitorState<S>) {
         self.wake_receivers(state);
         if state.waiting_to_send > 0 {
             self.wake_senders(state, false);

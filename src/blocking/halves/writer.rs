@@ -1,6 +1,6 @@
 //! The sending half.
 
-use super::shared::Shared;
+use super::monitor::Monitor;
 use crate::{
     Error, IntoCloseFrame, IntoMessage, SendError,
     blocking::Duplex,
@@ -58,7 +58,7 @@ use std::thread::Thread;
 /// # ?; Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Writer<S: Duplex> {
-    pub(super) shared: Arc<Shared<S>>,
+    pub(super) shared: Arc<Monitor<S>>,
     /// Which of the clones this is.
     pub(super) id: u64,
 }
@@ -180,7 +180,7 @@ impl<S: Duplex> Writer<S> {
         state.connection.is_ready() && !self.shared.senders().is_shut_out(self.id)
     }
 
-    pub(super) fn first(shared: Arc<Shared<S>>) -> Self {
+    pub(super) fn first(shared: Arc<Monitor<S>>) -> Self {
         Self { shared, id: 0 }
     }
 

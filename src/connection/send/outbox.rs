@@ -1,5 +1,6 @@
 //! What waits to be written.
 
+mod encode;
 mod handle;
 mod unsent;
 
@@ -7,10 +8,11 @@ pub use handle::Outbox;
 pub use unsent::Unsent;
 
 use super::{IntoMessage, Unfinished};
-use crate::frame::{Header, OpCode, mask};
+use crate::frame::{Header, OpCode};
 use alloc::{collections::VecDeque, vec::Vec};
 use bytes::{Buf, Bytes};
 use core::fmt;
+use encode::encode;
 
 /// Payloads from this size on, in bytes, are sent from where they lie if they are shared or owned;
 /// smaller ones are copied: one write of contiguous bytes is cheaper than gathering small pieces.
@@ -33,9 +35,6 @@ const KEEP_SHARED: usize = 16;
 /// A buffer is compacted once frames of this many bytes at its front, and of more than half of it,
 /// are written.
 const COMPACT_FROM: usize = 4 * 1024;
-
-/// How many bytes are copied before they are masked, so that masking finds them in the cache.
-const MASK_STRIDE: usize = 8 * 1024;
 
 /// The frames that a connection wants written, in order, and how far that has come.
 ///
@@ -437,29 +436,6 @@ impl SendBuffer {
                 self.copied.shrink_to(self.copied.len() * 2);
             }
         }
-    }
-}
-
-/// Appends a frame to `buffer`.
-#[inline(always)]
-fn encode(buffer: &mut Vec<u8>, header: &Header, payload: &[u8]) {
-    let (head, length) = header.encode();
-    buffer.reserve(head.len() + payload.len());
-    // All of it, because a copy of constant length is a few instructions and not a call.
-    let end = buffer.len() + length;
-    buffer.extend_from_slice(&head);
-    buffer.truncate(end);
-    match header.mask {
-        None => buffer.extend_from_slice(payload),
-        Some(key) => extend_masked(buffer, payload, key),
-    }
-}
-
-fn extend_masked(buffer: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    for piece in payload.chunks(MASK_STRIDE) {
-        let start = buffer.len();
-        buffer.extend_from_slice(piece);
-        mask(&mut buffer[start..], key, 0); // the stride is a multiple of four
     }
 }
 

@@ -55,11 +55,11 @@ use core::fmt;
 /// compressed frame.
 #[derive(Clone)]
 pub struct Prepared {
-    shared: Arc<Shared>,
+    shared: Arc<Encoded>,
     options: SendOptions,
 }
 
-struct Shared {
+struct Encoded {
     message: Message,
     /// As a server sends it, not compressed.
     frame: Bytes,
@@ -94,7 +94,7 @@ impl Prepared {
             MessageRef::Binary(bytes) => frame.slice(frame.len() - bytes.len()..).into(),
         };
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Encoded {
                 message,
                 frame,
                 #[cfg(all(feature = "deflate", feature = "std"))]

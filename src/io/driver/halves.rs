@@ -14,7 +14,7 @@ use core::{
 /// What becomes of messages that still come while a half that sends drives the connection to its
 /// end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum Leftover {
     /// They are kept for the half that receives, as many as make a message of the largest size, and
     /// those behind them discarded.
     Kept,
@@ -143,10 +143,10 @@ impl<T: Io> Driver<T> {
     pub(crate) fn poll_over(
         &mut self,
         cx: &mut Context<'_>,
-        rest: Rest,
+        rest: Leftover,
     ) -> Poll<Result<(), Error>> {
         let most = self.connection.config().max_message_size;
-        let keep = rest != Rest::Discarded;
+        let keep = rest != Leftover::Discarded;
         if !keep {
             self.session.discard();
         }
@@ -155,7 +155,7 @@ impl<T: Io> Driver<T> {
         let Adding { driver, pending } = &mut adding;
         loop {
             let full = pending.as_ref().is_some_and(|pending| pending.is_full(most));
-            if rest == Rest::Left && full {
+            if rest == Leftover::Left && full {
                 return Poll::Pending;
             }
             let chunks = driver.connection.is_in_chunks();
@@ -163,10 +163,10 @@ impl<T: Io> Driver<T> {
             let polled = driver.poll_to_end(cx, (Caller::Sending, pace), |event, connection| {
                 let ends = matches!(&event, Event::Chunk(chunk) if chunk.is_last());
                 if keep {
-                    let most = if rest == Rest::Left { usize::MAX } else { most };
+                    let most = if rest == Leftover::Left { usize::MAX } else { most };
                     pending.get_or_insert_default().keep(event, most, connection);
                 }
-                match ends || rest == Rest::Left {
+                match ends || rest == Leftover::Left {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }

@@ -1,7 +1,7 @@
 //! Calls that send.
 
 use super::{super::write_queue::Place, ReaderState, Shared, Woken};
-use crate::io::{Driver, Error, Io, driver::Rest};
+use crate::io::{Driver, Error, Io, driver::Leftover};
 use core::task::{Context, Poll};
 
 /// What is queued.
@@ -77,7 +77,7 @@ pub(super) fn serve<T: Io>(
     cx: &mut Context<'_>,
 ) -> Result<(), Error> {
     match reader {
-        ReaderState::Gone => match driver.poll_over(cx, Rest::Discarded) {
+        ReaderState::Gone => match driver.poll_over(cx, Leftover::Discarded) {
             Poll::Ready(result) => return result,
             Poll::Pending => return Ok(()),
         },

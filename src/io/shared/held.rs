@@ -3,7 +3,7 @@
 
 use super::{
     super::write_queue::{Answer, Place, Sends, WaitsFor},
-    Call, Driver, Polling, ReaderState, Shared, State, Waiters, Woken, is_news, serve,
+    Call, Driver, Polling, ReaderState, Shared, SharedState, Waiters, Woken, is_news, serve,
 };
 use crate::{Error, Prepared, io::Io};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
@@ -49,7 +49,7 @@ pub(crate) enum Offered {
 #[derive(Default)]
 pub(super) struct Held {
     /// By their places in the write queue.
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, HeldMessage>,
     /// What those cost that are accepted: it counts as unsent.
     bytes: usize,
     /// How many are beyond the mark.
@@ -60,7 +60,7 @@ pub(super) struct Held {
     again: bool,
 }
 
-struct Entry {
+struct HeldMessage {
     /// The member of a group that it is for.
     member: u64,
     message: Prepared,
@@ -84,17 +84,18 @@ impl Held {
             Claim::Accepted => self.bytes += message.len() + REFERENCE,
             Claim::Awaited | Claim::Newest => self.over += 1,
         }
-        self.entries.insert(ticket, Entry { member, message, claim });
+        self.entries.insert(ticket, HeldMessage { member, message, claim });
     }
 
     /// Puts a message in the place of the newest one: whether there was one.
     fn replace(&mut self, member: u64, message: &Prepared) -> bool {
-        let newest = |entry: &&mut Entry| entry.member == member && entry.claim == Claim::Newest;
+        let newest =
+            |entry: &&mut HeldMessage| entry.member == member && entry.claim == Claim::Newest;
         let entry = self.entries.values_mut().find(newest);
         entry.map(|entry| entry.message = message.clone()).is_some()
     }
 
-    fn remove(&mut self, ticket: u64) -> Option<Entry> {
+    fn remove(&mut self, ticket: u64) -> Option<HeldMessage> {
         let entry = self.entries.remove(&ticket)?;
         match entry.claim {
             Claim::Accepted => self.bytes -= entry.message.len() + REFERENCE,
@@ -115,7 +116,7 @@ impl Held {
     fn ask(&mut self, waiters: &Waiters, woken: &mut Woken) -> Answer {
         match self.entries.first_key_value() {
             None => Answer::Wait,
-            Some((_, Entry { claim: Claim::Accepted, .. })) => Answer::Go,
+            Some((_, HeldMessage { claim: Claim::Accepted, .. })) => Answer::Go,
             Some((ticket, _)) => {
                 self.asks.stand_at(*ticket);
                 let queue = &mut waiters.lock().queue;
@@ -126,12 +127,12 @@ impl Held {
 
     /// Whether a message of this member is held beyond the mark.
     fn is_over(&self, member: u64) -> bool {
-        let over = |entry: &Entry| entry.member == member && entry.claim != Claim::Accepted;
+        let over = |entry: &HeldMessage| entry.member == member && entry.claim != Claim::Accepted;
         self.over > 0 && self.entries.values().any(over)
     }
 }
 
-impl<T: Io> State<T> {
+impl<T: Io> SharedState<T> {
     /// Whether another message of this member may be accepted.
     fn has_room(&self, member: u64) -> bool {
         match &self.held {
@@ -215,7 +216,7 @@ impl<T: Io> Shared<T> {
     pub(crate) fn offer(&self, member: u64, message: &Prepared, over: Over) -> Offered {
         let mut state = self.state();
         let seen = self.waiters.seen();
-        let State { driver, held, .. } = &mut *state;
+        let SharedState { driver, held, .. } = &mut *state;
         if !seen.is_clear || held.is_some() || !driver.connection.is_ready() {
             drop(state);
             return self.offer_behind(member, message, over, false);
@@ -290,7 +291,7 @@ impl<T: Io> Shared<T> {
 
     /// Writes what waits, which perhaps only nobody has tried: whether the member is slow all the
     /// same. While nobody drives the connection one that takes something is not.
-    fn is_slow(&self, state: &mut State<T>, member: u64, woken: &mut Woken) -> bool {
+    fn is_slow(&self, state: &mut SharedState<T>, member: u64, woken: &mut Woken) -> bool {
         let reader = self.waiters.seen().reader;
         let written = state.driver.written();
         let cx = &mut Context::from_waker(&self.waker);
@@ -339,7 +340,7 @@ impl<T> Shared<T> {
         let mut woken = Woken::default();
         let mut state = self.state();
         let Some(held) = &mut state.held else { return };
-        let is_forgotten = |(ticket, entry): (&u64, &Entry)| {
+        let is_forgotten = |(ticket, entry): (&u64, &HeldMessage)| {
             (entry.member == member && entry.claim != Claim::Accepted).then_some(*ticket)
         };
         let forgotten: Vec<u64> = held.entries.iter().filter_map(is_forgotten).collect();

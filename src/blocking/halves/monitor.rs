@@ -2,9 +2,9 @@
 //! stream, each of which one thread at a time takes out of it for a call.
 //!
 //! No call on the stream that may wait is made under the lock. Whoever has changed what others may
-//! wait for [wakes](Shared::wake) them before it lets go of the lock.
+//! wait for [wakes](Monitor::wake) them before it lets go of the lock.
 
-use super::state::{ReaderIs, State};
+use super::monitor_state::{MonitorState, ReaderIs};
 use crate::{
     Time,
     blocking::{
@@ -29,28 +29,28 @@ pub(super) const SLICE: Duration = Duration::from_millis(100);
 /// How long a reader may wait in a write: it is there to receive.
 pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 
-pub(super) type Locked<'s, S> = MutexGuard<'s, State<S>>;
+pub(super) type Locked<'s, S> = MutexGuard<'s, MonitorState<S>>;
 
 /// What the halves share.
-pub(super) struct Shared<S> {
+pub(super) struct Monitor<S> {
     pub(super) stream: Arc<S>,
     pub(super) opened: Opened,
     epoch: Instant,
-    state: Mutex<State<S>>,
+    state: Mutex<MonitorState<S>>,
     /// For who waits to read, and who closes.
     received: Condvar,
     /// Who waits to send. Its lock is taken inside that of the state.
     senders: Mutex<WriteQueue<Thread>>,
 }
 
-impl<S: Duplex> Shared<S> {
+impl<S: Duplex> Monitor<S> {
     pub(super) fn new(driver: Driver<BlockingIo<S>>, opened: Opened) -> Self {
         let (io, session) = driver.into_session();
         let epoch = io.epoch();
         let (stream, reading, writing) = split_stream(io);
         // The first writer goes on with what was begun before there were halves.
         let fragments = session.connection.is_in_fragments().then_some(0);
-        let state = State {
+        let state = MonitorState {
             reading: Some(reading),
             writing: Some(writing),
             owed: 0,
@@ -71,7 +71,7 @@ impl<S: Duplex> Shared<S> {
     pub(super) fn into_driver(self) -> Option<Driver<BlockingIo<S>>> {
         let Self { stream, epoch, state, .. } = self;
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { session, reading, writing, .. } = state;
+        let MonitorState { session, reading, writing, .. } = state;
         Some(Driver::resume(join_stream(stream, epoch, reading, writing)?, session))
     }
 
@@ -84,14 +84,14 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Something has changed that others may wait for.
-    pub(super) fn wake(&self, state: &State<S>) {
+    pub(super) fn wake(&self, state: &MonitorState<S>) {
         self.wake_receivers(state);
         if state.waiting_to_send > 0 {
             self.wake_senders(state, state.writing.is_some());
         }
     }
 
-    pub(super) fn wake_receivers(&self, state: &State<S>) {
+    pub(super) fn wake_receivers(&self, state: &MonitorState<S>) {
         if state.waiting_to_receive > 0 {
             self.received.notify_all();
         }
@@ -123,7 +123,7 @@ impl<S: Duplex> Shared<S> {
     }
 
     /// Does what is due.
-    pub(super) fn timers(&self, state: &mut State<S>) {
+    pub(super) fn timers(&self, state: &mut MonitorState<S>) {
         let Some(due) = state.connection.poll_timeout() else { return };
         let now = self.now();
         if due <= now {
@@ -135,7 +135,7 @@ impl<S: Duplex> Shared<S> {
 
     /// Does what the end asks of the stream, if it has begun: whether to read; `None` once the
     /// connection is over.
-    pub(super) fn end(&self, state: &mut State<S>) -> Option<bool> {
+    pub(super) fn end(&self, state: &mut MonitorState<S>) -> Option<bool> {
         if state.connection.is_open() {
             return Some(state.input.is_empty());
         }
@@ -156,7 +156,7 @@ impl<S: Duplex> Shared<S> {
 
     /// The connection is over. Whoever is in a call on the stream comes back.
     #[cold]
-    fn hang_up(&self, state: &State<S>, hangs_up: bool) {
+    fn hang_up(&self, state: &MonitorState<S>, hangs_up: bool) {
         if state.reading.is_none() || state.writing.is_none() {
             let _ = self.stream.shutdown_both();
         } else if hangs_up {

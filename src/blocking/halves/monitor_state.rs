@@ -18,7 +18,7 @@ const KEEP: usize = 4 * 1024;
 pub(super) type Direction<S> = BlockingIo<SharedStream<S>>;
 
 /// What is behind the lock.
-pub(super) struct State<S> {
+pub(super) struct MonitorState<S> {
     pub(super) session: Session,
     /// There unless a thread is in a call on it.
     pub(super) reading: Option<Direction<S>>,
@@ -36,7 +36,7 @@ pub(super) struct State<S> {
     pub(super) waiting_to_send: u32,
 }
 
-impl<S> Deref for State<S> {
+impl<S> Deref for MonitorState<S> {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -44,7 +44,7 @@ impl<S> Deref for State<S> {
     }
 }
 
-impl<S> DerefMut for State<S> {
+impl<S> DerefMut for MonitorState<S> {
     fn deref_mut(&mut self) -> &mut Session {
         &mut self.session
     }
@@ -58,7 +58,7 @@ pub(super) enum ReaderIs {
     Gone,
 }
 
-impl<S> State<S> {
+impl<S> MonitorState<S> {
     /// Whether what is sent is to be written at once, and not left to the reader.
     pub(super) fn sends_strictly(&self) -> bool {
         // A reader that waits for the peer already does not write before it comes back.
