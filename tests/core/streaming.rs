@@ -243,6 +243,11 @@ proptest! {
         // A limit would make a difference.
         let config = || Config::default().max_message_size(usize::MAX).max_frame_size(usize::MAX);
         let (_, whole) = receive(&mut connection(role, config()), &wire, usize::MAX, watch);
+        // On 32 bits there is always one.
+        prop_assume!(!matches!(
+            whole.map_err(|error| error.kind()),
+            Err(Kind::FrameTooBig { .. } | Kind::MessageTooBig { .. })
+        ));
         let (_, chunks) = receive_chunks(&mut connection(role, config()), &wire, &sizes, || false);
         prop_assert_eq!(whole, chunks);
     }
