@@ -418,6 +418,7 @@ impl<T: Io> Shared<T> {
 
     /// Starts the closing handshake.
     pub(crate) fn start_close(&self, frame: &Option<CloseFrame>) {
+        let on_panic = WakeOnPanic(&self.waiters);
         let mut woken = Woken::default();
         let mut state = self.state();
         let before = state.mark();
@@ -427,6 +428,7 @@ impl<T: Io> Shared<T> {
         let _ = state.driver.poll_write_out(cx).and_then(|()| state.driver.poll_stamp(cx));
         let news = is_news(&before, &state.mark());
         self.tell(state, woken, news);
+        on_panic.disarm();
     }
 
     /// Wakes those that can go on behind what has changed, and the reader if it has something to do.

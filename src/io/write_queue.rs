@@ -13,7 +13,10 @@
 //! come loses its turn to the next one that [asks](WriteQueue::ask). It keeps its place: when it comes
 //! after all it is in front of those that came later.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use core::mem;
 
 /// How many that wait are woken where one would do if only it were sure to come.
@@ -74,6 +77,8 @@ pub(crate) struct Progress {
 pub(crate) struct Place {
     /// By number, it is kept until the call [leaves](WriteQueue::leave).
     ticket: Option<u64>,
+    /// Whose message it waits with.
+    writer: Option<u64>,
     /// Up to where it waits for a flush.
     flush: Option<u64>,
     /// How often it came.
@@ -122,6 +127,8 @@ pub(crate) struct WriteQueue<W> {
     /// Fragments of the message that is under way.
     fragments: Line<W>,
     messages: Line<W>,
+    /// Of those that wait in either: whose they are, by ticket.
+    writers: BTreeSet<(u64, u64)>,
     /// By position and ticket. They are told once, and have no turn to lose.
     flushing: BTreeMap<(u64, u64), W>,
     other: BTreeMap<u64, W>,
@@ -179,6 +186,12 @@ impl<W> Line<W> {
         self.awake.clear(); // each keeps its place by its ticket
     }
 
+    /// One waits in `other` from now on.
+    fn move_to(&mut self, other: &mut Self, ticket: u64) {
+        self.asleep.remove(&ticket).map(|waits| other.asleep.insert(ticket, waits));
+        self.awake.remove(&ticket).map(|visits| other.awake.insert(ticket, visits));
+    }
+
     /// All of `other` wait here from now on.
     fn append(&mut self, other: &mut Self) {
         self.asleep.append(&mut other.asleep);
@@ -200,6 +213,7 @@ impl<W> WriteQueue<W> {
             control,
             fragments,
             messages,
+            writers: BTreeSet::new(),
             flushing,
             other,
             under_way,
@@ -265,9 +279,15 @@ impl<W> WriteQueue<W> {
         if self.is_abandoned() {
             return;
         }
-        self.under_way = writer.map_or(Fragments::OfNobody, Fragments::Of);
-        if writer.is_none() {
-            self.messages.append(&mut self.fragments);
+        let under_way = writer.map_or(Fragments::OfNobody, Fragments::Of);
+        if mem::replace(&mut self.under_way, under_way) == under_way {
+            return;
+        }
+        self.messages.append(&mut self.fragments);
+        // Calls of the same writer may wait already, and only they can go on.
+        let Some(writer) = writer else { return };
+        for (_, ticket) in self.writers.range((writer, 0)..=(writer, u64::MAX)) {
+            self.messages.move_to(&mut self.fragments, *ticket);
         }
     }
 
@@ -356,6 +376,10 @@ impl<W> WriteQueue<W> {
             None => self.draw(place),
         };
         place.visits += 1;
+        if let WaitsFor::Room(Sends::Message(writer)) = waits_for {
+            place.writer = Some(writer);
+            self.writers.insert((writer, ticket));
+        }
         match (waits_for, waiter) {
             (WaitsFor::Room(sends), None) => {
                 _ = self.line(sends).awake.insert(ticket, place.visits)
@@ -373,6 +397,9 @@ impl<W> WriteQueue<W> {
     }
 
     fn remove(&mut self, place: &mut Place, ticket: u64) {
+        if let Some(writer) = place.writer.take() {
+            self.writers.remove(&(writer, ticket));
+        }
         match place.flush.take() {
             Some(position) => _ = self.flushing.remove(&(position, ticket)),
             None => {

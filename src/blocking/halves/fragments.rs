@@ -91,7 +91,7 @@ impl<S: Duplex> SendFragments for WriterFragments<'_, S> {
         let (shared, id) = (&self.0.shared, self.0.id);
         let queued = shared
             .queue(self.0.sends(), |state| Ok(shared.feed_fragment(state, id, fragment, fin)?));
-        queued.map(drop)
+        queued.map(|state| shared.wake(&state))
     }
 
     fn last_fragment(&self) -> Option<MessageRef<'static>> {

@@ -89,7 +89,10 @@ impl<S: Duplex> Writer<S> {
     /// [`Config::unsent_limit`](crate::Config::unsent_limit) bytes wait to be written, or a message in
     /// fragments is not finished.
     pub fn feed(&self, message: impl IntoMessage) -> Result<(), SendError> {
-        self.shared.lock().feed(message)
+        let mut state = self.shared.lock();
+        let fed = state.feed(message);
+        self.shared.wake(&state);
+        fed
     }
 
     /// Writes all that is queued and flushes the stream.

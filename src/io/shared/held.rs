@@ -3,7 +3,8 @@
 
 use super::{
     super::write_queue::{Answer, Place, Sends, WaitsFor},
-    Call, Driver, Polling, ReaderState, Shared, SharedState, Waiters, Woken, is_news, serve,
+    Call, Driver, Polling, ReaderState, Shared, SharedState, Waiters, WakeOnPanic, Woken, is_news,
+    serve,
 };
 use crate::{Error, Prepared, io::Io};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
@@ -214,14 +215,17 @@ impl<T: Io> Shared<T> {
     /// is no room, even after what waits was written as far as the stream takes it, `over` says what
     /// to do.
     pub(crate) fn offer(&self, member: u64, message: &Prepared, over: Over) -> Offered {
+        let on_panic = WakeOnPanic(&self.waiters);
         let mut state = self.state();
         let seen = self.waiters.seen();
         let SharedState { driver, held, .. } = &mut *state;
         if !seen.is_clear || held.is_some() || !driver.connection.is_ready() {
             drop(state);
+            on_panic.disarm();
             return self.offer_behind(member, message, over, false);
         }
         if driver.feed(message).is_err() {
+            on_panic.disarm();
             return Offered::Gone;
         }
         write_at_once(seen.reader, driver, &mut Context::from_waker(&self.waker));
@@ -229,6 +233,7 @@ impl<T: Io> Shared<T> {
         if !is_open || !self.waiters.lock().queue.is_idle() {
             self.tell(state, Woken::default(), !is_open);
         }
+        on_panic.disarm();
         Offered::Accepted
     }
 
@@ -242,6 +247,7 @@ impl<T: Io> Shared<T> {
         over: Over,
         anyway: bool,
     ) -> Offered {
+        let on_panic = WakeOnPanic(&self.waiters);
         let mut woken = Woken::default();
         let mut state = self.state();
         let before = state.mark();
@@ -286,6 +292,7 @@ impl<T: Io> Shared<T> {
         }
         let news = is_news(&before, &state.mark());
         self.tell(state, woken, news);
+        on_panic.disarm();
         offered
     }
 

@@ -37,6 +37,8 @@ struct Waits {
     name: usize,
     ticket: u64,
     class: Class,
+    /// Whose message it waits with.
+    writer: Option<u64>,
     asleep: bool,
     visits: u64,
 }
@@ -177,8 +179,13 @@ fn it_decides_as_a_list_does() {
                     queue.wait(&mut call.place, WaitsFor::Room(sends), asleep.then_some(number));
                     let (ticket, visits) = (call.place.ticket(), call.place.visits);
                     let class = reference.class(sends);
+                    let writer = match sends {
+                        Sends::Message(writer) => Some(writer),
+                        Sends::Control => None,
+                    };
                     reference.remove(ticket);
-                    reference.calls.push(Waits { name: number, ticket, class, asleep, visits });
+                    let name = number;
+                    reference.calls.push(Waits { name, ticket, class, writer, asleep, visits });
                 }
                 3 => {
                     let position = [Some(flushed + dice.below(20)), None][dice.below(2) as usize];
@@ -190,6 +197,7 @@ fn it_decides_as_a_list_does() {
                         name: number,
                         ticket,
                         class,
+                        writer: None,
                         asleep: true,
                         visits,
                     });
@@ -251,6 +259,9 @@ fn it_decides_as_a_list_does() {
                         1..10 if reference.under_way.is_none() && !reference.is_abandoned => {
                             queue.set_under_way(Some(writer));
                             reference.under_way = Some(writer);
+                            let own = |call: &&mut Waits| call.writer == Some(writer);
+                            let calls = reference.calls.iter_mut();
+                            calls.filter(own).for_each(|call| call.class = Class::Fragments);
                         }
                         _ if !reference.is_abandoned => {
                             queue.set_under_way(None);
@@ -425,4 +436,45 @@ fn some_are_woken_to_look_after_the_connection() {
     queue.wake(&Progress { stage: 1, has_room: false, ..room(0) }, &mut woken);
     woken.sort_unstable();
     assert_eq!(woken, [4, 5]);
+}
+
+/// Two calls of one writer wait, and the first begins a message in fragments: only the second can go on
+/// with it.
+#[test]
+fn calls_of_a_writer_go_on_behind_its_first_fragment() {
+    for control in [false, true] {
+        let mut queue = WriteQueue::new(10, None);
+        let [mut first, mut other, mut second, mut ping] = [(); 4].map(|()| Place::default());
+        let room = |writer| WaitsFor::Room(Sends::Message(writer));
+        queue.wait(&mut first, room(0), Some("first"));
+        queue.wait(&mut other, room(1), Some("other"));
+        queue.wait(&mut second, room(0), Some("second"));
+        if control {
+            queue.wait(&mut ping, WaitsFor::Room(Sends::Control), Some("ping"));
+        }
+        let progress = Progress {
+            written: 0,
+            flushed: 0,
+            is_cut: false,
+            has_room: true,
+            has_control_room: false,
+            ahead: 1,
+            stage: 0,
+        };
+        let mut woken = Vec::new();
+        queue.wake(&progress, &mut woken);
+        assert_eq!(woken, ["first"]);
+        queue.leave(&mut first);
+        queue.set_under_way(Some(0));
+        queue.wake(&progress, &mut woken);
+        assert_eq!(woken, ["first", "second"]);
+        assert!(!queue.may_go(&other, Sends::Message(1)) || queue.is_barred(Sends::Message(1)));
+        queue.leave(&mut second);
+        queue.set_under_way(None);
+        queue.wake(&progress, &mut woken);
+        assert_eq!(woken, ["first", "second", "other"]);
+        queue.leave(&mut other);
+        queue.leave(&mut ping);
+        assert!(queue.is_idle() && queue.writers.is_empty());
+    }
 }
