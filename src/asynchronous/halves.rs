@@ -267,7 +267,7 @@ impl<T: AsyncIo> Writer<T> {
     /// them or 16 at most, and those behind them discarded; if it was dropped, all are. What is
     /// discarded is not inflated.
     ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
+    /// See the [table of outcomes](crate::guide::closing) for each thing that the peer can do.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the

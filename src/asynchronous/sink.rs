@@ -37,7 +37,7 @@ impl<T: AsyncIo> Writer<T> {
 /// `close` sends a Close frame with code 1000 and sees the connection to its end.
 pub struct WriterSink<T> {
     writer: Writer<T>,
-    /// What it waits for, from one poll to the next.
+    /// The wait of a flush, from one poll to the next.
     call: SinkCall<T>,
 }
 
@@ -59,7 +59,7 @@ impl<T> WriterSink<T> {
         &self.writer
     }
 
-    /// The writer again. What was queued is written by the reader, or by its next flush.
+    /// Gives the writer back. The reader, or the next flush, writes the queued messages.
     pub fn into_inner(self) -> Writer<T> {
         self.writer
     }

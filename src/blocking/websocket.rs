@@ -87,7 +87,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
     /// are discarded, of any size, and not inflated. If the connection is closing or closed already,
     /// this sees it to its end.
     ///
-    /// [A table](crate::guide::closing) has what each thing that a peer can do comes to.
+    /// See the [table of outcomes](crate::guide::closing) for each thing that the peer can do.
     ///
     /// # Errors
     /// [`Error::Reason`] for a reason of more than 123 bytes: nothing changed. Any other if the
