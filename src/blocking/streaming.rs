@@ -56,7 +56,7 @@ impl<S: Read + Write + Timeouts> WebSocket<S> {
         fragment: impl IntoFragment,
         fin: bool,
     ) -> Result<(), SendError> {
-        self.driver.feed_fragment(fragment, fin)
+        self.driver.session.feed_fragment(fragment, fin)
     }
 
     /// Whether a message that is sent in fragments is unfinished: then no other is accepted.

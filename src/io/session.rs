@@ -8,8 +8,11 @@ mod pending;
 
 pub(crate) use pending::PendingEvents;
 
-use super::{End, Error, Parts, ReadBuffer, Trace, pool};
-use crate::{CloseFrame, Closed, Config, Connection, Event, Role, Time, Transport};
+use super::{Control, End, Error, Parts, ReadBuffer, Trace, pool};
+use crate::{
+    CloseFrame, Closed, Config, Connection, Event, FlushPolicy, IntoFragment, IntoMessage, Role,
+    SendError, Time, Transport,
+};
 use alloc::{boxed::Box, sync::Arc};
 use core::ops::ControlFlow;
 use std::io;
@@ -320,6 +323,34 @@ impl Session {
     #[cold]
     pub(crate) fn refusal(&self) -> Error {
         self.end.refusal(&self.connection).into()
+    }
+
+    /// Queues a message, to be written by a flush or before the next receive waits.
+    #[inline]
+    pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
+        lend(&mut self.connection);
+        self.connection.feed(message).map_err(|error| self.end.refused(error))
+    }
+
+    /// Queues a fragment of a message.
+    pub(crate) fn feed_fragment(
+        &mut self,
+        fragment: impl IntoFragment,
+        fin: bool,
+    ) -> Result<(), SendError> {
+        lend(&mut self.connection);
+        self.connection.feed_fragment(fragment, fin).map_err(|error| self.end.refused(error))
+    }
+
+    /// Whether `send` is to flush.
+    pub(crate) fn sends_strictly(&self) -> bool {
+        self.connection.config().flush_policy == FlushPolicy::Strict
+    }
+
+    /// Queues a ping or a pong.
+    pub(crate) fn feed_control(&mut self, control: &Control) -> Result<(), Error> {
+        lend(&mut self.connection);
+        control.queue(&mut self.connection).map_err(|error| self.end.refused(error).into())
     }
 
     /// Starts the closing handshake: whether it was not on the way already.

@@ -40,7 +40,7 @@ impl<T: Io> SendFragments for Driver<T> {
     }
 
     fn feed_fragment(&mut self, fragment: impl IntoFragment, fin: bool) -> Result<(), Error> {
-        Ok(self.feed_fragment(fragment, fin)?)
+        Ok(self.session.feed_fragment(fragment, fin)?)
     }
 
     fn last_fragment(&self) -> Option<MessageRef<'static>> {
@@ -48,7 +48,7 @@ impl<T: Io> SendFragments for Driver<T> {
     }
 
     fn sends_strictly(&self) -> bool {
-        self.sends_strictly()
+        self.session.sends_strictly()
     }
 }
 

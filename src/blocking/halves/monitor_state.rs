@@ -1,9 +1,9 @@
 //! What is behind the lock: the session, and who is doing what with it.
 
 use crate::{
-    Connection, FlushPolicy, IntoFragment, IntoMessage, SendError, Time,
+    FlushPolicy, Time,
     blocking::{duplex::SharedStream, stream::BlockingIo},
-    io::{ReadBuffer, Sends, Session, give_write, lend},
+    io::{ReadBuffer, Sends, Session, give_write},
 };
 use core::{
     ops::{Deref, DerefMut},
@@ -71,12 +71,6 @@ impl<S> MonitorState<S> {
         self.reader != ReaderIs::Receiving && self.reading.is_some() && !self.over
     }
 
-    /// The connection, to queue something in storage that the thread lends.
-    pub(super) fn queueing(&mut self) -> &mut Connection {
-        lend(&mut self.session.connection);
-        &mut self.session.connection
-    }
-
     /// Takes note of what a read came to.
     pub(super) fn arrived(&mut self, read: Poll<io::Result<usize>>) {
         self.drained = true;
@@ -126,22 +120,6 @@ impl<S> MonitorState<S> {
             Sends::Message(_) => self.connection.is_open(),
             Sends::Control => self.connection.takes_control(),
         }
-    }
-
-    /// Queues a message.
-    pub(super) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        let fed = self.queueing().feed(message);
-        fed.map_err(|error| self.end.refused(error))
-    }
-
-    /// Queues a fragment of a message.
-    pub(super) fn feed_fragment(
-        &mut self,
-        fragment: impl IntoFragment,
-        fin: bool,
-    ) -> Result<(), SendError> {
-        let fed = self.queueing().feed_fragment(fragment, fin);
-        fed.map_err(|error| self.end.refused(error))
     }
 }
 

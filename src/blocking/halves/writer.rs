@@ -169,10 +169,7 @@ impl<S: Duplex> Writer<S> {
     }
 
     fn control(&self, control: Control) -> Result<(), Error> {
-        self.shared.send(Sends::Control, |state| {
-            let queued = control.queue(state.queueing());
-            queued.map_err(|error| state.end.refused(error).into())
-        })
+        self.shared.send(Sends::Control, |state| state.feed_control(&control))
     }
 
     /// Whether a message or a fragment of this writer would be accepted now: there is room, and no

@@ -2,8 +2,8 @@
 
 use super::{Caller, CoopBudget, Driver};
 use crate::{
-    Error, FlushPolicy, IntoFragment, IntoMessage, SendError, Time, Transport,
-    io::{Control, Io, Session, lend},
+    Error, Time, Transport,
+    io::{Io, Session},
 };
 use core::task::{Context, Poll, ready};
 
@@ -153,33 +153,5 @@ impl<T: Io> Driver<T> {
                 self.connection.has_come();
             }
         }
-    }
-
-    /// Queues a message, to be written by a flush or before the next receive waits.
-    #[inline]
-    pub(crate) fn feed(&mut self, message: impl IntoMessage) -> Result<(), SendError> {
-        lend(&mut self.connection);
-        self.connection.feed(message).map_err(|error| self.end.refused(error))
-    }
-
-    /// Queues a fragment of a message.
-    pub(crate) fn feed_fragment(
-        &mut self,
-        fragment: impl IntoFragment,
-        fin: bool,
-    ) -> Result<(), SendError> {
-        lend(&mut self.connection);
-        self.connection.feed_fragment(fragment, fin).map_err(|error| self.end.refused(error))
-    }
-
-    /// Whether `send` is to flush.
-    pub(crate) fn sends_strictly(&self) -> bool {
-        self.connection.config().flush_policy == FlushPolicy::Strict
-    }
-
-    /// Queues a ping or a pong.
-    pub(crate) fn feed_control(&mut self, control: &Control) -> Result<(), Error> {
-        lend(&mut self.connection);
-        control.queue(&mut self.connection).map_err(|error| self.end.refused(error).into())
     }
 }
